@@ -57,6 +57,38 @@ export function claimsOf({ token }: Person): Record<string, unknown> {
   return JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
 }
 
+/** A call of a function: by default GET, or POST with a body. */
+export interface FunctionCall {
+  token?: string | null | undefined;
+  method?: string;
+  /** A text as it is, all else as JSON. */
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+/** Calls a function, such as `rbac` or `audit/checkpoint`. */
+export async function callFunction(
+  path: string,
+  { token, body, method = body === undefined ? "GET" : "POST", headers }: FunctionCall = {},
+): Promise<Response> {
+  return await fetch(`${url}/functions/v1/bulwark-${path}`, {
+    method,
+    headers: {
+      apikey: publishableKey,
+      ...token ? { authorization: `Bearer ${token}` } : {},
+      ...headers,
+    },
+    ...body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) },
+  });
+}
+
+/** Higher limits than a test reaches. */
+export async function liftLimits(): Promise<void> {
+  const sql = connect(1);
+  await sql`update bulwark.rate_limit_rules set capacity = 1000000`;
+  await sql.end();
+}
+
 /** A slug that no other test uses. */
 export function freshSlug(): string {
   return `org-${crypto.randomUUID().slice(0, 13)}`;

@@ -29,14 +29,13 @@ const load = () => Promise.resolve(value);
 
 export default bench({
   async setup({ postgres, asUser, log, onStop }) {
-    const binary = redisServer();
-    if (!binary) {
+    if (!redisServer) {
       throw new Failure(
         "NO_REDIS",
         "Cannot measure the cache: no redis-server (Debian: redis-server)",
       );
     }
-    const server = await startRedis(binary);
+    const server = await startRedis();
     onStop(server.stop);
 
     const ours = (memorySeconds: number, prefix: string, tags: string[] = []) => {

@@ -1,5 +1,5 @@
 /**
- * What a benchmark `scripts/bench/<name>.ts` exports, and how it is run.
+ * The export of a benchmark `scripts/bench/<name>.ts`, and how it is run.
  *
  *     export default bench({
  *       async setup({ postgres, asUser, log }) {
@@ -22,7 +22,7 @@ import type { ReservedSql } from "postgres";
 import type { PostgresInstallation } from "../stack/binaries.ts";
 import type { Sql } from "../stack/connection.ts";
 
-/** What a benchmark gets to work with: a database of its own with all migrations applied. */
+/** The tools of a benchmark: a database of its own with all migrations applied. */
 export interface BenchContext {
   /** As `postgres`, the owner of what migrations make. */
   postgres: Sql;
@@ -37,7 +37,7 @@ export interface BenchContext {
   asUser(userId: string, claims?: Record<string, unknown>): Promise<ReservedSql>;
   /** The database's URL for one of the login roles, for programs that are not postgres.js. */
   url(role: "postgres" | "authenticator" | "supabase_admin"): string;
-  /** What was given for the benchmark's own options. */
+  /** The values of the benchmark's own options. */
   options: Record<string, string | boolean | undefined>;
   /** Ends what the benchmark started beside the database, when it is over. */
   onStop(stop: () => Promise<unknown>): void;
@@ -112,7 +112,7 @@ export function median(values: number[]): number {
   return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }
 
-/** What was measured for one row, round by round. */
+/** The measurements of one row, round by round. */
 export interface Measurement {
   row: BenchRow;
   ours: number[];

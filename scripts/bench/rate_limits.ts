@@ -9,7 +9,7 @@ import type { CallerClient } from "../../supabase/functions/_bulwark/foundation/
 import { postgresStore } from "../../supabase/functions/_bulwark/rate_limits/postgres_store.ts";
 import { redisStore } from "../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
 import { openRedis } from "../../supabase/functions/_bulwark/foundation/redis/client.ts";
-import { startRedis } from "../../tests/redis.ts";
+import { startRedis } from "../testing/redis.ts";
 import type { Sql } from "../stack/connection.ts";
 import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
 
@@ -93,7 +93,7 @@ export default bench({
     const oursOnRedisFrom = (n: number) =>
       store.decide({ rule: "bench", userId: user(n), address: address(n) });
     const peerOnRedis = new RateLimiterRedis({
-      storeClient: server.redis,
+      storeClient: server.connect(),
       points: million,
       duration: 1,
     });

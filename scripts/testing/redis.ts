@@ -1,8 +1,14 @@
+/** A Redis server of its own, for tests, benchmarks and the tour. */
+import { Redis } from "ioredis";
+import { exists } from "../stack/binaries.ts";
+import { freePort } from "../stack/ports.ts";
 import { makeScratchFolder } from "../stack/scratch.ts";
 
 /** A redis-server of a test's own, which it may kill and start again on the same port. */
 export interface TestRedis {
   url: string;
+  /** A connection, open until the server stops. */
+  connect(maxRetriesPerRequest?: number): Redis;
   start(): Promise<void>;
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>;
@@ -14,24 +20,17 @@ export interface TestRedis {
 }
 
 /** Where Debian puts it; null where it is not installed. */
-export function redisServer(): string | null {
-  for (const path of ["/usr/bin/redis-server", "/usr/local/bin/redis-server"]) {
-    try {
-      Deno.statSync(path);
-      return path;
-    } catch {
-      // not there
-    }
-  }
-  return null;
-}
+export const redisServer = ["/usr/bin/redis-server", "/usr/local/bin/redis-server"].find(exists) ??
+  null;
 
 /** Starts a redis-server that keeps nothing on disk, with more arguments where they are given. */
-export async function startRedis(binary: string, more: string[] = []): Promise<TestRedis> {
+export async function startRedis(more: string[] = []): Promise<TestRedis> {
+  if (!redisServer) throw new Error("redis-server is not installed (Debian: redis-server)");
+  const binary = redisServer;
   const scratch = await makeScratchFolder("redis");
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
+  const port = freePort();
+  const url = `redis://127.0.0.1:${port}`;
+  const connections: Redis[] = [];
   let child: Deno.ChildProcess | undefined;
   const kill = async () => {
     try {
@@ -64,14 +63,44 @@ export async function startRedis(binary: string, more: string[] = []): Promise<T
   };
   await start();
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url,
+    connect(maxRetriesPerRequest = 20) {
+      const redis = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest });
+      redis.on("error", () => {});
+      connections.push(redis);
+      return redis;
+    },
     start,
     kill,
     freeze: () => child?.kill("SIGSTOP"),
     thaw: () => child?.kill("SIGCONT"),
     async stop() {
+      for (const redis of connections) redis.disconnect();
       await kill();
       await scratch.remove();
     },
   };
+}
+
+/** A test with a server of its own; ignored where none is installed. */
+export function redisTest(
+  claim: string,
+  test: (server: TestRedis) => Promise<void>,
+  more: string[] = [],
+): void {
+  Deno.test({
+    name: redisServer ? claim : `${claim} (needs redis-server; Debian: redis-server)`,
+    ignore: !redisServer,
+    // ioredis ends its socket after disconnect() returns.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      const server = await startRedis(more);
+      try {
+        await test(server);
+      } finally {
+        await server.stop();
+      }
+    },
+  });
 }

@@ -8,9 +8,9 @@ export interface Place {
   publishableKey: string;
   /** The database as a superuser: what somebody connects to against whom no rule holds. */
   superuserUrl: string;
-  /** What the scheduler sends to ask for a checkpoint. */
+  /** The scheduler's bearer token. */
   schedulerSecret: string;
-  /** What a scraper sends to read the metrics. */
+  /** A scraper's bearer token. */
   metricsToken: string;
 }
 
@@ -103,7 +103,7 @@ export function title(text: string): void {
   console.log(`\n${text}`);
 }
 
-/** What a supabase-js call answers. */
+/** The answer of a supabase-js call. */
 interface Answer<Data> {
   data: Data;
   error: { code: string; message: string; details: string | null } | null;

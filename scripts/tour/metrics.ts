@@ -21,9 +21,8 @@ export async function metrics(place: Place): Promise<void> {
 }
 
 async function cache(): Promise<void> {
-  const binary = redisServer();
-  title(`A cold and a warm read${binary ? ", and an isolate that starts cold" : ""}`);
-  const server = binary ? await startRedis(binary) : null;
+  title(`A cold and a warm read${redisServer ? ", and an isolate that starts cold" : ""}`);
+  const server = redisServer ? await startRedis() : null;
   const isolates: Cache[] = [];
   const isolate = () => {
     const env = { redisUrl: server?.url ?? null, upstashUrl: null, upstashToken: null };

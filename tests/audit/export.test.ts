@@ -7,8 +7,10 @@ import type { ExportPage } from "../../supabase/functions/_bulwark/audit/export.
 import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import {
   anonymous,
+  callFunction,
   connect,
   createOrganization,
+  liftLimits,
   ok,
   type Person,
   schedulerSecret,
@@ -20,15 +22,7 @@ import {
 const folder = await Deno.makeTempDir();
 const script = inRepository("scripts", "export_audit.ts");
 const config = inRepository("deno.json");
-// Higher limits than the test reaches.
-for (const rule of ["export", "api_default", "api_relaxed"]) {
-  const { error } = await service().rpc("set_rate_limit", {
-    rule,
-    capacity: 10_000,
-    window_seconds: 60,
-  });
-  assert.equal(error, null);
-}
+await liftLimits();
 const ada = await signUp("ada");
 const acme = await createOrganization(ada);
 /** More than one request can hold, so that the export consists of several bundles. */
@@ -50,9 +44,9 @@ async function fill(organization: string, count: number): Promise<void> {
 
 /** Seals the log and signs its head. */
 async function sign(): Promise<void> {
-  const answer = await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
+  const answer = await callFunction("audit/checkpoint", {
     method: "POST",
-    headers: { authorization: `Bearer ${schedulerSecret}` },
+    token: schedulerSecret,
   });
   assert.equal(answer.status, 200, await answer.text());
 }
@@ -81,9 +75,7 @@ async function run(args: string[], env: Record<string, string> = {}) {
 }
 
 async function verdictOf(path: string, person: Person = ada) {
-  const published = await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
-    headers: { authorization: `Bearer ${person.token}` },
-  });
+  const published = await callFunction("audit/checkpoint", { token: person.token });
   const { keys } = await published.json();
   const file = await Deno.open(path);
   const { verdict } = await verifyBundle(file.readable, {
@@ -95,9 +87,7 @@ async function verdictOf(path: string, person: Person = ada) {
 
 /** The exit code of `npm run verify-audit`. */
 async function verifyByProgram(path: string, ...more: string[]): Promise<number> {
-  const published = await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
-    headers: { authorization: `Bearer ${ada.token}` },
-  });
+  const published = await callFunction("audit/checkpoint", { token: ada.token });
   const { keys } = await published.json();
   const program = script.replace("export_audit.ts", "verify_audit.ts");
   const { code } = await new Deno.Command(Deno.execPath(), {
@@ -265,9 +255,7 @@ Deno.test("AUD-X06: a cursor does not make an export one that goes on", async ()
       limit: String(limit),
       ...cursor === null ? {} : { cursor },
     });
-    const answer = await fetch(`${url}/functions/v1/bulwark-audit/export?${query}`, {
-      headers: { authorization: `Bearer ${ada.token}` },
-    });
+    const answer = await callFunction(`audit/export?${query}`, { token: ada.token });
     await answer.body?.cancel();
     const [, rule] = /^"(\w+)"/.exec(answer.headers.get("ratelimit") ?? "") ?? [];
     return { status: answer.status, rule, next: answer.headers.get("x-next-cursor") };

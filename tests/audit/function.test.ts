@@ -11,6 +11,8 @@ import {
 } from "../../supabase/functions/_bulwark/audit/proof.ts";
 import type { AuditEntry, EntryProof } from "../../supabase/functions/_bulwark/audit/records.ts";
 import {
+  callFunction,
+  type FunctionCall,
   join,
   ok,
   publishableKey,
@@ -150,11 +152,11 @@ Deno.test("AUD-F07: only the scheduler's secret makes a checkpoint", async () =>
 });
 
 Deno.test("AUD-F15: the secret counts in its header alone, and only whole", async () => {
-  const post = (path: string, init: RequestInit) =>
-    fetch(`${url}/functions/v1/bulwark-audit/${path}`, { method: "POST", ...init });
+  const post = (path: string, init: FunctionCall) =>
+    callFunction(`audit/${path}`, { method: "POST", ...init });
   const before = (await (await get(ada, "checkpoint")).json()).tree_size;
   ok(await ada.client.rpc("log_audit_event", { event_type: "data.read" }));
-  const attempts: [string, RequestInit][] = [
+  const attempts: [string, FunctionCall][] = [
     [`checkpoint?secret=${schedulerSecret}&authorization=Bearer%20${schedulerSecret}`, {}],
     ["checkpoint", { body: schedulerSecret }],
     ["checkpoint", { body: JSON.stringify({ secret: schedulerSecret }) }],
@@ -177,9 +179,7 @@ Deno.test("AUD-F15: the secret counts in its header alone, and only whole", asyn
   assert.equal((await (await get(ada, "checkpoint")).json()).tree_size, before);
   // The secret opens nothing else.
   for (const path of ["export", "proof?id=x", "checkpoint"]) {
-    const answer = await fetch(`${url}/functions/v1/bulwark-audit/${path}`, {
-      headers: { authorization: `Bearer ${schedulerSecret}`, apikey: publishableKey },
-    });
+    const answer = await callFunction(`audit/${path}`, { token: schedulerSecret });
     assert.equal(answer.ok, false, path);
     await answer.body?.cancel();
   }
@@ -321,7 +321,7 @@ Deno.test("AUD-F18: an export ends with what is signed, and the next one goes on
 
 Deno.test("AUD-F19: the secret key exports in its own name, and half of it nothing", async () => {
   const as = (secret: string) =>
-    fetch(`${url}/functions/v1/bulwark-audit/export?organization_id=${acme}`, {
+    callFunction(`audit/export?organization_id=${acme}`, {
       headers: { authorization: `Bearer ${secret}` },
     });
   const answer = await as(secretKey);

@@ -9,45 +9,29 @@ import {
   type VerifierKey,
 } from "../../supabase/functions/_bulwark/audit/note.ts";
 import {
+  callFunction,
   createOrganization,
+  liftLimits,
   ok,
   type Person,
-  publishableKey,
   schedulerSecret,
   service,
   signUp,
   superuserUrl,
-  url,
 } from "../support.ts";
 
-// Higher limits than the test reaches.
-for (const rule of ["export", "api_default", "api_relaxed"]) {
-  const { error } = await service().rpc("set_rate_limit", {
-    rule,
-    capacity: 10_000,
-    window_seconds: 60,
-  });
-  assert.equal(error, null);
-}
+await liftLimits();
 export const ada = await signUp("ada");
 export const eve = await signUp("eve");
 export const acme = await createOrganization(ada);
 export const globex = await createOrganization(eve);
 
 export async function get(person: Person | null, path: string): Promise<Response> {
-  const authorization: Record<string, string> = person
-    ? { authorization: `Bearer ${person.token}` }
-    : {};
-  return await fetch(`${url}/functions/v1/bulwark-audit/${path}`, {
-    headers: { apikey: publishableKey, ...authorization },
-  });
+  return await callFunction(`audit/${path}`, { token: person?.token });
 }
 
 export async function checkpoint(secret: string | null = schedulerSecret): Promise<Response> {
-  return await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
-    method: "POST",
-    headers: secret === null ? {} : { authorization: `Bearer ${secret}` },
-  });
+  return await callFunction("audit/checkpoint", { method: "POST", token: secret });
 }
 
 /** Seals remaining entries; null if the stack's timer was first. */

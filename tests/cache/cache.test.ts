@@ -1,24 +1,21 @@
 /** Cached permissions over HTTP: a revoked permission is refused on the next request. */
 import assert from "node:assert/strict";
 import {
+  callFunction,
   connect,
   createOrganization,
   join,
   ok,
   type Person,
-  publishableKey,
   service,
   signUp,
   superuserUrl,
-  url,
 } from "../support.ts";
 import postgres from "postgres";
 
 async function ask(person: Person, organization: string, permission = "analytics:write") {
   const query = new URLSearchParams({ permission, organization_id: organization });
-  const answer = await fetch(`${url}/functions/v1/bulwark-rbac?${query}`, {
-    headers: { apikey: publishableKey, authorization: `Bearer ${person.token}` },
-  });
+  const answer = await callFunction(`rbac?${query}`, { token: person.token });
   await answer.body?.cancel();
   return answer.status;
 }

@@ -1,13 +1,12 @@
 /** Shared by the tests of encryption: the function over HTTP, and the demo's table of contacts. */
 import assert from "node:assert/strict";
 import {
+  callFunction,
   createOrganization,
   join,
   type Person,
-  publishableKey,
   schedulerSecret,
   signUp,
-  url,
 } from "../support.ts";
 
 /** An answer of the function. */
@@ -19,11 +18,7 @@ export interface Answer {
 
 /** Calls the function with a token. */
 export async function call(token: string | null, path: string, body: unknown): Promise<Answer> {
-  const answer = await fetch(`${url}/functions/v1/bulwark-encryption/${path}`, {
-    method: "POST",
-    headers: { apikey: publishableKey, ...(token ? { authorization: `Bearer ${token}` } : {}) },
-    body: JSON.stringify(body),
-  });
+  const answer = await callFunction(`encryption/${path}`, { token, method: "POST", body });
   return { status: answer.status, body: await answer.json() };
 }
 

@@ -1,7 +1,7 @@
 /** Every function over HTTP with input that no honest client sends: never a fault of ours. */
 import assert from "node:assert/strict";
 import { addContacts, makeContacts } from "../encryption/support.ts";
-import { connect, type Person, publishableKey, signUp, url } from "../support.ts";
+import { callFunction, liftLimits, type Person, signUp } from "../support.ts";
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
@@ -48,20 +48,10 @@ function* variants(value: Json): Generator<Json> {
 
 /** The status of an answer, whose body is always one of ours. */
 async function ask(method: string, path: string, token: string, body?: string): Promise<number> {
-  const answer = await fetch(`${url}/functions/v1/bulwark-${path}`, {
-    method,
-    headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
-    ...body === undefined ? {} : { body },
-  });
+  const answer = await callFunction(path, { token, method, body });
   const text = await answer.text();
   if (answer.status >= 400) assert.match(text, /^\{"code":"[A-Z_]+","message":"Cannot /, text);
   return answer.status;
-}
-
-async function withoutLimits(): Promise<void> {
-  const sql = connect(1);
-  await sql`update bulwark.rate_limit_rules set capacity = 1000000`;
-  await sql.end();
 }
 
 /** Asks with all of them, a few at a time, and returns those that were a fault of ours. */
@@ -114,7 +104,7 @@ async function bodiesOf(admin: Person, organization: string, contact: string) {
 }
 
 Deno.test("HTTP-20: no body of any function is answered with a fault of ours", async () => {
-  await withoutLimits();
+  await liftLimits();
   const acme = await makeContacts();
   const [contact] = await addContacts(acme, ["ada@example.com"]);
   const { admin, organization } = acme;

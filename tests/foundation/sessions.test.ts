@@ -6,6 +6,7 @@ import type { Database } from "../../supabase/functions/_bulwark/foundation/data
 import { clientWith } from "../mfa/support.ts";
 import {
   anonymous,
+  callFunction,
   type Client,
   connect,
   createOrganization,
@@ -13,7 +14,6 @@ import {
   join,
   ok,
   type Person,
-  publishableKey,
   signUp,
   superuserUrl,
   url,
@@ -29,11 +29,7 @@ async function place() {
 
 /** HTTP status and code of a call of a function with a token. */
 async function refused(token: string, method: string, path: string, body?: unknown) {
-  const answer = await fetch(`${url}/functions/v1/bulwark-${path}`, {
-    method,
-    headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  const answer = await callFunction(path, { token, method, body });
   const { code } = await answer.json();
   return `${answer.status} ${code}`;
 }

@@ -4,6 +4,7 @@ import { inRepository } from "../../scripts/stack/paths.ts";
 import { Point, type Sample } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
 import { readText } from "../../scripts/testing/exposition.ts";
 import {
+  callFunction,
   connect,
   createOrganization,
   metricsToken,
@@ -13,7 +14,6 @@ import {
   service,
   signUp,
   superuserUrl,
-  url,
 } from "../support.ts";
 import postgres from "postgres";
 
@@ -26,9 +26,7 @@ function sample(metric: string, labels: Record<string, string>, values: number[]
 }
 
 async function get(query: string, headers: Record<string, string> = {}): Promise<Response> {
-  return await fetch(`${url}/functions/v1/bulwark-metrics${query}`, {
-    headers: { apikey: publishableKey, ...headers },
-  });
+  return await callFunction(`metrics${query}`, { headers });
 }
 
 const scraper = { authorization: `Bearer ${metricsToken}` };
@@ -149,10 +147,9 @@ Deno.test("MET-E04: a scraper with its token reads what requests left behind, in
   const admin = await signUp("admin");
   const organization_id = await createOrganization(admin);
   for (let i = 0; i < 5; i++) {
-    const answer = await fetch(`${url}/functions/v1/bulwark-rbac`, {
-      method: "POST",
-      headers: { apikey: publishableKey, authorization: `Bearer ${admin.token}` },
-      body: JSON.stringify({ permissions: ["audit:read"], organization_id }),
+    const answer = await callFunction("rbac", {
+      token: admin.token,
+      body: { permissions: ["audit:read"], organization_id },
     });
     assert.equal(answer.status, 200);
     await answer.body?.cancel();

@@ -3,7 +3,15 @@ import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
 import { HOTP, Secret } from "otpauth";
 import type { Database } from "../../supabase/functions/_bulwark/foundation/database.types.ts";
-import { anonymous, type Client, type Person, publishableKey, signUp, url } from "../support.ts";
+import {
+  anonymous,
+  callFunction,
+  type Client,
+  type Person,
+  publishableKey,
+  signUp,
+  url,
+} from "../support.ts";
 
 /** An answer of the function. */
 export interface Answer {
@@ -14,11 +22,7 @@ export interface Answer {
 
 /** Calls the function `bulwark-mfa` with a token. */
 export async function call(token: string, path: string, body?: unknown): Promise<Answer> {
-  const answer = await fetch(`${url}/functions/v1/bulwark-mfa${path}`, {
-    method: body === undefined ? "GET" : "POST",
-    headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  const answer = await callFunction(`mfa${path}`, { token, body });
   return { status: answer.status, body: await answer.json() };
 }
 
@@ -28,6 +32,9 @@ export async function done(token: string, path: string, body?: unknown) {
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
   return answer.body;
 }
+
+/** The refusal of every wrong code. */
+export const refused = "403 MFA_CODE_REFUSED";
 
 /** Status and code of a call that must be refused. */
 export async function refusal(token: string, path: string, body?: unknown): Promise<string> {
@@ -46,8 +53,8 @@ export function codeAt(secret: string, time: number): string {
 }
 
 /**
- * Waits until `seconds` (3 to 15) into a time step, so that what is computed for a shifted clock stays
- * what it is until the answer comes.
+ * Waits until 3 to 15 seconds into a time step, so that a code computed for a shifted clock is still
+ * the same when the answer comes.
  */
 export async function earlyInStep(): Promise<number> {
   const into = () => Date.now() % 30_000;

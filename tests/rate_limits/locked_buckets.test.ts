@@ -4,15 +4,7 @@ import type postgres from "postgres";
 import type { Decision } from "../../supabase/functions/_bulwark/rate_limits/decision.ts";
 import { boundedStore } from "../../supabase/functions/_bulwark/rate_limits/limiter.ts";
 import { postgresStore } from "../../supabase/functions/_bulwark/rate_limits/postgres_store.ts";
-import {
-  claimsOf,
-  connect,
-  type Person,
-  publishableKey,
-  service,
-  signUp,
-  url,
-} from "../support.ts";
+import { callFunction, claimsOf, connect, type Person, service, signUp } from "../support.ts";
 
 const open = () => boundedStore(postgresStore(service()), { log: () => {} });
 const outcome = ({ allowed, reason }: Decision) => `${allowed} ${reason}`;
@@ -148,10 +140,8 @@ Deno.test("RATE-E14: a login whose bucket is locked is refused without waiting",
   const email = `held-${crypto.randomUUID()}@people.test`;
   const begin = (held: postgres.TransactionSql) => held`select bulwark.begin_login(${email})`;
   await whileHeld(begin, async () => {
-    const answer = await fetch(`${url}/functions/v1/bulwark-login`, {
-      method: "POST",
-      headers: { apikey: publishableKey, "content-type": "application/json" },
-      body: JSON.stringify({ email, password: "a password of some length" }),
+    const answer = await callFunction("login", {
+      body: { email, password: "a password of some length" },
     });
     const { code } = await answer.json();
     assert.deepEqual([answer.status, code], [503, "RATE_LIMIT_UNAVAILABLE"]);
@@ -167,15 +157,9 @@ Deno.test("RATE-E15: 600 calls at once on one bucket get its capacity and what i
   const capacity = Number(rows[0]?.capacity);
   for (const who of [{ authorization: `Bearer ${token}` }, {}]) {
     const ask = async () => {
-      const answer = await fetch(`${url}/functions/v1/bulwark-rbac`, {
-        method: "POST",
-        headers: {
-          apikey: publishableKey,
-          "content-type": "application/json",
-          "x-forwarded-for": address,
-          ...who,
-        },
-        body: JSON.stringify({ permissions: ["audit:read"] }),
+      const answer = await callFunction("rbac", {
+        headers: { "x-forwarded-for": address, ...who },
+        body: { permissions: ["audit:read"] },
       });
       await answer.body?.cancel();
       return answer.status;

@@ -7,6 +7,7 @@ import {
   refusalMilliseconds,
 } from "../../supabase/functions/_bulwark/rate_limits/login.ts";
 import {
+  callFunction,
   connect,
   createOrganization,
   join,
@@ -19,10 +20,9 @@ import {
 import { forget, headers } from "./buckets.ts";
 
 async function attempt(email: string, password: string, forwarded = "192.0.2.1") {
-  const answer = await fetch(`${url}/functions/v1/bulwark-login`, {
-    method: "POST",
+  const answer = await callFunction("login", {
     headers: { ...headers, "x-forwarded-for": forwarded },
-    body: JSON.stringify({ email, password }),
+    body: { email, password },
   });
   return { status: answer.status, headers: answer.headers, body: await answer.json() };
 }

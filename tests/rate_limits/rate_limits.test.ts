@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import {
+  callFunction,
   claimsOf,
   connect,
   createOrganization,
@@ -10,21 +11,15 @@ import {
   service,
   signUp,
   superuserUrl,
-  url,
 } from "../support.ts";
 import { forget, headers } from "./buckets.ts";
 
 async function ask(token: string | null, forwarded = "192.0.2.1"): Promise<Response> {
-  const answer = await fetch(`${url}/functions/v1/bulwark-rbac`, {
-    method: "POST",
-    headers: {
-      ...headers,
-      "x-forwarded-for": forwarded,
-      ...token ? { authorization: `Bearer ${token}` } : {},
-    },
-    body: JSON.stringify({ permissions: ["audit:read"] }),
+  return await callFunction("rbac", {
+    token,
+    headers: { ...headers, "x-forwarded-for": forwarded },
+    body: { permissions: ["audit:read"] },
   });
-  return answer;
 }
 
 /** Sets the numbers of a rule. */
@@ -211,9 +206,7 @@ Deno.test("RATE-E07: repeated refusals for missing permissions raise a security 
   await join(admin, organization, prober, "viewer");
   for (let n = 0; n < 20; n++) {
     const query = new URLSearchParams({ permission: "audit:read", organization_id: organization });
-    const answer = await fetch(`${url}/functions/v1/bulwark-rbac?${query}`, {
-      headers: { ...headers, authorization: `Bearer ${prober.token}` },
-    });
+    const answer = await callFunction(`rbac?${query}`, { token: prober.token, headers });
     await answer.body?.cancel();
     assert.equal(answer.status, 403);
   }
@@ -247,21 +240,16 @@ Deno.test("RATE-E09: every function is limited and sends the headers", async () 
     .filter((name) => name !== "_bulwark").sort();
   assert.deepEqual(functions, Object.keys(requests));
   for (const [name, [method, path]] of Object.entries(requests)) {
-    const answer = await fetch(`${url}/functions/v1/bulwark-${name}${path}`, {
+    const answer = await callFunction(`${name}${path}`, {
       method,
-      headers: { ...headers, authorization: `Bearer ${token}`, "x-api-key": "none" },
-      ...method === "POST"
-        ? { body: JSON.stringify({ email: "nobody@people.test", password: "wrong" }) }
-        : {},
+      token,
+      headers: { ...headers, "x-api-key": "none" },
+      body: method === "POST" ? { email: "nobody@people.test", password: "wrong" } : undefined,
     });
     await answer.body?.cancel();
     assert.match(answer.headers.get("ratelimit-policy") ?? "", /;q=\d+;w=\d+$/, name);
   }
-  const report = await fetch(`${url}/functions/v1/bulwark-api-keys/report`, {
-    method: "POST",
-    headers,
-    body: "[]",
-  });
+  const report = await callFunction("api-keys/report", { headers, body: "[]" });
   await report.body?.cancel();
   assert.match(report.headers.get("ratelimit-policy") ?? "", /api_default/);
   await forget();

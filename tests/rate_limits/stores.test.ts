@@ -10,7 +10,7 @@ import { redisStore } from "../../supabase/functions/_bulwark/rate_limits/redis_
 import { boundedStore } from "../../supabase/functions/_bulwark/rate_limits/limiter.ts";
 import { openStore } from "../../supabase/functions/_bulwark/rate_limits/mod.ts";
 import { connect, createOrganization, publishableKey, service, signUp, url } from "../support.ts";
-import { redisServer, startRedis } from "../redis.ts";
+import { redisServer, startRedis } from "../../scripts/testing/redis.ts";
 
 interface Subject {
   store: RateLimitStore;
@@ -45,20 +45,18 @@ function postgresSubject(): Promise<Subject> {
 }
 
 async function redisSubject(): Promise<Subject> {
-  const { redis, stop } = await startRedis();
+  const server = await startRedis();
+  const redis = server.connect();
   const storeOn = (connection: typeof redis) =>
     redisStore(connection, service(), "a secret of the project", {
       ruleSeconds: 0,
       blockSeconds: 1,
       reportMilliseconds: 0,
     });
-  const opened: (typeof redis)[] = [];
   return {
     store: storeOn(redis),
     async isolate() {
-      const own = redis.duplicate();
-      own.on("error", () => {});
-      opened.push(own);
+      const own = server.connect();
       await own.ping();
       return storeOn(own);
     },
@@ -68,10 +66,7 @@ async function redisSubject(): Promise<Subject> {
         if (value > 1e15) await redis.set(key, String(value - milliseconds * 1000), "KEEPTTL");
       }
     },
-    async stop() {
-      for (const own of opened) own.disconnect();
-      await stop();
-    },
+    stop: server.stop,
   };
 }
 
@@ -357,7 +352,7 @@ Deno.test({
     // The first call may have to connect.
     while ((await store.decide(closed)).reason === "unavailable");
     while (!(await store.decide(open)).allowed);
-    assert.ok((await server.redis.keys("bulwark:*")).length > 0, "the buckets are in Redis");
+    assert.ok((await server.connect().keys("bulwark:*")).length > 0, "the buckets are in Redis");
     await server.stop();
     assert.notEqual((await store.decide(open)).reason, "unavailable", "a bucket of its own");
     const refused = await store.decide(closed);

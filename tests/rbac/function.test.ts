@@ -1,15 +1,9 @@
 /** Function `bulwark-rbac` over HTTP, with real tokens and with forged ones. */
 import assert from "node:assert/strict";
-import { createOrganization, publishableKey, signUp, url } from "../support.ts";
-
-const headers = { apikey: publishableKey };
+import { callFunction, createOrganization, signUp } from "../support.ts";
 
 async function ask(token: string | null, body: unknown): Promise<Response> {
-  return await fetch(`${url}/functions/v1/bulwark-rbac`, {
-    method: "POST",
-    headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
-    body: typeof body === "string" ? body : JSON.stringify(body),
-  });
+  return await callFunction("rbac", { token, body });
 }
 
 Deno.test("RBAC-F01: a batch is answered for the bearer of the token", async () => {
@@ -34,9 +28,7 @@ Deno.test("RBAC-F02: a reverse proxy gets 204, 403 or 401", async () => {
   const organization = await createOrganization(admin);
   const forward = async (permission: string, token?: string) => {
     const query = new URLSearchParams({ permission, organization_id: organization });
-    const answer = await fetch(`${url}/functions/v1/bulwark-rbac?${query}`, {
-      headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
-    });
+    const answer = await callFunction(`rbac?${query}`, { token });
     await answer.body?.cancel();
     return answer.status;
   };
@@ -45,9 +37,9 @@ Deno.test("RBAC-F02: a reverse proxy gets 204, 403 or 401", async () => {
   assert.equal(await forward("audit:read"), 401);
   assert.equal(await forward("audit:raed", admin.token), 400);
   assert.equal(await forward("org:read&permission=system:admin", admin.token), 400);
-  const twice = await fetch(
-    `${url}/functions/v1/bulwark-rbac?permission=system:admin&permission=org:read&organization_id=${organization}`,
-    { headers: { ...headers, authorization: `Bearer ${admin.token}` } },
+  const twice = await callFunction(
+    `rbac?permission=system:admin&permission=org:read&organization_id=${organization}`,
+    { token: admin.token },
   );
   assert.equal(twice.status, 400, "a parameter that comes twice is refused");
   await twice.body?.cancel();
@@ -91,7 +83,7 @@ Deno.test("RBAC-F04: bad input is a clear error and never a stack trace", async 
     assert.equal(JSON.parse(text).code, code);
     assert.ok(!/\bat \w+.*:\d+:\d+/.test(text), "no stack trace");
   }
-  const wrong = await fetch(`${url}/functions/v1/bulwark-rbac`, { method: "DELETE", headers });
+  const wrong = await callFunction("rbac", { method: "DELETE" });
   assert.equal(wrong.status, 405);
   await wrong.body?.cancel();
 });

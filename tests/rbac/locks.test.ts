@@ -316,7 +316,7 @@ Deno.test("RBAC-R13: ten who act on rights in turn do not keep a change of syste
   await sql.end();
 });
 
-Deno.test("RBAC-R14: whoever is being demoted does nothing any more with the right", async () => {
+Deno.test("RBAC-R14: a user who is being demoted does nothing any more with the right", async () => {
   const sql = connect(6);
   const outcomes: string[] = [];
   for (const [name, operation] of Object.entries(operations)) {

@@ -159,7 +159,7 @@ Deno.test("RBAC-R07: one slug asked for ten times at once is given once", async 
   await sql.end();
 });
 
-Deno.test("RBAC-R08: whoever is being revoked cannot undo it by granting it to themselves meanwhile", async () => {
+Deno.test("RBAC-R08: a user whose role is being revoked cannot grant it to themselves meanwhile", async () => {
   const sql = connect(10);
   for (let round = 0; round < rounds; round++) {
     const [one, two] = [await account(sql), await account(sql)];

@@ -47,7 +47,7 @@ Deno.test("RBAC-E02: a member of one organization learns nothing of another", as
   assert.ok(mine);
 });
 
-Deno.test("RBAC-E03: tables refuse every direct write, whoever asks", async () => {
+Deno.test("RBAC-E03: tables refuse every direct write, from every role", async () => {
   const admin = await signUp("admin");
   const organization = await createOrganization(admin);
   const grant = { user_id: admin.id, role_id: "00000000-0000-4000-8000-000000000100" };

@@ -5,7 +5,7 @@ import { readWebhookEnv } from "../../supabase/functions/_bulwark/webhooks/env.t
 import { deliver } from "../../supabase/functions/_bulwark/webhooks/delivering.ts";
 import { verifyWebhook } from "../../supabase/functions/_bulwark/webhooks/verify.ts";
 import type { RunLimits } from "../../supabase/functions/_bulwark/webhooks/worker.ts";
-import { connect, type Person, publishableKey, service, url } from "../support.ts";
+import { callFunction, connect, type Person, publishableKey, service, url } from "../support.ts";
 
 /** A request to a receiver. */
 export interface Received {
@@ -68,14 +68,7 @@ export async function call(
   path: string,
   body?: unknown,
 ): Promise<{ status: number; body: Record<string, unknown> }> {
-  const answer = await fetch(`${url}/functions/v1/bulwark-webhooks/${path}`, {
-    method,
-    headers: {
-      apikey: publishableKey,
-      ...(person ? { authorization: `Bearer ${person.token}` } : {}),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  const answer = await callFunction(`webhooks/${path}`, { method, token: person?.token, body });
   const text = await answer.text();
   return { status: answer.status, body: text === "" ? {} : JSON.parse(text) };
 }

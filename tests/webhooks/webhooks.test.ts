@@ -2,8 +2,15 @@
  * Function `bulwark-webhooks` over HTTP: endpoints, their rights, and arrival at real receivers.
  */
 import assert from "node:assert/strict";
-import { createOrganization, join, ok, schedulerSecret, signUp, url } from "../support.ts";
-import { connect } from "../support.ts";
+import {
+  callFunction,
+  connect,
+  createOrganization,
+  join,
+  ok,
+  schedulerSecret,
+  signUp,
+} from "../support.ts";
 import { call, cause, endpoint, receive, set, until, verified } from "./support.ts";
 
 const nobody = "00000000-0000-4000-8000-000000000000";
@@ -123,16 +130,16 @@ Deno.test("WHK-F04: nobody manages endpoints of an organization where they may n
 Deno.test("WHK-F05: only the scheduler has deliveries made", async () => {
   const admin = await signUp("admin");
   for (const authorization of ["", "Bearer guess", `Bearer ${admin.token}`]) {
-    const answer = await fetch(`${url}/functions/v1/bulwark-webhooks/deliver`, {
+    const answer = await callFunction("webhooks/deliver", {
       method: "POST",
       headers: { authorization },
     });
     assert.equal(answer.status, 401);
     await answer.body?.cancel();
   }
-  const answer = await fetch(`${url}/functions/v1/bulwark-webhooks/deliver?wait_seconds=0`, {
+  const answer = await callFunction("webhooks/deliver?wait_seconds=0", {
     method: "POST",
-    headers: { authorization: `Bearer ${schedulerSecret}` },
+    token: schedulerSecret,
   });
   assert.equal(answer.status, 200);
   assert.deepEqual(Object.keys(await answer.json()), ["claimed", "delivered", "failed"]);

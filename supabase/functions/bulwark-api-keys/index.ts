@@ -7,14 +7,13 @@
  * and always answers `[]`.
  */
 import { exchangeKey } from "../_bulwark/api_keys/exchange.ts";
-import { isSmallReport, leakedKeys, signedBody } from "../_bulwark/api_keys/report.ts";
+import { takeReports } from "../_bulwark/api_keys/reports.ts";
 import { scannerKeys } from "../_bulwark/api_keys/scanner_keys.ts";
 import { openSigner, type SignToken } from "../_bulwark/api_keys/signer.ts";
 import { keyVerifier } from "../_bulwark/api_keys/verification.ts";
 import { readApiKeysEnv } from "../_bulwark/api_keys/env.ts";
-import { unwrap } from "../_bulwark/foundation/errors.ts";
 import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
-import { type LimitedHandler, openLimits } from "../_bulwark/rate_limits/mod.ts";
+import { openLimits } from "../_bulwark/rate_limits/mod.ts";
 import { clientAddress } from "../_bulwark/rate_limits/address.ts";
 import { router } from "../_bulwark/foundation/router.ts";
 import { serviceClient } from "../_bulwark/foundation/service.ts";
@@ -22,23 +21,7 @@ import { serviceClient } from "../_bulwark/foundation/service.ts";
 const env = readApiKeysEnv();
 const limit = openLimits(env);
 const verify = keyVerifier(serviceClient(env, crypto.randomUUID()));
-const findScannerKey = scannerKeys(env);
 let signer: Promise<SignToken> | undefined;
-
-const charged = (handler: LimitedHandler) => limit("api_default", handler);
-const signed = (request: Request) => signedBody(request, findScannerKey);
-
-async function takeReport(request: Request, body: Uint8Array): Promise<Response> {
-  const reports = leakedKeys(body);
-  const client = serviceClient(env, correlationIdOf(request));
-  // In batches; revocations of earlier batches stay if a later one fails.
-  for (let start = 0; start < reports.length; start += 1000) {
-    unwrap(
-      await client.rpc("report_leaked_api_keys", { reports: reports.slice(start, start + 1000) }),
-    );
-  }
-  return Response.json([]);
-}
 
 const answer = router(limit, {
   // The exchange charges the rate limit itself: the key's, or the address's if there is none.
@@ -51,19 +34,11 @@ const answer = router(limit, {
       correlationId: correlationIdOf(request),
     });
   },
-  // Small signed reports are not rate limited; a large report is charged before it is read.
-  async "POST /bulwark-api-keys/report"(request) {
-    if (!isSmallReport(request)) {
-      return await charged(async () => takeReport(request, await signed(request)))(request);
-    }
-    let body: Uint8Array;
-    try {
-      body = await signed(request);
-    } catch (thrown) {
-      return await charged(() => Promise.reject(thrown))(request);
-    }
-    return await takeReport(request, body);
-  },
+  "POST /bulwark-api-keys/report": takeReports({
+    charged: (handler) => limit("api_default", handler),
+    findKey: scannerKeys(env),
+    serviceFor: (request) => serviceClient(env, correlationIdOf(request)),
+  }),
 });
 
 Deno.serve(handle(answer));

@@ -1,13 +1,12 @@
 /**
  * Function `bulwark-encryption`: fields of declared columns, with a user's token.
- *
- * - `POST …/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the columns to
- *   write.
+ * - `POST …/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: columns to write.
  * - `POST …/decrypt` `{ table, columns, primary_keys }`: the texts of rows that the caller can read.
  * - `POST …/find` `{ table, organization_id, column, value, cursor }`: the rows with a text.
  * - `POST …/rotate` `{ organization_id, purpose }`: a new data key.
  * - `POST …/work`, for the scheduler: re-encrypts, and rotates on request.
  */
+import type { z } from "zod";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { decryptRows, encryptRows, findRows } from "../_bulwark/encryption/access.ts";
 import { answering, refusalOf } from "../_bulwark/encryption/answers.ts";
@@ -36,23 +35,17 @@ const asCaller = (request: Request) => ({
   caller: callerClient(request, env),
   refusal: (thrown: EncryptionError) => refusalOf(thrown, correlationIdOf(request)),
 });
+const forCaller = <Input>(
+  rule: string,
+  schema: z.ZodType<Input>,
+  run: (parts: ReturnType<typeof asCaller>, asked: Input) => Promise<unknown>,
+) => limit(rule, answering((request, body) => run(asCaller(request), parse(schema, body))));
+
 const answer = router(limit, {
-  "POST /bulwark-encryption/encrypt": limit(
-    "api_relaxed",
-    answering((request, body) => encryptRows(asCaller(request), parse(input.encryptInput, body))),
-  ),
-  "POST /bulwark-encryption/decrypt": limit(
-    "api_relaxed",
-    answering((request, body) => decryptRows(asCaller(request), parse(input.decryptInput, body))),
-  ),
-  "POST /bulwark-encryption/find": limit(
-    "api_relaxed",
-    answering((request, body) => findRows(asCaller(request), parse(input.findInput, body))),
-  ),
-  "POST /bulwark-encryption/rotate": limit(
-    "api_strict",
-    answering((request, body) => rotate(asCaller(request), parse(input.rotateInput, body))),
-  ),
+  "POST /bulwark-encryption/encrypt": forCaller("api_relaxed", input.encryptInput, encryptRows),
+  "POST /bulwark-encryption/decrypt": forCaller("api_relaxed", input.decryptInput, decryptRows),
+  "POST /bulwark-encryption/find": forCaller("api_relaxed", input.findInput, findRows),
+  "POST /bulwark-encryption/rotate": forCaller("api_strict", input.rotateInput, rotate),
   "POST /bulwark-encryption/work": forScheduler(
     limit,
     env.schedulerSecret,

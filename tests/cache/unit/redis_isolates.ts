@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
+import { redisTest as testWithRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
 import {
   openRedis,
   RedisClient,
@@ -8,7 +8,6 @@ import { Cache, type CacheOptions } from "../../../supabase/functions/_bulwark/c
 import { cacheKey } from "../../../supabase/functions/_bulwark/cache/catalog.ts";
 import { SharedLevel } from "../../../supabase/functions/_bulwark/cache/shared.ts";
 
-const binary = redisServer();
 export const key = (name: string) => cacheKey("user", name);
 export const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
 
@@ -20,41 +19,32 @@ export interface Place {
 }
 
 export function redisTest(name: string, test: (place: Place) => Promise<void>): void {
-  Deno.test({
-    name: binary ? name : `${name} (needs redis-server; Debian: redis-server)`,
-    ignore: !binary,
-    // ioredis ends its socket after close() returns.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      const server = await startRedis(binary ?? "");
-      const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
-      const redis = openRedis(env, { timeoutMs: 5000, log: () => {} });
-      assert.ok(redis);
-      const opened: Cache[] = [];
-      try {
-        await test({
-          server,
-          redis,
-          isolate(options = {}, timeoutMs = 5000) {
-            const own = openRedis(env, { timeoutMs, log: () => {} });
-            assert.ok(own);
-            const shared = new SharedLevel(own, { prefix: "t", leaseTime: 5000 });
-            const cache = new Cache(shared, {
-              memory: { maxEntries: 1000, maxSize: 1_000_000 },
-              memorySeconds: 0,
-              loadWait: 20_000,
-              ...options,
-            });
-            opened.push(cache);
-            return cache;
-          },
-        });
-      } finally {
-        for (const cache of opened) cache.close();
-        redis.close();
-        await server.stop();
-      }
-    },
+  testWithRedis(name, async (server) => {
+    const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
+    const redis = openRedis(env, { timeoutMs: 5000, log: () => {} });
+    assert.ok(redis);
+    const opened: Cache[] = [];
+    try {
+      await test({
+        server,
+        redis,
+        isolate(options = {}, timeoutMs = 5000) {
+          const own = openRedis(env, { timeoutMs, log: () => {} });
+          assert.ok(own);
+          const shared = new SharedLevel(own, { prefix: "t", leaseTime: 5000 });
+          const cache = new Cache(shared, {
+            memory: { maxEntries: 1000, maxSize: 1_000_000 },
+            memorySeconds: 0,
+            loadWait: 20_000,
+            ...options,
+          });
+          opened.push(cache);
+          return cache;
+        },
+      });
+    } finally {
+      for (const cache of opened) cache.close();
+      redis.close();
+    }
   });
 }

@@ -99,7 +99,7 @@ Deno.test("openClient() asks once, whatever the answer", async () => {
   assert.equal(questions, 1);
 });
 
-Deno.test("unwrap() says that nobody decided, whoever says so", () => {
+Deno.test("unwrap() says that nobody decided, wherever that comes from", () => {
   const cases = [
     [504, "", "<html>Gateway"],
     [503, "PGRST001", "no connection"],

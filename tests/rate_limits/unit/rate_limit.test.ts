@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { admitted, fixed, refused, terms } from "./decisions.ts";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 import { readRateLimitEnv } from "../../../supabase/functions/_bulwark/rate_limits/env.ts";
 import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
@@ -7,53 +8,15 @@ import {
   clientAddress,
   networkOf,
 } from "../../../supabase/functions/_bulwark/rate_limits/address.ts";
-import {
-  costOf,
-  decisionOf,
-  type Terms,
-} from "../../../supabase/functions/_bulwark/rate_limits/arithmetic.ts";
-import type {
-  Charge,
-  Decision,
-  RateLimitStore,
-} from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
+import { costOf, decisionOf } from "../../../supabase/functions/_bulwark/rate_limits/arithmetic.ts";
+import type { Charge } from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
 import {
   rateLimitHeaders,
   refusal,
 } from "../../../supabase/functions/_bulwark/rate_limits/headers.ts";
-import { boundedStore } from "../../../supabase/functions/_bulwark/rate_limits/limiter.ts";
 import { identifier } from "../../../supabase/functions/_bulwark/rate_limits/identity.ts";
 import { LocalBuckets } from "../../../supabase/functions/_bulwark/rate_limits/local_buckets.ts";
 import { originOf } from "../../../supabase/functions/_bulwark/rate_limits/login.ts";
-
-const terms: Terms = {
-  capacity: 60,
-  windowSeconds: 60,
-  identifiedBy: "caller",
-  whenStoreFails: "open",
-  scope: "api_default/",
-};
-const admitted: Decision = {
-  allowed: true,
-  reason: null,
-  rule: "api_default",
-  capacity: 60,
-  windowSeconds: 60,
-  remaining: 59,
-  resetSeconds: 1,
-  retryAfterSeconds: null,
-  whenStoreFails: "open",
-};
-const refused: Decision = {
-  ...admitted,
-  allowed: false,
-  reason: "rate",
-  remaining: 0,
-  resetSeconds: 60,
-  retryAfterSeconds: 7,
-};
-const fixed = (decision: Decision): RateLimitStore => ({ decide: () => Promise.resolve(decision) });
-const silent = { log: () => {} };
 
 Deno.test("costOf() rounds up, so that a whole bucket never takes less than its window", () => {
   for (const [capacity, windowSeconds] of [[7, 60], [60, 60], [3, 3600], [999_983, 1]] as const) {
@@ -92,90 +55,6 @@ Deno.test("LocalBuckets admit the capacity, refill evenly, and do not go back in
   assert.equal(drain(), 0);
   now += 7_200_000;
   assert.equal(drain(), 60);
-});
-
-Deno.test("boundedStore() bridges a store that is away for rules that stay open", async () => {
-  let away = false;
-  const store = boundedStore({
-    decide: () =>
-      away ? Promise.reject(new Error("connection refused")) : Promise.resolve(admitted),
-  }, silent);
-  const charge = { rule: "api_default", userId: "someone" };
-  assert.equal((await store.decide(charge)).remaining, 59);
-  away = true;
-  const left: number[] = [];
-  for (let call = 0; call < 61; call++) left.push((await store.decide(charge)).remaining);
-  assert.deepEqual([left[0], left[58]], [58, 0], "what the store charged counts");
-  assert.equal((await store.decide(charge)).allowed, false, "open is not boundless");
-});
-
-Deno.test("boundedStore() opens nothing to a flood: what the store charged is charged here", async () => {
-  let now = 1_700_000_000_000;
-  const local = new LocalBuckets(() => now);
-  let [left, late] = [60, false];
-  const store = boundedStore({
-    decide: () => {
-      const decision = left > 0 ? { ...admitted, remaining: --left } : refused;
-      return late ? new Promise((resolve) => setTimeout(resolve, 60, decision)) : Promise.resolve(
-        decision,
-      );
-    },
-  }, { timeoutMs: 20, local, ...silent });
-  const charge = { rule: "api_default", userId: "someone" };
-  const drain = async (times: number, who = charge) =>
-    (await Promise.all(Array.from({ length: times }, () => store.decide(who))))
-      .filter(({ allowed }) => allowed).length;
-  assert.equal(await drain(40), 40);
-  late = true;
-  assert.equal(await drain(600), 20, "no more than the rule allows, wherever it was decided");
-  await new Promise((resolve) => setTimeout(resolve, 80));
-  assert.equal(await drain(10), 0, "what came too late is charged as well");
-  await new Promise((resolve) => setTimeout(resolve, 80));
-  // The store has lost its buckets.
-  [left, late] = [60, false];
-  assert.equal(await drain(60), 0, "what was admitted here counts on when the store is back");
-  now += 60_000;
-  left = 60;
-  assert.equal(await drain(60), 60, "for no longer than a bucket takes to fill");
-});
-
-Deno.test("boundedStore() keeps an organization's numbers and a block to whom they are", async () => {
-  let away = false;
-  const store = boundedStore({
-    decide: ({ organizationId, userId }) =>
-      away ? Promise.reject(new Error("no")) : Promise.resolve(
-        userId === "blocked"
-          ? { ...refused, reason: "block", retryAfterSeconds: 60 }
-          : { ...admitted, capacity: organizationId ? 1000 : 60 },
-      ),
-  }, silent);
-  await store.decide({ rule: "api_default", userId: "a", organizationId: "acme" });
-  await store.decide({ rule: "api_default", userId: "a" });
-  await store.decide({ rule: "api_default", userId: "blocked" });
-  away = true;
-  assert.equal((await store.decide({ rule: "api_default", userId: "b" })).capacity, 60);
-  const big = await store.decide({ rule: "api_default", userId: "b", organizationId: "acme" });
-  assert.equal(big.capacity, 1000);
-  assert.equal((await store.decide({ rule: "api_default", userId: "blocked" })).reason, "block");
-});
-
-Deno.test("boundedStore() refuses where the rule is closed, or was never heard of", async () => {
-  let away = false;
-  const closed: Decision = { ...admitted, whenStoreFails: "closed" };
-  const store = boundedStore({
-    decide: () => away ? Promise.reject(new Error("no")) : Promise.resolve(closed),
-  }, silent);
-  await store.decide({ rule: "auth_login" });
-  away = true;
-  for (const rule of ["auth_login", "never_decided"]) {
-    const decision = await store.decide({ rule });
-    assert.deepEqual([decision.allowed, decision.reason], [false, "unavailable"]);
-  }
-});
-
-Deno.test("boundedStore() waits no longer than it may", async () => {
-  const store = boundedStore({ decide: () => new Promise(() => {}) }, { timeoutMs: 20, ...silent });
-  assert.equal((await store.decide({ rule: "api_strict" })).reason, "unavailable");
 });
 
 Deno.test("rateLimitHeaders() never asks to come back earlier than RateLimit says", () => {

@@ -1,6 +1,6 @@
 /** Rate limits while Redis is away: decided at once by the failure mode, with one log line. */
 import assert from "node:assert/strict";
-import { redisServer, startRedis } from "../../../scripts/testing/redis.ts";
+import { redisTest } from "../../../scripts/testing/redis.ts";
 import type { CallerClient } from "../../../supabase/functions/_bulwark/foundation/caller.ts";
 import { Late } from "../../../supabase/functions/_bulwark/foundation/redis/breaker.ts";
 import { openRedis } from "../../../supabase/functions/_bulwark/foundation/redis/client.ts";
@@ -11,7 +11,6 @@ import {
   redisStore,
 } from "../../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
 
-const binary = redisServer();
 const capacity = 20;
 
 /** A database with two rules whose tokens take a day to refill. */
@@ -33,14 +32,9 @@ const database = {
 
 const charge = (rule: "open" | "closed"): Charge => ({ rule, userId: null, address: "192.0.2.1" });
 
-Deno.test({
-  name:
-    "RATE-R11: in an outage an open rule is decided here, a closed one refuses, one line says why",
-  ignore: !binary,
-  sanitizeOps: false,
-  sanitizeResources: false,
-  async fn() {
-    const server = await startRedis(binary ?? "");
+redisTest(
+  "RATE-R11: in an outage an open rule is decided here, a closed one refuses, one line says why",
+  async (server) => {
     const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
     const lines: string[] = [];
     const log = (line: string) => lines.push(line);
@@ -84,18 +78,13 @@ Deno.test({
       assert.deepEqual(lines.slice(1), ["Redis is in use again"]);
     } finally {
       redis.close();
-      await server.stop();
     }
   },
-});
+);
 
-Deno.test({
-  name: "RATE-R12: a decision stands though Redis does not take what is noted about it",
-  ignore: !binary,
-  sanitizeOps: false,
-  sanitizeResources: false,
-  async fn() {
-    const server = await startRedis(binary ?? "");
+redisTest(
+  "RATE-R12: a decision stands though Redis does not take what is noted about it",
+  async (server) => {
     const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
     const redis = openRedis(env, { timeoutMs: 5000, log: () => {} });
     assert.ok(redis);
@@ -115,7 +104,6 @@ Deno.test({
       }
     } finally {
       redis.close();
-      await server.stop();
     }
   },
-});
+);

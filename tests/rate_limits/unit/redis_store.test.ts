@@ -1,7 +1,7 @@
 /** Buckets in a real redis-server: a batch decides as single calls would. */
 import assert from "node:assert/strict";
-import { Redis } from "ioredis";
-import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
+import type { Redis } from "ioredis";
+import { redisTest as testWithRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
 import type { CallerClient } from "../../../supabase/functions/_bulwark/foundation/caller.ts";
 import type { Terms } from "../../../supabase/functions/_bulwark/rate_limits/arithmetic.ts";
 import type {
@@ -16,7 +16,6 @@ import {
   redisStore,
 } from "../../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
 
-const binary = redisServer();
 const secret = "a secret of the project";
 
 // A token takes more than a day to refill, so that none does during a test.
@@ -68,42 +67,22 @@ interface Place {
 }
 
 function redisTest(claim: string, test: (place: Place) => Promise<void>): void {
-  Deno.test({
-    name: binary ? claim : `${claim} (redis-server is not installed)`,
-    ignore: !binary,
-    // ioredis ends its socket after disconnect() returns.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      const server = await startRedis(binary ?? "");
-      const opened: Redis[] = [];
-      try {
-        await test({
-          server,
-          async isolate() {
-            const redis = new Redis(server.url, {
-              maxRetriesPerRequest: 0,
-              retryStrategy: () => 20,
-            });
-            redis.on("error", () => {});
-            opened.push(redis);
-            await redis.ping();
-            const asked: string[][] = [];
-            const watched: RedisConnection = {
-              call(command, ...args) {
-                if (command === "EVALSHA") asked.push(args.map(String));
-                return redis.call(command, ...args);
-              },
-            };
-            return { store: redisStore(watched, client, secret), redis, asked };
+  testWithRedis(claim, (server) =>
+    test({
+      server,
+      async isolate() {
+        const redis = server.connect(0);
+        await redis.ping();
+        const asked: string[][] = [];
+        const watched: RedisConnection = {
+          call(command, ...args) {
+            if (command === "EVALSHA") asked.push(args.map(String));
+            return redis.call(command, ...args);
           },
-        });
-      } finally {
-        for (const redis of opened) redis.disconnect();
-        await server.stop();
-      }
-    },
-  });
+        };
+        return { store: redisStore(watched, client, secret), redis, asked };
+      },
+    }));
 }
 
 const user = () => crypto.randomUUID();

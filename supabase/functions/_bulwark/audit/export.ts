@@ -85,16 +85,19 @@ export async function startExport(source: ExportSource, options: ExportOptions):
   };
 }
 
-/** Headers of an export; `x-next-cursor` only if the cursor is known, empty at the end. */
-export function exportHeaders(
-  { contentType, extension }: ExportFormat,
-  next: string | null | undefined,
-): Record<string, string> {
-  return {
+/** An export as a response; `x-next-cursor` only if the cursor is known, empty at the end. */
+export async function respondWithExport(
+  source: ExportSource,
+  options: ExportOptions,
+): Promise<Response> {
+  const { body, next } = await startExport(source, options);
+  const { contentType, extension } = options.format;
+  const headers = {
     "content-type": contentType,
     "content-disposition": `attachment; filename="audit.${extension}"`,
     ...(next === undefined ? {} : { "x-next-cursor": next ?? "" }),
   };
+  return new Response(body, { headers });
 }
 
 async function* chunks(

@@ -36,6 +36,19 @@ export async function publishedCheckpoint(client: CallerClient): Promise<Publish
   };
 }
 
+/** That an entry is in the log. */
+export async function inclusionProof(client: CallerClient, { id }: { id: string }) {
+  return unwrap(await client.rpc("audit_inclusion_proof", { entry_id: id }));
+}
+
+/** That a later log extends an earlier one. */
+export async function consistencyProof(
+  client: CallerClient,
+  { from, to }: { from: number; to: number },
+) {
+  return unwrap(await client.rpc("audit_consistency_proof", { from_size: from, to_size: to }));
+}
+
 /** The first whose signature verifies, so that a forged row hides nothing. */
 async function firstSigned<Stored extends { note: string }>(
   checkpoints: Stored[],

@@ -1,6 +1,7 @@
 import { toBase64Url, utf8 } from "../foundation/bytes.ts";
 import { lengthPrefixed, shortId } from "./bytes.ts";
-import type { DataKeys, OpenDataKey } from "./data_keys.ts";
+import type { DataKeys } from "./data_keys.ts";
+import type { OpenDataKey } from "./open_data_key.ts";
 import { canonicalId, type FieldAddress } from "./format.ts";
 
 /** A column of one organization that can be searched for equality. */

@@ -1,13 +1,12 @@
 /** The client of Redis before real servers that are away, frozen, demoted, locked or a cluster. */
 import assert from "node:assert/strict";
-import { redisServer, startRedis, type TestRedis } from "../../../../scripts/testing/redis.ts";
-import { Redis } from "ioredis";
+import { redisTest as testWithRedis, type TestRedis } from "../../../../scripts/testing/redis.ts";
+import type { Redis } from "ioredis";
 import {
   openRedis,
   type RedisClient,
 } from "../../../../supabase/functions/_bulwark/foundation/redis/client.ts";
 
-const binary = redisServer();
 const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
 const write = (client: RedisClient) =>
   client.call("SET", "k", "v").then(() => "stored", (thrown) => thrown.name as string);
@@ -34,24 +33,7 @@ function redisTest(
   test: (tools: Tools) => Promise<void>,
   more: string[] = [],
 ): void {
-  Deno.test({
-    name: binary ? claim : `${claim} (redis-server is not installed)`,
-    ignore: !binary,
-    // ioredis ends its socket after disconnect() returns.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      const server = await startRedis(binary ?? "", more);
-      const admin = new Redis(server.url, { retryStrategy: () => 50 });
-      admin.on("error", () => {});
-      try {
-        await test({ server, admin });
-      } finally {
-        admin.disconnect();
-        await server.stop();
-      }
-    },
-  });
+  testWithRedis(claim, (server) => test({ server, admin: server.connect() }), more);
 }
 
 redisTest(
