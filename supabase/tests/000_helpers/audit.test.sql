@@ -173,6 +173,63 @@ as $$
   )
   from unnest(names) with ordinality as t (n, place);
 $$;
+-- Five seals of entries of both organizations, in order of commit and not of transaction ids.
+create or replace function tests.fill_log()
+  returns void
+  language plpgsql
+as $$
+begin
+  perform tests.seal_log(0);
+  perform tests.log_entry(1, 'acme', n) from generate_series(1, 3) as n;
+  perform tests.log_entry(2, 'globex', n) from generate_series(1, 2) as n;
+  perform tests.seal_log(2, '1');
+  perform tests.log_entry(3, 'acme', 4);
+  perform tests.seal_log(3);
+  perform tests.log_entry(4, 'acme', 5), tests.log_entry(4, 'globex', 3);
+  perform tests.seal_log(4);
+  perform tests.log_entry(5, 'globex', 4);
+  perform tests.seal_log(5);
+end;
+$$;
+
+create or replace function tests.sign_log()
+  returns void
+  language sql
+as $$
+  select bulwark.store_audit_checkpoint(
+    tree_size, root_hash, tests.log_note(tree_size, root_hash, 'one'),
+    jsonb_build_array(tests.log_signer('one'))
+  ) from bulwark.audit_tree_head();
+$$;
+
+-- The root that a path of hashes leads to (RFC 9162 2.1.3.2), implemented differently from the code
+-- under test.
+create or replace function tests.follow_path(leaf bytea, index bigint, size bigint, path bytea[])
+  returns bytea
+  language plpgsql
+as $$
+declare
+  v_hash bytea := leaf;
+  v_index bigint := index;
+  v_last bigint := size - 1;
+  v_sibling bytea;
+begin
+  foreach v_sibling in array path loop
+    if v_index % 2 = 1 or v_index = v_last then
+      v_hash := sha256('\x01'::bytea || v_sibling || v_hash);
+      while v_index % 2 = 0 and v_index > 0 loop
+        v_index := v_index / 2;
+        v_last := v_last / 2;
+      end loop;
+    else
+      v_hash := sha256('\x01'::bytea || v_hash || v_sibling);
+    end if;
+    v_index := v_index / 2;
+    v_last := v_last / 2;
+  end loop;
+  return case when v_last = 0 then v_hash end;
+end;
+$$;
 grant execute on all functions in schema tests to public;
 
 select plan(1);

@@ -16,12 +16,10 @@ as $$ select note_audit_export(caller, reached, begins, ends, organization_id) f
 
 -- acting as other roles
 select tests.act_as_role('authenticated');
-select throws_ok(
-  $$ select pg_temp.goes_on('0:0') $$, '42501', null, 'AUX-01: no client says that it goes on'
-);
-select throws_ok(
-  $$ select pg_temp.note('0:0', true, true) $$, '42501', null, 'AUX-02: nor how far it is'
-);
+select tests.error_is('AUX-01: no client says that it goes on', '42501',
+  $$ select pg_temp.goes_on('0:0') $$);
+select tests.error_is('AUX-02: nor how far it is', '42501',
+  $$ select pg_temp.note('0:0', true, true) $$);
 
 -- acting as the function
 select tests.act_as_role('service_role');

@@ -133,10 +133,8 @@ select is(
 set constraints all immediate;
 delete from public.notes where id = 2;
 alter table public.stages rename column plan_id to plan;
-select lives_ok(
-  $$ delete from public.plans where id = md5('plan2')::uuid $$,
-  'AUP-08: a table that was altered blocks no delete'
-);
+select tests.error_is('AUP-08: a table that was altered blocks no delete', 'no error',
+  $$ delete from public.plans where id = md5('plan2')::uuid $$);
 select bulwark.disable_audit('public.steps');
 select bulwark.disable_audit('public.notes');
 select bulwark.disable_audit('public.stages');

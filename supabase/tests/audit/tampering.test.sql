@@ -4,22 +4,10 @@ set local search_path = public, bulwark, extensions;
 select plan(16);
 select tests.create_organizations();
 select tests.start_log();
-select tests.seal_log(0);
-select tests.log_entry(1, 'acme', n) from generate_series(1, 3) as n;
-select tests.log_entry(2, 'globex', n) from generate_series(1, 2) as n;
-select tests.seal_log(2, '1');
-select tests.log_entry(3, 'acme', 4);
-select tests.seal_log(3);
-select tests.log_entry(4, 'acme', 5), tests.log_entry(4, 'globex', 3);
-select tests.seal_log(4);
-select tests.log_entry(5, 'globex', 4);
-select tests.seal_log(5);
+select tests.fill_log();
 -- (without a registered key: its entry would belong to this transaction)
 alter table audit_keys disable trigger bulwark_audit_insert;
-select store_audit_checkpoint(
-  tree_size, root_hash, tests.log_note(tree_size, root_hash, 'one'),
-  jsonb_build_array(tests.log_signer('one'))
-) from audit_tree_head();
+select tests.sign_log();
 
 -- changes around the triggers, each found and named
 alter table audit_logs disable trigger audit_logs_refuse_change;

@@ -11,27 +11,22 @@ select results_eq(
 select ok(bulwark_private.audit_log_is_settled(), 'AUD-80: and nothing was restored');
 
 -- acting as the owner, in a log that is sealed
-select throws_ok(
+select tests.error_is('AUD-81: nobody adds a timeline: it would be this cluster''s, which has one',
+  '23505',
   $$ insert into bulwark_private.audit_timelines
        (timeline, relation, system_identifier, postgres_timeline)
-     values (32767, 1, 1, 1) $$,
-  '23505', null, 'AUD-81: nobody adds a timeline: it would be this cluster''s, which has one'
-);
+     values (32767, 1, 1, 1) $$);
 set local session_replication_role = replica;
-select throws_ok(
+select tests.error_is('AUD-81: not as a replica either', '23505',
   $$ insert into bulwark_private.audit_timelines
        (timeline, relation, system_identifier, postgres_timeline)
-     values (32767, 1, 1, 1) $$,
-  '23505', null, 'AUD-81: not as a replica either'
-);
-select throws_ok(
-  $$ update bulwark_private.audit_timelines set settled_at = null $$,
-  '42501', null, 'AUD-81: that a timeline was settled is not taken back'
-);
-select throws_ok(
-  $$ update bulwark_private.audit_timelines set system_identifier = 7 $$,
-  '23514', null, 'AUD-81: a timeline does not move to another cluster'
-);
+     values (32767, 1, 1, 1) $$);
+select tests.error_is('AUD-81: that a timeline was settled is not taken back',
+  '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ update bulwark_private.audit_timelines set settled_at = null $$);
+select tests.error_is('AUD-81: a timeline does not move to another cluster',
+  '23514 COLUMN_IS_FIXED',
+  $$ update bulwark_private.audit_timelines set system_identifier = 7 $$);
 
 -- A row as a dump contains it.
 create temporary table dumped as

@@ -179,10 +179,8 @@ select is(
 delete from bulwark_private.alert_rules where name = 't_errors';
 
 -- rules
-select throws_ok(
-  $$ select set_alert_rule('t_bad', 't_level', 'last', 300, 200) $$, '22023', null,
-  'ALERT-30: thresholds rise'
-);
+select tests.error_is('ALERT-30: thresholds rise', '22023 METRICS_INVALID_ALERT_RULE',
+  $$ select set_alert_rule('t_bad', 't_level', 'last', 300, 200) $$);
 select tests.error_is('ALERT-31: and are numbers', '22023 METRICS_INVALID_ALERT_RULE',
   $$ select set_alert_rule('t_bad', 't_level', 'last', 'NaN') $$);
 select tests.error_is('ALERT-32: there is one at least', '22023 METRICS_INVALID_ALERT_RULE',
@@ -222,7 +220,8 @@ insert into bulwark_private.metric_points (series_id, at, count, total, maximum)
 select id, date_trunc('minute', now() - interval '2 minutes'), count, 1, 150
 from bulwark_private.metric_series where metric = 't_broken';
 select pg_temp.set_level(150);
-select lives_ok('select evaluate_alerts()', 'ALERT-43: a rule that fails fails no evaluation');
+select tests.error_is('ALERT-43: a rule that fails fails no evaluation', 'no error',
+  'select evaluate_alerts()');
 select results_eq(
   'select rule, state::text from bulwark_private.alert_states order by rule',
   $$ values ('t_broken', 'no_data'), ('t_whole', 'warning') $$,

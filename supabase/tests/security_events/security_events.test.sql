@@ -63,25 +63,19 @@ select tests.error_is('SEC-06: an unknown type is an error', '22023 SECURITY_UNK
   $$ select pg_temp.raise('brute_farce') $$);
 select tests.error_is('SEC-07: and so is none', '22023 SECURITY_UNKNOWN_EVENT_TYPE',
   $$ select pg_temp.raise(null) $$);
-select lives_ok(
-  $$ select bulwark.raise_security_event('brute_force', null, null, null, null) $$,
-  'SEC-08: without subject and details it is raised all the same'
-);
-select lives_ok(
+select tests.error_is('SEC-08: without subject and details it is raised all the same', 'no error',
+  $$ select bulwark.raise_security_event('brute_force', null, null, null, null) $$);
+select tests.error_is('SEC-09: and with a subject and details of any size', 'no error',
   $$ select bulwark.raise_security_event(
        'brute_force', null, null, E'junk\u0001' || repeat('x', 10000),
-       jsonb_build_object('large', repeat('x', 100000))) $$,
-  'SEC-09: and with a subject and details of any size'
-);
+       jsonb_build_object('large', repeat('x', 100000))) $$);
 select results_eq(
   $$ select length(subject), details from bulwark.security_events where subject like 'junk%' $$,
   $$ values (256, '{"left_out_bytes": 100013}'::jsonb) $$,
   'SEC-10: of which a bounded part is kept'
 );
-select lives_ok(
-  $$ select bulwark.raise_security_event('brute_force', null, null, 'list', '[1]') $$,
-  'SEC-11: details that are no object are wrapped'
-);
+select tests.error_is('SEC-11: details that are no object are wrapped', 'no error',
+  $$ select bulwark.raise_security_event('brute_force', null, null, 'list', '[1]') $$);
 select is(
   (select details from bulwark.security_events where subject = 'list'), '{"value": [1]}',
   'SEC-12: under a name'
@@ -289,10 +283,8 @@ select is(
    where event_type = 'credential_stuffing' and subject = 'of somebody'),
   4::bigint, 'SEC-48: and each of theirs is told'
 );
-select lives_ok(
-  $$ select bulwark.resolve_security_event(pg_temp.event(null, 'network 2'), 'a proxy') $$,
-  'SEC-49: one is resolved'
-);
+select tests.error_is('SEC-49: one is resolved', 'no error',
+  $$ select bulwark.resolve_security_event(pg_temp.event(null, 'network 2'), 'a proxy') $$);
 select pg_temp.raise('credential_stuffing', null, null, 'network 7');
 select isnt(
   pg_temp.event(null, 'network 7'), null, 'SEC-49: which makes room for the next one'
