@@ -30,18 +30,16 @@ export interface ShippedMigration {
   text: string;
 }
 
-const root = packageRoot();
-
 /** The folder of the package: above this file, compiled or not. */
-function packageRoot(): string {
+export const packageRoot: string = (() => {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
   return folder;
-}
+})();
 
 /** The version of this package. */
 export function packageVersion(): string {
-  return JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
+  return JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")).version;
 }
 
 /** The capabilities of these names with all that they need; hyphens count as underscores. */
@@ -75,7 +73,7 @@ export function contentsFor(names: string[]): Contents {
 }
 
 function migration(name: string): string {
-  const file = readdirSync(join(root, migrationsFolder)).find((file) =>
+  const file = readdirSync(join(packageRoot, migrationsFolder)).find((file) =>
     /^\d+_bulwark_(\w+)\.sql$/.exec(file)?.[1] === name
   );
   if (!file) throw new Error(`the package lacks the migration of ${name}`);
@@ -83,13 +81,13 @@ function migration(name: string): string {
 }
 
 function filesBelow(folder: string): string[] {
-  if (!existsSync(join(root, folder))) return [];
-  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+  if (!existsSync(join(packageRoot, folder))) return [];
+  return readdirSync(join(packageRoot, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
     return entry.isDirectory() ? filesBelow(path) : [path];
   });
 }
 
 function read(path: string): string {
-  return readFileSync(join(root, path), "utf8");
+  return readFileSync(join(packageRoot, path), "utf8");
 }

@@ -7,8 +7,11 @@ import type { Lock } from "./lock.ts";
 import type { Clash } from "./plan.ts";
 import { migrationsFolder } from "./project.ts";
 
+/** A connection to a project's database. */
+export type Database = postgres.Sql;
+
 /** A connection for questions: read-only, and closed afterwards. */
-export async function withDatabase<T>(url: string, task: (sql: postgres.Sql) => Promise<T>) {
+export async function withDatabase<T>(url: string, task: (sql: Database) => Promise<T>) {
   let sql: postgres.Sql | undefined;
   try {
     sql = postgres(url, {
@@ -28,7 +31,7 @@ export async function withDatabase<T>(url: string, task: (sql: postgres.Sql) => 
 }
 
 /** The versions of migrations that the database has; none before the first push. */
-export async function appliedVersions(sql: postgres.Sql): Promise<string[]> {
+export async function appliedVersions(sql: Database): Promise<string[]> {
   const [history] = await sql`
     select to_regclass('supabase_migrations.schema_migrations') is not null as exists
   `;
@@ -48,7 +51,8 @@ export async function databaseClashes(sql: postgres.Sql, lock: Lock | null): Pro
     new RegExp(`^${migrationsFolder}/(\\d+)_`).exec(path)?.[1]
   );
   if ((await appliedVersions(sql)).some((version) => ours.includes(version))) return [];
-  const [preflight = ""] = statementsOf(contentsFor([]).migrations[0]?.text ?? "");
+  const statements = statementsOf(contentsFor([]).migrations[0]?.text ?? "");
+  const preflight = statements.find((text) => text.includes("Cannot install Bulwark")) ?? "";
   try {
     await sql.unsafe(preflight);
     return [];

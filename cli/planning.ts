@@ -1,5 +1,5 @@
 /** Decides what an installation writes. Reads the project, and changes nothing. */
-import { addSections, exposeSchema, sectionsFor } from "./config.ts";
+import { addSections, configValue, exposeSchema, sectionsFor } from "./config.ts";
 import { hints } from "./clashes.ts";
 import type { Contents } from "./contents.ts";
 import { envPath, extendEnv, variablesFor } from "./environment.ts";
@@ -94,11 +94,10 @@ function configOf({ project, contents, lock }: Installation, changes: Change[]):
   if (after !== before) {
     changes.push({ path: configPath, before, after, detail: "api.schemas, hook, functions" });
   }
-  const added = wanted.filter(({ name }) =>
-    after.includes(`[${name}]`) && !before.includes(`[${name}]`)
-  );
+  const added = wanted.filter(({ name }) => configValue(before, name) === undefined);
+  const isListed = configValue(before, "api.schemas") !== undefined;
   const schemas = lock?.config.schemas ??
-    (exposed === before ? undefined : /^\s*schemas\s*=/m.test(before) ? "extended" : "added");
+    (exposed === before ? undefined : isListed ? "extended" : "added");
   return {
     ...schemas ? { schemas } : {},
     sections: [...new Set([...lock?.config.sections ?? [], ...added.map(({ name }) => name)])],

@@ -1,0 +1,76 @@
+import { commonHelp, commonOptions, parse } from "../arguments.ts";
+import { carryOut } from "../carrying_out.ts";
+import { appliedVersions, type Database, withDatabase } from "../database.ts";
+import { CliError } from "../errors.ts";
+import { type Lock, requireLock } from "../lock.ts";
+import type { Command } from "../main.ts";
+import { findProject, migrationsFolder } from "../project.ts";
+import { type Permission, planRemoval, shippedSql } from "../removal.ts";
+
+/** `bulwark uninstall`. */
+export const uninstall: Command = {
+  summary: "removes Bulwark from the project, and by a migration from the database",
+  help: `Usage: bulwark uninstall [options]
+
+Removes the files, sections and secrets that Bulwark wrote, and writes a migration that drops what is
+Bulwark's in the database and nothing else. The migrations that were pushed stay, as history.
+
+  --with-audit-data      also if the audit log has entries: they are destroyed
+  --with-encrypted-data  also if columns have encrypted values: nobody can decrypt them afterwards
+  --with-dependents      also if policies, views, columns, triggers or keys of yours depend on
+                         Bulwark: they are dropped. A table may be open without its policies.
+  --never-pushed         no database has Bulwark: remove its migrations, and write none
+${commonHelp}`,
+  async run(args, terminal) {
+    const { values } = parse(args, {
+      ...commonOptions,
+      "with-audit-data": { type: "boolean", default: false },
+      "with-encrypted-data": { type: "boolean", default: false },
+      "with-dependents": { type: "boolean", default: false },
+      "never-pushed": { type: "boolean", default: false },
+    });
+    const project = findProject(values.workdir);
+    const lock = requireLock(project);
+    const permission: Permission = {
+      auditData: values["with-audit-data"],
+      encryptedData: values["with-encrypted-data"],
+      dependents: values["with-dependents"],
+    };
+    const neverPushed = values["never-pushed"];
+    const found = values.db === undefined
+      ? { applied: [], dependents: [], entries: 0 }
+      : await withDatabase(values.db, (sql) => examine(sql, lock));
+    if (neverPushed && found.applied.some((version) => isOurs(lock, version))) {
+      throw new CliError("CLI_WAS_PUSHED", "The database has Bulwark: leave out --never-pushed");
+    }
+    const now = new Date();
+    const { applied } = found;
+    const plan = planRemoval({ project, lock, permission, neverPushed, applied, now });
+    if (found.entries > 0) plan.notes.push(`The audit log has ${found.entries} entries.`);
+    if (found.dependents.length > 0) {
+      const fate = permission.dependents ? "are dropped" : "stop the migration";
+      plan.notes.push(`These of yours depend on Bulwark, and ${fate}:`);
+      plan.notes.push(...found.dependents.map((object) => `  ${object}`));
+    }
+    return await carryOut(project, plan, { dryRun: values["dry-run"], yes: values.yes }, terminal);
+  },
+};
+
+/** What of the host depends on Bulwark in a database, and what would be lost. */
+async function examine(sql: Database, lock: Lock) {
+  const applied = await appliedVersions(sql);
+  const [there] = await sql`select to_regclass('bulwark.audit_logs') is not null as there`;
+  if (!there?.there || !applied.some((version) => isOurs(lock, version))) {
+    return { applied, dependents: [], entries: 0 };
+  }
+  const objects = await sql.unsafe<{ object: string; made: boolean }[]>(
+    shippedSql("dependents.sql"),
+  );
+  const [holdings] = await sql.unsafe<{ entries: string }[]>(shippedSql("holdings.sql"));
+  const dependents = objects.filter(({ made }) => !made).map(({ object }) => object);
+  return { applied, dependents, entries: Number(holdings?.entries ?? 0) };
+}
+
+function isOurs(lock: Lock, version: string): boolean {
+  return Object.keys(lock.files).some((path) => path.startsWith(`${migrationsFolder}/${version}_`));
+}
