@@ -41,18 +41,17 @@ export function applyPlan(project: Project, plan: Plan): void {
   }
 }
 
-/** The lock while files are replaced: it also accepts each file as it was. */
+/** The lock while files are replaced: it also accepts each file as it was, in the version before. */
 function underWay(project: Project, plan: Plan, lock: Lock): Lock {
-  const present = new Map(plan.changes.map((change) => [change.path, change.before]));
-  const previous = project.read(lockPath);
-  const before = previous ? (JSON.parse(previous) as Lock).files : {};
-  const files = Object.fromEntries(
-    Object.entries(lock.files).map(([path, file]) => {
-      const was = present.has(path) ? before[path]?.sha256 : undefined;
-      return [path, was && was !== file.sha256 ? { ...file, was } : file];
-    }),
-  );
-  return { ...lock, files };
+  const text = project.read(lockPath);
+  const previous = text === null ? null : JSON.parse(text) as Lock;
+  const changed = new Set(plan.changes.map(({ path }) => path));
+  const files: Lock["files"] = { ...previous?.files };
+  for (const [path, file] of Object.entries(lock.files)) {
+    const was = changed.has(path) ? files[path]?.sha256 : undefined;
+    files[path] = was && was !== file.sha256 ? { ...file, was } : file;
+  }
+  return { ...lock, version: previous?.version ?? lock.version, files };
 }
 
 function carryOut(project: Project, change: Change): void {

@@ -21,8 +21,6 @@ export interface LockedFile {
   sha256: string;
   /** The file before a change that is under way: a run that was interrupted left either. */
   was?: string;
-  /** The file with the conflict that an upgrade wrote beside this one. */
-  conflict?: string;
 }
 
 export const lockPath = "supabase/bulwark.json";

@@ -2,6 +2,7 @@ import process from "node:process";
 import { add } from "./commands/add.ts";
 import { init } from "./commands/init.ts";
 import { uninstall } from "./commands/uninstall.ts";
+import { upgrade } from "./commands/upgrade.ts";
 import { packageVersion } from "./contents.ts";
 import { CliError } from "./errors.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
@@ -14,7 +15,7 @@ export interface Command {
   run(args: string[], terminal: Terminal): Promise<number>;
 }
 
-const commands: Record<string, Command> = { init, add, uninstall };
+const commands: Record<string, Command> = { init, add, upgrade, uninstall };
 
 const overview = [
   "Usage: bulwark <command>",

@@ -1,13 +1,14 @@
 /** Decides what an installation writes. Reads the project, and changes nothing. */
 import { addSections, configValue, exposeSchema, sectionsFor } from "./config.ts";
 import { hints } from "./clashes.ts";
-import type { Contents } from "./contents.ts";
+import type { Contents, ShippedMigration } from "./contents.ts";
 import { envPath, extendEnv, variablesFor } from "./environment.ts";
 import { isIgnored, withIgnored } from "./ignored.ts";
 import { isUnedited, type Lock, type LockedFile, readBase } from "./lock.ts";
 import { migrationNames, nextVersions } from "./migration_files.ts";
 import type { Change, Plan } from "./plan.ts";
 import { configPath, hashOf, migrationsFolder, type Project } from "./project.ts";
+import { besidePath, type Resolution } from "./upgrading.ts";
 
 /** What a plan is made from. */
 export interface Installation {
@@ -18,72 +19,112 @@ export interface Installation {
   /** Names of migrations that a database has. */
   applied: string[];
   now: Date;
+  /** What becomes of edited files; the others stay as they are. */
+  resolutions?: Resolution[];
+  /** The migrations of an upgrade. */
+  upgrades?: ShippedMigration[];
 }
 
-/** Plans an installation, or what is missing of one. Files that the user edited stay as they are. */
+/** Plans an installation, an upgrade, or what is missing of one. */
 export function planInstallation(title: string, installation: Installation): Plan {
   const { project, contents, lock } = installation;
-  const files: Record<string, LockedFile> = {};
-  const base = readBase(project);
-  const changes: Change[] = [];
-  const notes: string[] = [];
-
-  for (const [path, text] of migrationsOf(installation)) {
-    files[path] = { sha256: hashOf(text) };
-    const before = project.read(path);
-    if (before === null) changes.push({ path, before, after: text });
-  }
-  for (const [path, text] of contents.functions) {
-    const before = project.read(path);
-    const locked = lock?.files[path];
-    const keeps = before !== null && locked && !isUnedited(locked, hashOf(before));
-    if (keeps) notes.push(`${path} is edited and stays as it is.`);
-    files[path] = keeps ? locked : { sha256: hashOf(text) };
-    if (!keeps) base.set(path, text);
-    if (!keeps && (before === null || hashOf(before) !== hashOf(text))) {
-      changes.push({ path, before, after: text });
-    }
-  }
-  const config = configOf(installation, changes);
-  const env = envOf(installation, changes);
+  const state: State = { files: {}, changes: [], notes: [], base: readBase(project) };
+  planMigrations(installation, state);
+  planFunctions(installation, state);
+  planRemoved(installation, state);
+  const config = configOf(installation, state.changes);
+  const env = envOf(installation, state.changes);
   return {
     title,
-    changes,
+    changes: state.changes,
     clashes: [],
-    notes: [...notes, ...hints(project, lock)],
+    notes: [...state.notes, ...hints(project, lock)],
     next: [],
-    base,
+    base: state.base,
     lock: {
       version: contents.version,
       capabilities: contents.capabilities,
-      files: { ...lock?.files, ...files },
+      files: state.files,
       config,
       env,
     },
   };
 }
 
-/** The migrations by path: those of the lock, and new ones for what it lacks. */
-function migrationsOf(
-  { project, contents, lock, applied, now }: Installation,
-): Map<string, string> {
-  const present = new Map<string, string[]>();
-  for (const path of Object.keys(lock?.files ?? {}).sort()) {
+/** What the parts of a plan add to. */
+interface State {
+  files: Record<string, LockedFile>;
+  changes: Change[];
+  notes: string[];
+  base: Map<string, string>;
+}
+
+/** The migrations of the lock, and new ones for what it lacks. The start ends each addition. */
+function planMigrations(installation: Installation, { files, changes, notes }: State): void {
+  const { project, contents, lock, applied, now, upgrades = [] } = installation;
+  const shipped = new Map(
+    [...contents.migrations, ...upgrades].map((each) => [each.name, each.text]),
+  );
+  const present = new Set<string>();
+  for (const [path, locked] of Object.entries(lock?.files ?? {})) {
     const name = new RegExp(`^${migrationsFolder}/\\d+_bulwark_(\\w+)\\.sql$`).exec(path)?.[1];
-    if (name) present.set(name, [...present.get(name) ?? [], path]);
+    if (!name) continue;
+    present.add(name);
+    files[path] = locked;
+    if (project.exists(path)) continue;
+    // A run that was interrupted, or the file was removed.
+    const text = shipped.get(name) ?? "";
+    if (hashOf(text) === locked.sha256) changes.push({ path, before: null, after: text });
+    else notes.push(`${path} is missing, and no part of this version: restore it.`);
   }
-  const missing = contents.migrations.filter(({ name }) => name !== "start" && !present.has(name));
-  const start = contents.migrations.filter(({ name }) => name === "start");
-  const wanted = missing.length > 0 || !present.has("start") ? [...missing, ...start] : [];
+  const isNew = ({ name }: ShippedMigration) => name !== "start" && !present.has(name);
+  const wanted = [...upgrades.filter(isNew), ...contents.migrations.filter(isNew)];
+  const needsStart = contents.migrations.some(isNew) || !present.has("start");
+  if (needsStart) wanted.push(...contents.migrations.filter(({ name }) => name === "start"));
   const versions = nextVersions([...migrationNames(project), ...applied], wanted.length, now);
-  const found = new Map<string, string>();
-  for (const { name, text } of contents.migrations) {
-    for (const path of present.get(name) ?? []) found.set(path, text);
-  }
   wanted.forEach(({ name, text }, index) => {
-    found.set(`${migrationsFolder}/${versions[index]}_bulwark_${name}.sql`, text);
+    const path = `${migrationsFolder}/${versions[index]}_bulwark_${name}.sql`;
+    files[path] = { sha256: hashOf(text) };
+    changes.push({ path, before: null, after: text });
   });
-  return found;
+}
+
+function planFunctions(installation: Installation, { files, changes, notes, base }: State): void {
+  const { project, contents, lock, resolutions = [] } = installation;
+  for (const [path, text] of contents.functions) {
+    const before = project.read(path);
+    const locked = lock?.files[path];
+    const isEdited = before !== null && locked && !isUnedited(locked, hashOf(before));
+    const resolution = resolutions.find((each) => each.path === path);
+    if (isEdited && !resolution) {
+      notes.push(`${path} is edited and stays as it is.`);
+      files[path] = locked;
+      continue;
+    }
+    files[path] = { sha256: hashOf(text) };
+    base.set(path, text);
+    const after = resolution ? resolution.text : text;
+    if (resolution?.text === null) {
+      const beside = besidePath(path, contents.version);
+      notes.push(`${path} is edited and stays; compare it with ${beside}, then remove that file.`);
+      changes.push({ path: beside, before: project.read(beside), after: resolution.beside });
+    }
+    if (after === null || before !== null && hashOf(before) === hashOf(after)) continue;
+    const detail = resolution ? { detail: "your changes merged" } : {};
+    changes.push({ path, before, after, ...detail });
+  }
+}
+
+/** Files that this version does not have any more. */
+function planRemoved({ project, contents, lock }: Installation, { changes, notes, base }: State) {
+  for (const [path, locked] of Object.entries(lock?.files ?? {})) {
+    if (contents.functions.has(path) || path.startsWith(`${migrationsFolder}/`)) continue;
+    const before = project.read(path);
+    base.delete(path);
+    if (before === null) continue;
+    if (isUnedited(locked, hashOf(before))) changes.push({ path, before, after: null });
+    else notes.push(`${path} is edited and stays, though Bulwark has it no more.`);
+  }
 }
 
 function configOf({ project, contents, lock }: Installation, changes: Change[]): Lock["config"] {

@@ -1,5 +1,5 @@
--- Objects outside of Bulwark's schemas that would go with them, and functions that name them. `made`
--- is true for what Bulwark made on the host's tables: triggers, policies and constraints.
+-- Objects outside of Bulwark's schemas that would go with them, and functions that name them.
+-- `made` is true for what Bulwark made on the host's tables: triggers, policies and constraints.
 with recursive ours (oid) as (
   select n.oid from pg_namespace n where n.nspname in ('bulwark', 'bulwark_private')
 ),

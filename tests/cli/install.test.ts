@@ -67,7 +67,7 @@ Deno.test("CLI-04: without a terminal a question is a refusal in one line", asyn
   assert.deepEqual(await snapshot(project), before);
 });
 
-Deno.test("CLI-05: the real CLI pushes it as postgres, after the project's own", async () => {
+Deno.test("CLI-05: the real CLI pushes it as postgres, and each addition after it", async () => {
   const project = await newProject("pushed");
   const { cluster, password, stop } = await startScratchCluster("cli", embeddedPostgres());
   const sql = connect(cluster.url("postgres", password));
@@ -75,7 +75,10 @@ Deno.test("CLI-05: the real CLI pushes it as postgres, after the project's own",
     await Deno.mkdir(join(project, "supabase/migrations"), { recursive: true });
     const theirs = join(project, "supabase/migrations/29990101000000_theirs.sql");
     await Deno.writeTextFile(theirs, "create table public.notes (id uuid primary key);");
-    assert.equal((await command.run(project, "init", "--with", "all", "--yes")).code, 0);
+    assert.equal((await command.run(project, "init", "--with", "none", "--yes")).code, 0);
+    await migrate({ cluster, password, project });
+    const added = await command.run(project, "add", "rate-limits", "webhooks", "--yes");
+    assert.equal(added.code, 0, added.stderr);
     await migrate({ cluster, password, project });
     const versions = (await sql`
       select version, name from supabase_migrations.schema_migrations order by version
@@ -85,7 +88,7 @@ Deno.test("CLI-05: the real CLI pushes it as postgres, after the project's own",
     assert.match(versions.at(-1) ?? "", /bulwark_start$/);
     const [there] = await sql`
       select to_regclass('bulwark.webhook_endpoints') is not null as webhooks,
-             to_regclass('bulwark.api_keys') is not null as keys
+             to_regclass('bulwark.api_keys') is null as keys
     `;
     assert.deepEqual({ ...there }, { webhooks: true, keys: true });
   } finally {

@@ -17,10 +17,17 @@ export interface InstalledCommand {
   folder: string;
   /** The package as it was installed. */
   package: string;
+  /** The program. */
+  program: string;
   /** Runs `bulwark` in a project, without a terminal. */
   run(project: string, ...args: string[]): Promise<Outcome>;
+  /** A copy of the installation that is another version, after `change` was made to its package. */
+  asVersion(version: string, change: (folder: string) => Promise<void>): Promise<Version>;
   remove(): Promise<void>;
 }
+
+/** Another version of the command. */
+export type Version = Pick<InstalledCommand, "run">;
 
 /** Packs the command and installs the tarball, as `npm install bulwark` would. */
 export async function installCommand(): Promise<InstalledCommand> {
@@ -53,7 +60,20 @@ export async function installCommand(): Promise<InstalledCommand> {
     return {
       folder: scratch.path,
       package: join(installation, "node_modules", "bulwark"),
+      program: command,
       run: (project, ...args) => run(command, args, project),
+      async asVersion(version, change) {
+        const copy = join(scratch.path, `version-${version}`);
+        await succeed("cp", ["-R", installation, copy]);
+        const folder = join(copy, "node_modules", "bulwark");
+        const manifest = JSON.parse(await Deno.readTextFile(join(folder, "package.json")));
+        const text = JSON.stringify({ ...manifest, version });
+        await Deno.writeTextFile(join(folder, "package.json"), text);
+        await change(folder);
+        return {
+          run: (project, ...args) => run(join(folder, "dist/cli/bulwark.js"), args, project),
+        };
+      },
       remove: scratch.remove,
     };
   } catch (thrown) {

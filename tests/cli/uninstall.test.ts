@@ -109,7 +109,7 @@ Deno.test("CLI-31: data, ciphertext and objects that depend on Bulwark stop it u
   const database = await startDatabase(installation);
   const { sql } = database;
   try {
-    await succeed(project, "init", "--with", "all", "--yes");
+    await succeed(project, "init", "--with", "encryption", "--yes");
     await database.push(project);
     await sql.unsafe(`
       select bulwark.enable_audit('public.notes', organization_column => 'organization_id');
