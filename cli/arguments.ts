@@ -25,6 +25,9 @@ export function parse<Options extends NonNullable<ParseArgsConfig["options"]>>(
   try {
     return parseArgs({ args, options, allowPositionals, strict: true });
   } catch (thrown) {
-    throw new CliError("CLI_USAGE", `${reason(thrown).replace(/\. .*$/, "")}: see --help`, 2);
+    // A value is not repeated: it may be a connection string with a password.
+    const option = /'(--?[a-z][a-z-]*)/.exec(reason(thrown))?.[1];
+    const what = option ? `Unknown or incomplete option ${option}` : "Unexpected argument";
+    throw new CliError("CLI_USAGE", `${what}: see --help`, 2);
   }
 }

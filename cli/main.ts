@@ -4,7 +4,7 @@ import { init } from "./commands/init.ts";
 import { uninstall } from "./commands/uninstall.ts";
 import { upgrade } from "./commands/upgrade.ts";
 import { packageVersion } from "./contents.ts";
-import { CliError } from "./errors.ts";
+import { CliError, reason } from "./errors.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 
 /** A command: its line in the overview, its help, and what it does with its arguments. */
@@ -51,7 +51,7 @@ export async function main(args: string[], terminal = processTerminal()): Promis
 function report(thrown: unknown): number {
   const error = thrown instanceof CliError
     ? thrown
-    : new CliError("CLI_DEFECT", `Cannot go on, and that is a defect: ${String(thrown)}`);
+    : new CliError("CLI_DEFECT", `Cannot go on, and that is a defect: ${reason(thrown)}`);
   process.stderr.write(`bulwark: ${error.message} (${error.code})\n`);
   if (process.env.BULWARK_DEBUG && thrown instanceof Error) {
     process.stderr.write(`${thrown.stack}\n`);

@@ -2,10 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
-import { connect } from "../../scripts/stack/connection.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
-import { initProject, installCommand, snapshot } from "./support.ts";
+import { startDatabase } from "./database.ts";
+import { answering, initProject, installCommand, snapshot } from "./support.ts";
 
 const command = await installCommand();
 globalThis.addEventListener("unload", () => Deno.removeSync(command.folder, { recursive: true }));
@@ -69,17 +67,17 @@ Deno.test("CLI-04: without a terminal a question is a refusal in one line", asyn
 
 Deno.test("CLI-05: the real CLI pushes it as postgres, and each addition after it", async () => {
   const project = await newProject("pushed");
-  const { cluster, password, stop } = await startScratchCluster("cli", embeddedPostgres());
-  const sql = connect(cluster.url("postgres", password));
+  const database = await startDatabase(embeddedPostgres());
+  const { sql, push } = database;
   try {
     await Deno.mkdir(join(project, "supabase/migrations"), { recursive: true });
     const theirs = join(project, "supabase/migrations/29990101000000_theirs.sql");
     await Deno.writeTextFile(theirs, "create table public.notes (id uuid primary key);");
     assert.equal((await command.run(project, "init", "--with", "none", "--yes")).code, 0);
-    await migrate({ cluster, password, project });
+    await push(project);
     const added = await command.run(project, "add", "rate-limits", "webhooks", "--yes");
     assert.equal(added.code, 0, added.stderr);
-    await migrate({ cluster, password, project });
+    await push(project);
     const versions = (await sql`
       select version, name from supabase_migrations.schema_migrations order by version
     `).map(({ version, name }) => `${version} ${name}`);
@@ -92,7 +90,113 @@ Deno.test("CLI-05: the real CLI pushes it as postgres, and each addition after i
     `;
     assert.deepEqual({ ...there }, { webhooks: true, keys: true });
   } finally {
-    await sql.end();
-    await stop();
+    await database.stop();
   }
+});
+
+Deno.test("CLI-06: clashes of files and of the database are named, and nothing is written", async () => {
+  const project = await newProject("clashes");
+  const database = await startDatabase(embeddedPostgres());
+  try {
+    await database.admin`create schema bulwark_private`;
+    await database.sql`create role api_key login`;
+    await Deno.mkdir(join(project, "supabase/functions/bulwark-rbac"), { recursive: true });
+    await Deno.writeTextFile(join(project, "supabase/functions/bulwark-rbac/index.ts"), "theirs");
+    const before = await snapshot(project);
+    const args = ["init", "--with", "none", "--db", database.url];
+    for (const way of ["--yes", "--dry-run"]) {
+      const { code, stdout, stderr } = await command.run(project, ...args, way);
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, /CLI_CLASHES/);
+      assert.match(stderr, /supabase\/functions\/bulwark-rbac: exists and is not Bulwark's/);
+      assert.match(stderr, /the database: schema bulwark_private exists/);
+      assert.match(stderr, /the database: role api_key exists and has rights of its own/);
+      assert.ok(!stderr.includes(database.password));
+    }
+    assert.deepEqual(await snapshot(project), before);
+    const [made] = await database.sql`select to_regnamespace('bulwark') is null as none`;
+    assert.equal(made?.none, true);
+  } finally {
+    await database.stop();
+  }
+});
+
+Deno.test("CLI-07: a push that fails in the middle is completed by the next one", async () => {
+  const project = await newProject("middle");
+  const database = await startDatabase(embeddedPostgres());
+  const { admin, sql } = database;
+  try {
+    await command.run(project, "init", "--with", "none", "--yes");
+    await admin.unsafe(`
+      create function public.interrupt() returns event_trigger language plpgsql as $$
+      begin
+        if to_regclass('bulwark.audit_logs') is not null then
+          raise exception 'The line was cut';
+        end if;
+      end $$;
+      create event trigger interrupt on ddl_command_end execute function public.interrupt();
+    `);
+    await assert.rejects(database.push(project), /The line was cut/);
+    const [half] = await sql`
+      select to_regclass('bulwark.roles') is not null as rbac,
+             to_regclass('bulwark.audit_logs') is null as no_audit
+    `;
+    assert.deepEqual({ ...half }, { rbac: true, no_audit: true });
+    await admin`drop event trigger interrupt`;
+    const again = await command.run(project, "init", "--yes", "--db", database.url);
+    assert.match(again.stdout, /Nothing to write/);
+    await database.push(project);
+    const [whole] = await sql`select to_regproc('bulwark.seal_audit_log') is not null as there`;
+    assert.equal(whole?.there, true);
+  } finally {
+    await database.stop();
+  }
+});
+
+Deno.test("CLI-08: no option, value or address makes it print a stack trace", async () => {
+  const project = await newProject("wrong");
+  const address = "postgresql://postgres:hunter2@127.0.0.1:1/postgres";
+  const cases: [string[], number, RegExp][] = [
+    [["int"], 2, /There is no command int/],
+    [["init", "--wiht", "x"], 2, /option --wiht/],
+    [["init", address], 2, /Unexpected argument/],
+    [["init", "--with", "rbac,magic"], 2, /Cannot install magic/],
+    [["add"], 2, /CLI_USAGE/],
+    [["add", "mfa"], 1, /CLI_NOT_INSTALLED/],
+    [["init", "--with", "none", "--db", address], 1, /CLI_DATABASE_UNREACHABLE/],
+    [["init", "--with", "none", "--db", "nonsense"], 1, /CLI_DATABASE_UNREACHABLE/],
+    [["init", "--workdir", "/"], 1, /CLI_NOT_A_PROJECT/],
+  ];
+  for (const [args, code, message] of cases) {
+    const outcome = await command.run(project, ...args);
+    assert.equal(outcome.code, code, outcome.stderr);
+    assert.match(outcome.stderr, message);
+    assert.match(outcome.stderr, /^bulwark: .* \([A-Z_]+\)\n$/, "one line");
+    assert.ok(!outcome.stderr.includes("hunter2"));
+  }
+  for (const name of ["init", "add", "upgrade", "uninstall"]) {
+    const { code, stdout } = await command.run(project, name, "--help");
+    assert.equal(code, 0);
+    assert.match(stdout, new RegExp(`^Usage: bulwark ${name}`));
+  }
+});
+
+const withoutScript = await answering.isMissing();
+
+Deno.test({
+  name: "CLI-09: at a terminal it asks, and Ctrl-C at any question writes nothing (util-linux)",
+  ignore: withoutScript,
+  async fn() {
+    const project = await newProject("asked");
+    const before = await snapshot(project);
+    const start = [command.program, "init"];
+    const which = [/Which capabilities/, "\x03"] as const;
+    assert.equal(await answering.run(project, start, [which]), 130);
+    const core = [/Which capabilities/, "\r"] as const;
+    assert.equal(await answering.run(project, start, [core, [/Write this/, "\x03"]]), 130);
+    assert.equal(await answering.run(project, start, [core, [/Write this/, "n"]]), 130);
+    assert.deepEqual(await snapshot(project), before);
+    assert.equal(await answering.run(project, start, [core, [/Write this/, "y"]]), 0);
+    assert.ok("supabase/bulwark.json" in await snapshot(project));
+  },
 });

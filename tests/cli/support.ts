@@ -126,3 +126,43 @@ export async function snapshot(folder: string): Promise<Record<string, string>> 
   await walk("");
   return files;
 }
+
+/** Runs a program at a terminal that `script` of util-linux makes, answering what it asks. */
+export const answering = {
+  isMissing: async () =>
+    (await run("sh", ["-c", "script --version | grep util-linux"], "/")).code !== 0,
+  /** Each answer is typed once its question is shown. Returns the exit code. */
+  async run(
+    cwd: string,
+    program: string[],
+    answers: readonly (readonly [RegExp, string])[],
+  ): Promise<number> {
+    const args = [
+      "--quiet",
+      "--return",
+      "--command",
+      `stty cols 120 rows 40; ${program.join(" ")}`,
+      "/dev/null",
+    ];
+    const child = new Deno.Command("script", {
+      args,
+      cwd,
+      env: { TERM: "xterm" },
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const keyboard = child.stdin.getWriter();
+    const left = [...answers];
+    let shown = "";
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      shown += text;
+      const [question, answer] = left[0] ?? [];
+      if (!question?.test(shown)) continue;
+      left.shift();
+      shown = "";
+      await keyboard.write(new TextEncoder().encode(answer));
+    }
+    await keyboard.close().catch(() => {});
+    return (await child.status).code;
+  },
+};
