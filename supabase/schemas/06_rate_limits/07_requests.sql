@@ -115,19 +115,11 @@ $$;
 comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
   'Adds the headers of the decision to the response.';
 
-create function bulwark_private.api_key_rule(api_key_id uuid)
-  returns text
-  language plpgsql            -- not sql: a nested sql function is planned anew at every call
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- The capability api_keys replaces this function.
-  return null;
-end;
-$$;
-comment on function bulwark_private.api_key_rule(uuid) is
-  'The rule of rate limits of an API key; null: no such key.';
+-- A view and no function, so that the request's plan contains the look-up.
+create view bulwark_private.api_key_rules with (security_invoker = true) as
+  select null::uuid as api_key_id, null::text as rule where false;
+comment on view bulwark_private.api_key_rules is
+  'The rate limit rule of each API key: none until api_keys is installed, which replaces the view.';
 
 create function bulwark_private.resolve_api_key()
   returns jsonb
@@ -138,7 +130,7 @@ as $$
 begin
   -- Without the capability api_keys, which replaces this function, no key and no token of one is
   -- valid. The header alone means nothing.
-  if bulwark_private.caller_role() = 'api_key' then
+  if current_setting('role') = 'api_key' then
     raise exception 'Cannot authenticate: the API key is not valid'
       using errcode = 'PT401', detail = 'API_KEY_INVALID';
   end if;
@@ -213,7 +205,7 @@ begin
     when v_rules ? v_path then v_rules ->> v_path
     -- API keys have their own rule.
     when v_key is not null
-    then bulwark_private.api_key_rule(v_key)
+    then (select k.rule from bulwark_private.api_key_rules k where k.api_key_id = v_key)
     else v_rules ->> '*'
   end;
 

@@ -320,18 +320,9 @@ comment on function bulwark_private.resolve_api_key() is
    writes nothing.';
 
 -- Replaces the plain answer of rate limits.
-create or replace function bulwark_private.api_key_rule(api_key_id uuid)
-  returns text
-  language plpgsql            -- not sql: a nested sql function is planned anew at every call
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (select k.rate_limit_rule from bulwark.api_keys k where k.id = api_key_rule.api_key_id);
-end;
-$$;
-comment on function bulwark_private.api_key_rule(uuid) is
-  'The rule of rate limits of an API key; null: no such key.';
+create or replace view bulwark_private.api_key_rules with (security_invoker = true) as
+  select k.id as api_key_id, k.rate_limit_rule as rule from bulwark.api_keys k;
+comment on view bulwark_private.api_key_rules is 'The rate limit rule of each API key.';
 
 -- Replaces the plain answer of rate limits, which knows no keys.
 create or replace function bulwark.rate_limit_caller()

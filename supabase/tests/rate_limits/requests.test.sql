@@ -2,7 +2,7 @@
 -- writing and in read-only transactions.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(34);
+select plan(35);
 select tests.create_organizations();
 update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 update bulwark.settings set value = '{
@@ -124,6 +124,14 @@ select throws_ok(
   'PT401', 'Cannot authenticate: the API key is not valid',
   'REQ-08: the token of an unknown API key is refused'
 );
+select is(
+  tests.error($$ select pg_temp.request(
+    'anon', '{"role": "anon"}', '{"x-api-key": "of the host", "x-forwarded-for": "203.0.113.8"}'
+  ) $$) = 'no error',
+  to_regclass('bulwark.api_keys') is null,
+  'REQ-35: without API keys the header x-api-key means nothing'
+);
+select tests.act_as_owner();
 select is(
   pg_temp.request('service_role', '{"role": "service_role"}'), null,
   'REQ-09: the service role is not limited'
