@@ -99,6 +99,11 @@ insert into declared values
   ('bulwark_private.metric_series', 'labels', 'nobody',
     'the code of the host application names them'),
   ('bulwark_private.reserved_slugs', 'slug', 'nobody', 'configuration'),
+  ('user_roles', 'source', 'nobody', 'who grants: the host or Bulwark'),
+  ('bulwark_private.host_organizations', 'key_column key_type name_column slug_column helper',
+    'nobody', 'configuration'),
+  ('bulwark_private.host_members', 'organization_column organization_type member_column role_column
+    roles otherwise', 'nobody', 'configuration'),
   ('bulwark_private.jobs', 'name seconds_setting command function_path', 'nobody',
     'configuration'),
   ('bulwark.settings', 'name value description', 'nobody', 'configuration');
