@@ -4,7 +4,7 @@ import { configValue, hookSection } from "./config.ts";
 import type { Contents } from "./contents.ts";
 import { isUnedited, type Lock } from "./lock.ts";
 import type { Clash } from "./plan.ts";
-import { configPath, hashOf, migrationsFolder, type Project } from "./project.ts";
+import { configPath, functionsFolder, hashOf, migrationsFolder, type Project } from "./project.ts";
 
 /** All clashes that files show. The database may have more: see `databaseClashes`. */
 export function fileClashes(project: Project, contents: Contents, lock: Lock | null): Clash[] {
@@ -17,18 +17,23 @@ export function fileClashes(project: Project, contents: Contents, lock: Lock | n
 
 /** Files and folders in the places of ours that the lock does not know, with other contents. */
 function foreignFiles(project: Project, contents: Contents, lock: Lock | null): Clash[] {
+  const isForeign = (path: string) => {
+    if (lock?.files[path]) return false;
+    const shipped = contents.functions.get(path);
+    return shipped === undefined || hashOf(project.read(path) ?? "") !== hashOf(shipped);
+  };
+  const paths = [...contents.functions.keys()];
+  const isOfFunction = (path: string) => path.startsWith(`${functionsFolder}/`);
   const folders = new Set(
-    [...contents.functions.keys()].map((path) =>
+    paths.filter(isOfFunction).map((path) =>
       path.split("/").slice(0, path.includes("/_bulwark/") ? 4 : 3).join("/")
     ),
   );
-  const clashes: Clash[] = [];
+  const clashes: Clash[] = paths
+    .filter((path) => !isOfFunction(path) && project.exists(path) && isForeign(path))
+    .map((path) => ({ where: path, problem: "exists and is not Bulwark's" }));
   for (const folder of folders) {
-    const strangers = project.filesBelow(folder).filter((path) => {
-      if (lock?.files[path]) return false;
-      const shipped = contents.functions.get(path);
-      return shipped === undefined || hashOf(project.read(path) ?? "") !== hashOf(shipped);
-    });
+    const strangers = project.filesBelow(folder).filter(isForeign);
     const belongsToUs = Object.keys(lock?.files ?? {}).some((path) =>
       path.startsWith(`${folder}/`)
     );
@@ -90,13 +95,6 @@ export function schemaPaths(project: Project): string[] {
 function configClashes(project: Project, contents: Contents, lock: Lock | null): Clash[] {
   const text = project.read(configPath) ?? "";
   const clashes: Clash[] = [];
-  const ours = `${migrationsFolder}/20000101000000_bulwark_rbac.sql`;
-  for (const pattern of schemaPaths(project).filter((pattern) => matchesGlob(ours, pattern))) {
-    clashes.push({
-      where: configPath,
-      problem: `db.migrations.schema_paths would take in Bulwark's migrations: ${pattern}`,
-    });
-  }
   for (const name of contents.functionNames) {
     const section = `functions.${name}`;
     if (lock?.config.sections.includes(section)) continue;
@@ -125,10 +123,12 @@ export function hints(project: Project, lock: Lock | null): string[] {
       lines.push(`Add "bulwark" to schemas in [remotes.${name}.api] of ${configPath} yourself.`);
     }
   }
-  if (schemaPaths(project).length > 0) {
+  const ours = `${migrationsFolder}/20000101000000_bulwark_rbac.sql`;
+  const patterns = schemaPaths(project);
+  if (patterns.length > 0 && !patterns.some((pattern) => matchesGlob(ours, pattern))) {
     lines.push(
-      "Your schema is declarative (db.migrations.schema_paths): name your own schemas in",
-      "supabase db diff, as in --schema public, or the diff would drop Bulwark's.",
+      'Your schema is declarative: put "./migrations/*_bulwark_*.sql" first in schema_paths, and',
+      "policies and calls that use Bulwark into your schema files. Otherwise a diff would drop them.",
     );
   }
   return lines;

@@ -46,11 +46,18 @@ ${commonHelp}`,
     const now = new Date();
     const { applied } = found;
     const plan = planRemoval({ project, lock, permission, neverPushed, applied, now });
-    if (found.entries > 0) plan.notes.push(`The audit log has ${found.entries} entries.`);
-    if (found.dependents.length > 0) {
-      const fate = permission.dependents ? "are dropped" : "stop the migration";
-      plan.notes.push(`These of yours depend on Bulwark, and ${fate}:`);
+    if (found.entries > 0 && !permission.auditData) {
+      const problem = `its audit log has ${found.entries} entries: add --with-audit-data`;
+      plan.clashes.push({ where: "the database", problem });
+    }
+    if (found.dependents.length > 0 && permission.dependents) {
+      plan.notes.push("These of yours depend on Bulwark, and are dropped:");
       plan.notes.push(...found.dependents.map((object) => `  ${object}`));
+    } else {
+      plan.clashes.push(...found.dependents.map((object) => ({
+        where: object,
+        problem: "depends on Bulwark: change it, or add --with-dependents",
+      })));
     }
     return await carryOut(project, plan, { dryRun: values["dry-run"], yes: values.yes }, terminal);
   },

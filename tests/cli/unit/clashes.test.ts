@@ -85,18 +85,21 @@ Deno.test("functions in the places of ours are named, unless they are the same",
   assert.deepEqual(clashesOf({ [path]: contents.functions.get(path) ?? "" }), []);
 });
 
-Deno.test("sections and schema paths that would not fit are named", () => {
+Deno.test("sections that would not fit are named", () => {
   assert.deepEqual(
-    clashesOf({
-      [config]: '[db.migrations]\nschema_paths = ["./migrations/*.sql"]\n' +
-        "[functions.bulwark-rbac]\nverify_jwt = true\n",
-    }),
-    [
-      "supabase/config.toml: db.migrations.schema_paths would take in Bulwark's migrations: " +
-      "supabase/migrations/*.sql",
-      "supabase/config.toml: [functions.bulwark-rbac] exists and does not have verify_jwt = false",
-    ],
+    clashesOf({ [config]: "[functions.bulwark-rbac]\nverify_jwt = true\n" }),
+    ["supabase/config.toml: [functions.bulwark-rbac] exists and does not have verify_jwt = false"],
   );
+});
+
+Deno.test("a declared schema is to begin with Bulwark's migrations", () => {
+  const hintsFor = (paths: string) =>
+    inProject(
+      { [config]: `[db.migrations]\nschema_paths = ${paths}\n` },
+      (project) => hints(project, null).join("\n"),
+    );
+  assert.match(hintsFor('["./schemas/*.sql"]'), /"\.\/migrations\/\*_bulwark_\*\.sql" first/);
+  assert.equal(hintsFor('["./migrations/*_bulwark_*.sql", "./schemas/*.sql"]'), "");
 });
 
 Deno.test("a hook of theirs is kept, and how to chain it is said", () => {
