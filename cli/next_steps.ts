@@ -12,6 +12,9 @@ export function nextSteps({ capabilities, functionNames }: Contents): string[] {
     ...has("rate_limits") || has("api_keys")
       ? ["In front of the Data API, in the SQL editor: select bulwark.install_request_hook();"]
       : [],
+    ...has("api_keys")
+      ? ["API keys are exchanged once BULWARK_JWT_SIGNING_KEY is set: supabase gen signing-key"]
+      : [],
     "The first administrator: select bulwark.grant_role('<user id>', 'super_admin');",
     "Then check everything: npx bulwark doctor --db <url>",
   ];

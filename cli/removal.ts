@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { editedFiles } from "./clashes.ts";
-import { hideSchema, removeSections } from "./config.ts";
+import { configValue, hideSchema, removeSections } from "./config.ts";
 import { packageRoot } from "./contents.ts";
 import { envPath, reduceEnv } from "./environment.ts";
 import { withoutIgnored } from "./ignored.ts";
@@ -63,6 +63,7 @@ export function planRemoval(removal: Removal): Plan {
     changes,
     clashes: [],
     notes: [
+      ...hooksLeft(project, lock),
       ...edited.map((path) => `${path} is edited; your changes go with it.`),
       ...gone(removal),
     ],
@@ -104,6 +105,20 @@ function settingsChanges(project: Project, lock: Lock): Change[] {
     changes.push({ path: "supabase/.gitignore", before: ignores, after: kept });
   }
   return changes;
+}
+
+/** Hooks that somebody set to functions of Bulwark: Auth would call what is gone. */
+function hooksLeft(project: Project, lock: Lock): string[] {
+  const hooks = configValue(project.read(configPath) ?? "", "auth.hook") ?? {};
+  return Object.entries(hooks as Record<string, { uri?: unknown } | null>)
+    .filter(([name, hook]) =>
+      !lock.config.sections.includes(`auth.hook.${name}`) &&
+      String(hook?.uri).startsWith("pg-functions://postgres/bulwark/")
+    )
+    .map(([name]) =>
+      `[auth.hook.${name}] of ${configPath} names a function of Bulwark: name your own again, or ` +
+      "nobody can sign in after the push."
+    );
 }
 
 function gone({ permission, neverPushed }: Removal): string[] {

@@ -1,6 +1,7 @@
 import { compareVersions } from "../../scripts/building/upgrade_text.ts";
 import { commonHelp, commonOptions, parse } from "../arguments.ts";
 import { carryOut } from "../carrying_out.ts";
+import { fileClashes } from "../clashes.ts";
 import { contentsFor } from "../contents.ts";
 import { appliedVersions, withDatabase } from "../database.ts";
 import { CliError } from "../errors.ts";
@@ -52,6 +53,7 @@ ${commonHelp}`,
     const plan = planInstallation(title, {
       ...{ project, contents, lock, applied, now, resolutions, upgrades },
     });
+    plan.clashes = fileClashes(project, contents, lock);
     plan.next = plan.changes.length === 0 ? [] : [
       "Next:",
       "  supabase db push",

@@ -192,6 +192,40 @@ Deno.test("CLI-32: a project that was never pushed is as it was, without any mig
   assert.match(again.stderr, /CLI_NOT_INSTALLED/);
 });
 
+Deno.test("CLI-33: an uninstallation that was cut off is completed by the next one", async () => {
+  const project = await newProject("cut");
+  const before = await snapshot(project);
+  await succeed(project, "init", "--with", "none", "--yes");
+  // The migration can be written, and config.toml, which is longer, cannot.
+  const args = ["-c", 'ulimit -f 24; exec "$0" uninstall --yes', command.program];
+  const cut = await new Deno.Command("sh", { args, cwd: project, stdout: "null" }).output();
+  assert.equal(cut.success, false);
+  assert.ok("supabase/bulwark.json" in await snapshot(project));
+  await succeed(project, "uninstall", "--yes");
+  const after = await snapshot(project);
+  const left = Object.keys(after).filter((path) => !(path in before));
+  assert.deepEqual(left.filter((path) => !/_bulwark_\w+\.sql$/.test(path)), []);
+  assert.equal(left.filter((path) => path.endsWith("_bulwark_uninstall.sql")).length, 1);
+  for (const path of Object.keys(before)) assert.equal(after[path], before[path], path);
+});
+
+Deno.test("CLI-34: a hook that names Bulwark, and is the project's, is pointed out", async () => {
+  const project = await newProject("hooked");
+  const config = join(project, "supabase/config.toml");
+  const hook = "\n[auth.hook.custom_access_token]\nenabled = true\n" +
+    'uri = "pg-functions://postgres/public/mine"\n';
+  await Deno.writeTextFile(config, hook, { append: true });
+  assert.match(await succeed(project, "init", "--with", "none", "--yes"), /'"public\.mine"'/);
+  const text = await Deno.readTextFile(config);
+  await Deno.writeTextFile(
+    config,
+    text.replace("/public/mine", "/bulwark/custom_access_token_hook"),
+  );
+  const shown = await succeed(project, "uninstall", "--yes");
+  assert.match(shown, /\[auth\.hook\.custom_access_token\].* name your own again/);
+  assert.match(await Deno.readTextFile(config), /custom_access_token_hook/);
+});
+
 /** Puts a project back as a snapshot has it. */
 async function restore(project: string, files: Record<string, string>): Promise<void> {
   for (const path of Object.keys(await snapshot(project))) {

@@ -132,3 +132,35 @@ Deno.test("CLI-23: a run that was cut off is completed by the next one", async (
   assert.match(upgraded[touched] ?? "", /Of the new version/);
   assert.equal(Object.keys(upgraded).filter((path) => path.includes("_upgrade_")).length, 2);
 });
+
+Deno.test("CLI-24: Ctrl-C while files are written leaves all of them", async () => {
+  const project = join(command.folder, "signalled");
+  await initProject(project);
+  const before = await snapshot(project);
+  const args = ["init", "--with", "all", "--yes"];
+  const child = new Deno.Command(command.program, { args, cwd: project, stdout: "piped" }).spawn();
+  // The plan is printed right before the first file is written.
+  const reader = child.stdout.getReader();
+  await reader.read();
+  child.kill("SIGINT");
+  while (!(await reader.read()).done);
+  await child.status;
+  const after = await snapshot(project);
+  if (Object.keys(after).length > Object.keys(before).length) {
+    assert.ok("supabase/bulwark.base.gz" in after);
+    assert.match((await command.run(project, "init", "--yes")).stdout, /Nothing to write/);
+  } else {
+    assert.deepEqual(after, before);
+  }
+});
+
+Deno.test("CLI-25: a file of the project where the new version has one is a clash", async () => {
+  const project = await newProject("in_the_way");
+  const path = "supabase/functions/_bulwark/audit/new.ts";
+  await Deno.writeTextFile(join(project, path), "// Mine\n");
+  const before = await snapshot(project);
+  const { code, stderr } = await later.run(project, "upgrade", "--yes");
+  assert.equal(code, 1);
+  assert.ok(stderr.includes(`${path}: exists and is not Bulwark's`));
+  assert.deepEqual(await snapshot(project), before);
+});
