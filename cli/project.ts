@@ -6,7 +6,7 @@ import { CliError } from "./errors.ts";
 /** A Supabase project on disk. Paths are relative to its folder, with slashes. */
 export interface Project {
   root: string;
-  /** The text of a file; null if there is none. */
+  /** The text of a file, also through a symbolic link; null if there is none. */
   read(path: string): string | null;
   exists(path: string): boolean;
   isFolder(path: string): boolean;
@@ -52,7 +52,8 @@ export function openProject(root: string): Project {
       statSync(join(root, path), { throwIfNoEntry: false })?.isDirectory() ?? false,
     read(path) {
       const file = join(root, path);
-      return existsSync(file) ? readFileSync(file, "utf8") : null;
+      const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+      return isFile ? readFileSync(file, "utf8") : null;
     },
   };
 }
