@@ -1,8 +1,16 @@
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 import { capabilities } from "./capabilities.ts";
+import {
+  frozenVersions,
+  nextFolder,
+  readByHand,
+  readFrozen,
+  releaseMigrations,
+  type Version,
+} from "./releases.ts";
 import { type Created, created, statementsOf, withoutLeadingComments } from "./statements.ts";
 
 /** The folder of the sources: one folder for each capability, in the order of installation. */
@@ -16,27 +24,48 @@ const nobody = "public, anon, authenticated, service_role";
  * nothing is open by accident.
  */
 export async function builtMigrations(): Promise<Map<string, string>> {
+  const built = new Map<string, string>();
+  for (const [folder, text] of await builtVersion()) {
+    built.set(
+      `${migrations}/2026112200${folder.slice(0, 2)}00_bulwark_${nounOf(folder)}.sql`,
+      text,
+    );
+  }
+  return built;
+}
+
+/** The migrations generated from the sources, by source folder. */
+export async function builtVersion(): Promise<Version> {
   const folders = new Map<string, string[]>();
   for (const path of await filesBelow(schemas, ".sql")) {
     const folder = path.slice(schemas.length + 1).split("/")[0] ?? "";
     folders.set(folder, [...folders.get(folder) ?? [], path]);
   }
-  const built = new Map<string, string>();
+  const version = await packageVersion();
+  const built: Version = new Map();
   const known = new Set<string>();
   for (const [folder, paths] of folders) {
-    const [, number, noun] = /^(\d\d)_(\w+)$/.exec(folder) ?? [];
-    if (!noun) throw new TypeError(`${schemas}/${folder} is not named <nn>_<noun>`);
-    const path = `${migrations}/2026112200${number}00_bulwark_${noun}.sql`;
-    built.set(path, await migrationOf(folder, paths, known));
+    built.set(folder, await migrationOf(folder, paths, { version, known }));
   }
   return built;
+}
+
+function nounOf(folder: string): string {
+  const noun = /^\d\d_(\w+)$/.exec(folder)?.[1];
+  if (!noun) throw new TypeError(`${schemas}/${folder} is not named <nn>_<noun>`);
+  return noun;
+}
+
+/** The version in package.json, the only place where it is written. */
+export async function packageVersion(): Promise<string> {
+  return JSON.parse(await Deno.readTextFile(inRepository("package.json"))).version;
 }
 
 /** The migration of a folder. `known` are the functions of the folders before; it adds its own. */
 async function migrationOf(
   folder: string,
   paths: string[],
-  known: Set<string>,
+  { version, known }: { version: string; known: Set<string> },
 ): Promise<string> {
   const isGrants = (path: string) => basename(path) === "grants.sql";
   const sources = await textsOf(paths.filter((path) => !isGrants(path)));
@@ -53,9 +82,34 @@ async function migrationOf(
   const added = made.filter(({ name }) => !known.has(name));
   added.forEach(({ name }) => known.add(name));
   const parts = [header, ...sources, revokes(added), ...grants];
+  const noun = nounOf(folder);
+  // The start is no capability: it ends every installation.
+  if (noun !== "start") {
+    parts.push(`insert into bulwark_private.capabilities values ('${noun}', '${version}');\n`);
+  }
   // Last, because a grant changes what the seal watches, too.
   if (capabilities.some((each) => each.folder === folder && !each.core)) parts.push(refresh);
   return parts.join("\n");
+}
+
+/** The release migrations of the changes since the newest frozen version, by path. */
+async function builtReleases(): Promise<Map<string, string>> {
+  const newest = (await frozenVersions()).at(-1);
+  if (!newest) return new Map();
+  const byHand = await readByHand(nextFolder);
+  const parts = releaseMigrations(await readFrozen(newest), await builtVersion(), byHand);
+  return new Map([...parts].map(([folder, text]) => [`${nextFolder}/${folder}.sql`, text]));
+}
+
+/** Everything that is generated, by path, and the files that are there. */
+async function generated(): Promise<{ built: Map<string, string>; present: string[] }> {
+  const built = new Map([...await builtMigrations(), ...await builtReleases()]);
+  const releases = await filesBelow(nextFolder, ".sql");
+  const present = [
+    ...await filesBelow(migrations, ".sql"),
+    ...releases.filter((path) => !path.includes("/by_hand/")),
+  ];
+  return { built, present };
 }
 
 const refresh = `-- The sealer may be running already. It would take this migration for tampering.
@@ -75,20 +129,24 @@ function revokes(objects: Created[]): string {
   }).join("");
 }
 
-/** Writes the migrations, and removes those that no source makes any more. */
+/**
+ * Writes the migrations and the release migrations, and removes those that no source makes any more.
+ */
 export async function writeMigrations(): Promise<void> {
-  const built = await builtMigrations();
-  for (const path of await filesBelow(migrations, ".sql")) {
+  const { built, present } = await generated();
+  for (const path of present) {
     if (!built.has(path)) await Deno.remove(inRepository(path));
   }
-  await Deno.mkdir(inRepository(migrations), { recursive: true });
-  for (const [path, text] of built) await Deno.writeTextFile(inRepository(path), text);
+  for (const [path, text] of built) {
+    await Deno.mkdir(dirname(inRepository(path)), { recursive: true });
+    await Deno.writeTextFile(inRepository(path), text);
+  }
 }
 
 /** The migrations in the repository are those that the sources make. */
 export async function migrationsAreBuilt(): Promise<TestResult> {
-  const built = await builtMigrations();
-  const stale = (await filesBelow(migrations, ".sql")).filter((path) => !built.has(path));
+  const { built, present } = await generated();
+  const stale = present.filter((path) => !built.has(path));
   for (const [path, text] of built) {
     const kept = await Deno.readTextFile(join(inRepository(), path)).catch(() => "");
     if (kept !== text) stale.push(path);

@@ -785,10 +785,49 @@ $$;
 comment on function bulwark_private.require_named_account(uuid) is
   'Raises ACCOUNT_ANONYMOUS for an anonymous account, which has no way to sign in again.';
 
+-- Version: which capabilities of Bulwark are installed, and in which version.
+-- Protects against an upgrade that starts from another version than the one that is there.
+-- SECURITY DEFINER: version, installed_capabilities, because API roles read no table of
+-- bulwark_private.
+
+create table bulwark_private.capabilities (
+  name text primary key,
+  version text not null
+);
+comment on table bulwark_private.capabilities is
+  'The installed capabilities, one row each. Every migration of one inserts its row, every upgrade
+   sets the version of all. Not audited: only migrations write it.';
+alter table bulwark_private.capabilities enable row level security;
+
+create function bulwark.version()
+  returns text
+  language sql
+  stable
+  security definer            -- definer because API roles read no table of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+  select c.version from bulwark_private.capabilities c where c.name = 'foundation';
+$$;
+comment on function bulwark.version() is
+  'The version of Bulwark in this database, such as 0.1.0 or 0.1.0-alpha.1 (service role only).';
+
+create function bulwark.installed_capabilities()
+  returns table (capability text, version text)
+  language sql
+  stable
+  security definer            -- definer because API roles read no table of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+  select c.name, c.version from bulwark_private.capabilities c order by c.name;
+$$;
+comment on function bulwark.installed_capabilities() is
+  'The installed capabilities by name, each with its version (service role only).';
+
 revoke all on table
   bulwark.settings,
   bulwark_private.jobs,
-  bulwark_private.live_sessions
+  bulwark_private.live_sessions,
+  bulwark_private.capabilities
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.setting(name text),
@@ -815,7 +854,9 @@ revoke all on function
   bulwark_private.require_subject(),
   bulwark_private.hold_session(),
   bulwark_private.require_caller(),
-  bulwark_private.require_named_account(user_id uuid)
+  bulwark_private.require_named_account(user_id uuid),
+  bulwark.version(),
+  bulwark.installed_capabilities()
   from public, anon, authenticated, service_role;
 
 -- Grants of foundation. The build revokes everything else.
@@ -827,3 +868,7 @@ grant usage on schema bulwark to anon, authenticated, service_role, supabase_aut
 grant usage on schema bulwark_private to authenticated, service_role;
 
 grant execute on function bulwark.current_person() to authenticated;
+
+grant execute on function bulwark.version(), bulwark.installed_capabilities() to service_role;
+
+insert into bulwark_private.capabilities values ('foundation', '0.1.0-alpha.1');

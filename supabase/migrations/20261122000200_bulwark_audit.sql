@@ -350,28 +350,6 @@ comment on column bulwark_private.audit_timelines.settled_at is
    before.';
 alter table bulwark_private.audit_timelines enable row level security;
 
--- Reading the control file costs more than stamping an entry, so the session caches the result.
--- Setting it by hand gains nothing: the trigger compares it with its own arguments.
-create function bulwark_private.audit_cluster()
-  returns text
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return set_config(
-    'bulwark.audit_cluster',
-    concat(
-      (select c.system_identifier from pg_catalog.pg_control_system() c), '/',
-      'bulwark.audit_logs'::regclass::oid
-    ),
-    false
-  );
-end;
-$$;
-comment on function bulwark_private.audit_cluster() is
-  'The cluster and table that the log lives in, as text; cached in the session.';
-
 create function bulwark_private.audit_timeline()
   returns integer
   language plpgsql
@@ -413,22 +391,54 @@ comment on function bulwark_private.audit_timeline() is
   'The timeline of this cluster; the first call after a restore inserts it. Read the timeline''s row
    in a later statement.';
 
+-- A timeline is settled by the first run of the sealer, which also installs a stamp without
+-- arguments (install_audit_stamp).
 create function bulwark_private.audit_log_is_settled()
   returns boolean
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- The trigger that stamps entries has the cluster as its first argument.
   select exists (
     select from pg_catalog.pg_trigger t
     where t.tgrelid = 'bulwark.audit_logs'::regclass
       and t.tgname = 'audit_logs_stamp'
-      and starts_with(encode(t.tgargs, 'escape'), bulwark_private.audit_cluster() || '\000')
+      and t.tgnargs = 0
+  ) and exists (
+    select from bulwark_private.audit_timelines e
+    where e.relation = 'bulwark.audit_logs'::regclass
+      and e.system_identifier = (
+        select c.system_identifier from pg_catalog.pg_control_system() c
+      )
+      and e.settled_at is not null
   );
 $$;
 comment on function bulwark_private.audit_log_is_settled() is
   'False from a restore or an upgrade until the first run of the sealer.';
+
+-- Postgres evaluates it when it plans the call of the stamp, once in each session, because reading
+-- the control file costs more than stamping an entry. The regclass constant of the call makes
+-- Postgres plan it again when the stamp is installed. For that alone it is declared immutable.
+create function bulwark_private.settled_audit_timeline(log regclass)
+  returns integer
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select e.timeline
+    from bulwark_private.audit_timelines e
+    where e.relation = log
+      and e.system_identifier = (
+        select c.system_identifier from pg_catalog.pg_control_system() c
+      )
+      and e.settled_at is not null
+  );
+end;
+$$;
+comment on function bulwark_private.settled_audit_timeline(regclass) is
+  'The timeline of this cluster once it is settled, else null. Only for audit_logs_stamp.';
 
 create function bulwark_private.audit_log_is_loading()
   returns boolean
@@ -531,15 +541,17 @@ as $$
 declare
   v_request json;
   v_ticks bigint;
+  v_timeline constant integer := case
+    when tg_nargs = 0
+    then bulwark_private.settled_audit_timeline('bulwark.audit_logs'::regclass)
+  end;
   v_trusted text;
   v_value text;
 begin
-  -- The arguments name the cluster that the trigger was created for; a restored or upgraded cluster
-  -- has another name. The setting caches the comparison for the session. A made-up setting only
-  -- selects the timeline in the arguments.
-  if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
-    or bulwark_private.audit_cluster() = tg_argv[0] then
-    new.timeline := tg_argv[1]::integer;
+  -- A restored or upgraded cluster has no settled timeline yet. A log that was emptied for a restore
+  -- has a stamp with an argument.
+  if v_timeline is not null then
+    new.timeline := v_timeline;
   elsif current_setting('session_replication_role') = 'replica' then
     -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
     -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
@@ -624,24 +636,21 @@ comment on function bulwark_private.audit_logs_stamp() is
    actor.';
 
 -- Creating a trigger takes a lock that blocks writers, so the wait for it is short.
-create function bulwark_private.install_audit_stamp(timeline integer)
+create function bulwark_private.install_audit_stamp()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  execute format(
-    'create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
-       for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
-    bulwark_private.audit_cluster(), timeline
-  );
+  create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+    for each row execute function bulwark_private.audit_logs_stamp();
   -- Enabled always: session_replication_role skips ordinary triggers.
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
-comment on function bulwark_private.install_audit_stamp(integer) is
-  'Creates the trigger that stamps entries, with cluster and timeline as arguments.';
+comment on function bulwark_private.install_audit_stamp() is
+  'Creates the trigger that stamps entries. Every session then reads the timeline anew.';
 
 create function bulwark_private.audit_logs_refuse_change()
   returns trigger
@@ -761,7 +770,7 @@ comment on function bulwark_private.append_audit_entry(
   'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
    the one of the request. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
-select bulwark_private.install_audit_stamp(1);
+select bulwark_private.install_audit_stamp();
 create trigger audit_logs_refuse_change
   before update or delete on bulwark.audit_logs
   for each row execute function bulwark_private.audit_logs_refuse_change();
@@ -1492,7 +1501,7 @@ create function bulwark_private.audit_json(changed record)
   set extra_float_digits = 1
   set bytea_output = 'hex'
   set quote_all_identifiers = off
-  set lc_monetary from current
+  set lc_monetary = 'C'
 as $$ begin return to_jsonb(changed); end; $$;
 comment on function bulwark_private.audit_json(record) is
   'A row as JSON, independent of the session''s settings.';
@@ -1556,6 +1565,25 @@ comment on function bulwark_private.audit_key(jsonb, text[]) is
   'The resource_id of a row: its key, as a JSON object if it has several columns; for a row without
    a key a hash of its image.';
 
+create function bulwark_private.audit_lookup(lookup regproc, value text)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case p.prorettype
+    when 'uuid'::regtype then c.call
+    else format('bulwark_private.organization_of((%s)::text)', c.call)
+  end
+  from pg_catalog.pg_proc p
+  cross join lateral format(
+    '%s((%s)::%s)', p.oid::regproc, value, format_type(p.proargtypes[0], null)
+  ) as c (call)
+  where p.oid = lookup;
+$$;
+comment on function bulwark_private.audit_lookup(regproc, text) is
+  'SQL text that calls a look-up of the host with a value, also SQL, and gives the organization.';
+
 create function bulwark_private.audit_organization(value text, lookup text)
   returns uuid
   language plpgsql
@@ -1566,13 +1594,10 @@ declare
   v_organization uuid;
 begin
   if lookup <> '' then
-    execute format('select %s($1)', lookup::regproc) into v_organization
-    using bulwark_private.uuid_or_null(value);
-    return coalesce(
-      v_organization, bulwark_private.remembered_organization(
-        bulwark_private.uuid_or_null(value), lookup
-      )
-    );
+    execute format('select %s', bulwark_private.audit_lookup(lookup::regproc, '$1'))
+      into v_organization
+      using value;
+    return coalesce(v_organization, bulwark_private.remembered_organization(value, lookup));
   end if;
   return bulwark_private.uuid_or_null(value);
 exception
@@ -1728,6 +1753,9 @@ declare
   ));
   v_new text;
   v_old text;
+  v_organization constant text := bulwark_private.organization_expression(
+    relation, options[3], format('c.image ->> %L', options[3])
+  );
   v_same text;
 begin
   -- Ignored columns are not read, unless they belong to the key. If two different values might give
@@ -1846,10 +1874,7 @@ begin
     options,
     case
       when options[3] = '' then 'null::uuid'
-      when options[4] = '' and exists (
-        select from pg_catalog.pg_attribute a
-        where a.attrelid = relation and a.attname = options[3] and a.atttypid = 'uuid'::regtype
-      ) then format('(c.image ->> %L)::uuid', options[3])
+      when options[4] = '' and v_organization is not null then v_organization
       else format('bulwark_private.audit_organization(c.image ->> %L, %L)', options[3], options[4])
     end,
     options[1],
@@ -1889,7 +1914,7 @@ create function bulwark_private.audit_carefully(
   set extra_float_digits = 1
   set bytea_output = 'hex'
   set quote_all_identifiers = off
-  set lc_monetary from current
+  set lc_monetary = 'C'
 as $$
 begin
   execute bulwark_private.audit_statement(
@@ -1914,7 +1939,7 @@ create function bulwark_private.audit_rows()
   set extra_float_digits = 1
   set bytea_output = 'hex'
   set quote_all_identifiers = off
-  set lc_monetary from current
+  set lc_monetary = 'C'
   set jit = off               -- its cost estimates would compile a small statement for 200 ms
 as $$
 begin
@@ -1952,7 +1977,7 @@ comment on function bulwark_private.audit_truncate() is
 -- Only the transaction that wrote a row reads it.
 create unlogged table bulwark_private.audit_parents (
   xid xid8 not null,
-  value uuid not null,
+  value text not null,
   lookup text not null,
   organization_id uuid not null,
   primary key (xid, value, lookup)
@@ -1962,7 +1987,7 @@ comment on table bulwark_private.audit_parents is
    Not audited: the tables hold the same, and the sealer empties it.';
 alter table bulwark_private.audit_parents enable row level security;
 
-create function bulwark_private.remembered_organization(value uuid, lookup text)
+create function bulwark_private.remembered_organization(value text, lookup text)
   returns uuid
   language sql
   stable
@@ -1974,7 +1999,7 @@ as $$
     and p.value = remembered_organization.value
     and p.lookup = remembered_organization.lookup;
 $$;
-comment on function bulwark_private.remembered_organization(uuid, text) is
+comment on function bulwark_private.remembered_organization(text, text) is
   'The organization of a parent that this transaction deleted.';
 
 -- Arguments: 0 the look-up of the organization, 1 SQL for the keys that it will be called with
@@ -1990,12 +2015,12 @@ begin
     execute format(
       $sql$
         insert into bulwark_private.audit_parents (xid, value, lookup, organization_id)
-        select pg_current_xact_id(), o.value, %1$L, o.organization_id
-        from (select k.value, %1$s(k.value) as organization_id from (%2$s) k (value)) o
+        select pg_current_xact_id(), o.value::text, %1$L, o.organization_id
+        from (select k.value, %3$s as organization_id from (%2$s) k (value)) o
         where o.value is not null and o.organization_id is not null
         on conflict (xid, value, lookup) do update set organization_id = excluded.organization_id
       $sql$,
-      tg_argv[0]::regproc, tg_argv[1]
+      tg_argv[0]::regproc, tg_argv[1], bulwark_private.audit_lookup(tg_argv[0]::regproc, 'k.value')
     ) using old;
   exception
     -- If the table was altered, entries lose their organization, and the host's write goes on.
@@ -2008,7 +2033,7 @@ $$;
 comment on function bulwark_private.remember_organizations() is
   'Trigger: stores the organizations of rows before the parent that leads to them is deleted.';
 
-create function bulwark_private.forget_parents(target regclass)
+create function bulwark_private.forget_parents(stem text)
   returns void
   language plpgsql
   volatile
@@ -2021,7 +2046,7 @@ begin
     select t.tgrelid::regclass as relation, t.tgname as name
     from pg_catalog.pg_trigger t
     where t.tgfoid = 'bulwark_private.remember_organizations()'::regprocedure
-      and starts_with(t.tgname, 'bulwark_parent_' || md5(target::text))
+      and starts_with(t.tgname, 'bulwark_parent_' || stem)
       and t.tgparentid = 0
   loop
     execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
@@ -2031,13 +2056,15 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.forget_parents(regclass) is
-  'Drops the triggers of an audited table from the tables that lead to its organizations.';
+comment on function bulwark_private.forget_parents(text) is
+  'Drops the triggers with this stem (audit_stem) from the tables that lead to the organizations of
+   an audited table.';
 
 create function bulwark_private.watch_parents(
   target regclass,
   organization_column text,
-  organization_lookup regproc
+  organization_lookup regproc,
+  stem text
 )
   returns void
   language plpgsql
@@ -2079,20 +2106,21 @@ begin
       where l.confrelid <> all (p.path) and cardinality(p.path) < 7
     )
     select distinct
-      p.relation::regclass as relation, p.key_column,
+      p.relation::regclass as relation, p.relation::regclass::text collate "C" as name,
+      p.key_column,
       replace(p.template, '<keys>', format('select ($1).%I', p.key_column)) as keys
     from parents p
     join pg_catalog.pg_class t on t.oid = p.relation
     -- The auth schema is not ours. Its cascades pass through tables that have the trigger.
     where has_table_privilege(p.relation, 'trigger')
       and t.relnamespace::regnamespace::text <> 'auth'
-    order by 1, 2, 3
+    order by 2, 3, 4
   loop
     v_number := v_number + 1;
     execute format(
       'create trigger %I before delete or update of %I on %s for each row
          execute function bulwark_private.remember_organizations(%L, %L)',
-      format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
+      format('bulwark_parent_%s_%s', stem, v_number), v_parent.key_column,
       v_parent.relation, organization_lookup, v_parent.keys
     );
     update bulwark_private.audit_watched_tables g
@@ -2101,7 +2129,7 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.watch_parents(regclass, text, regproc) is
+comment on function bulwark_private.watch_parents(regclass, text, regproc, text) is
   'Creates triggers on the tables that lead to the organizations of an audited table, as far as
    foreign keys reach.';
 
@@ -2152,13 +2180,7 @@ as $$
         ('intervalstyle', $test$= 'postgres'$test$),
         ('extra_float_digits', $test$in ('1', '2', '3')$test$),
         ('bytea_output', $test$= 'hex'$test$),
-        ('lc_monetary', (
-          select format('= %L', substring(c from '=(.*)$'))
-          from pg_catalog.pg_proc p
-          cross join unnest(p.proconfig) as c
-          where p.oid = 'bulwark_private.audit_json(record)'::regprocedure
-            and starts_with(c, 'lc_monetary=')
-        ))
+        ('lc_monetary', $test$= 'C'$test$)
     ) as s (name, test)
     where s.name in (
       select unnest(c.settings)
@@ -2176,10 +2198,11 @@ create function bulwark_private.audit_shape(relation oid)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
+  -- Names instead of numbers: a restore changes the numbers only.
   select md5(concat_ws(
-    ' ', i.indexrelid,
+    ' ', audit_shape.relation::regclass, pg_get_indexdef(i.indexrelid),
     (
-      select string_agg(format('%I %s', c.name, c.type), ',' order by c.place)
+      select string_agg(format('%I %s', c.name, c.type::regtype), ',' order by c.place)
       from bulwark_private.audit_columns c where c.relation = audit_shape.relation
     )
   ))
@@ -2187,7 +2210,47 @@ as $$
   left join pg_catalog.pg_index i on i.indrelid = audit_shape.relation and i.indisprimary;
 $$;
 comment on function bulwark_private.audit_shape(oid) is
-  'A hash of the columns of a table and the index of its key: row functions are made for these.';
+  'A hash of the name and columns of a table and the index of its key: row functions are made for
+   these.';
+
+-- Postgres evaluates it when it plans the call, once in each session, so it costs a write nothing.
+-- The regclass constants of the call make Postgres plan it again after every change of the table or
+-- the index. For that alone it is declared immutable. It reads columns and index through functions
+-- that see changes of other sessions at once, also in a transaction with an older snapshot.
+create function bulwark_private.audit_table_fits(
+  relation regclass,
+  key_index regclass,
+  definition text,
+  watched text[]
+)
+  returns boolean
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_places constant jsonb := (
+    select (g.options -> 'written' ->> 12)::jsonb
+    from bulwark_private.audit_watched_tables g where g.relation = audit_table_fits.relation
+  );
+begin
+  if pg_get_indexdef(key_index) is distinct from definition or not v_places ?& watched then
+    return false;
+  end if;
+  -- A column's description begins with "column" and its name. On a server that speaks another
+  -- language it never does; then audit_carefully writes every row.
+  return not exists (
+    select from unnest(watched) as w
+    where starts_with(
+      pg_describe_object('pg_class'::regclass, relation, (v_places ->> w)::integer),
+      format('column %s of ', w)
+    ) is not true
+  );
+end;
+$$;
+comment on function bulwark_private.audit_table_fits(regclass, regclass, text, text[]) is
+  'Whether the key of an audited table still has this definition, and the watched columns still have
+   the names that they had at enable_audit. Only for row functions (audit_row_body).';
 
 -- Postgres initializes each expression again in every transaction, which costs more than evaluating
 -- most of them, so conditions are combined into one. The block with a handler costs an insert two
@@ -2201,14 +2264,14 @@ as $make$
 declare
   v_current constant text := case operation when 'delete' then 'v_before' else 'v_after' end;
   v_event constant integer := case operation when 'insert' then 7 when 'update' then 8 else 9 end;
-  v_index constant oid := (
+  v_index constant regclass := (
     select i.indexrelid
     from pg_catalog.pg_index i where i.indrelid = audit_row_body.relation and i.indisprimary
   );
   v_key constant text[] := options[2]::text[];
   v_names constant text[] := array(
     select c.name::text from bulwark_private.audit_columns c
-      where c.relation = audit_row_body.relation
+      where c.relation = audit_row_body.relation order by c.place
   );
   v_nulls constant jsonb := (
     select coalesce(jsonb_object_agg(i, null), '{}')
@@ -2222,13 +2285,16 @@ declare
     end,
     options[5], options[6]
   );
+  v_organization constant text := bulwark_private.organization_expression(
+    relation, options[3], format('%s ->> %L', v_current, options[3])
+  );
 begin
   if bulwark_private.audit_key_columns(relation, null) is distinct from v_key
     or bulwark_private.audit_moved(relation, options[13]::jsonb) <> '{}' then
     return format(
       E'\nbegin\n  perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);\n'
         '  return null;\nend;\n',
-      v_event, options
+      v_event, options[:12]
     );
   end if;
   return concat(
@@ -2252,31 +2318,19 @@ begin
     from jsonb_each(v_before) as o;
 $body$
     end,
-    -- The key is gone or another one, or a column was added. The cast of the organization is here
-    -- because errors are caught here.
+    -- The key is gone or another one, a column was added, or another column has a watched name now.
+    -- The organization is computed here because errors are caught here.
     format(
       E'    if %1$s - %2$L::text[] <> ''{}''\n'
-        '      or has_table_privilege(%3$s::oid, ''select'') is null or %4$s',
-      v_current, v_names, v_index,
+        '      or bulwark_private.audit_table_fits(%3$L::regclass, %4$L::regclass, %5$L, %6$L)\n'
+        '        is not true or %7$s',
+      v_current, v_names, relation::regclass, v_index, pg_get_indexdef(v_index),
+      array(select jsonb_object_keys(options[13]::jsonb)),
       (select string_agg(format('%s ->> %L is null', v_current, k), ' or ') from unnest(v_key) as k)
     ),
     case when options[3] <> '' and options[4] = '' then
-      format(
-        ' or (%s ->> %L)::uuid = ''00000000-0000-0000-0000-000000000000''', v_current, options[3]
-      )
+      format(' or %s = ''00000000-0000-0000-0000-000000000000''', v_organization)
     end,
-    -- Another column has the name now. A column's description begins with "column" and its name. On
-    -- a server that speaks another language it never does; then audit_carefully writes every row.
-    (
-      select string_agg(
-        format(
-          E'\n      or starts_with(pg_describe_object(%s::oid, %s::oid, %s), %L) is not true',
-          'pg_class'::regclass::oid, relation, p.place, format('column %s of ', p.name)
-        ),
-        ''
-      )
-      from jsonb_each_text(options[13]::jsonb) as p (name, place)
-    ),
     case when operation = 'update' then format(
       $body$
       -- JSON does not show the change, or the row moved to another organization, which is two
@@ -2295,10 +2349,13 @@ $body$
     case when options[4] <> '' then
       format(
         E'    v_organization := coalesce(\n'
-          '      %1$s((%2$s ->> %3$L)::uuid),\n'
-          '      bulwark_private.remembered_organization((%2$s ->> %3$L)::uuid, %1$L)\n'
+          '      %1$s,\n'
+          '      bulwark_private.remembered_organization(%2$s ->> %3$L, %4$L)\n'
           '    );\n',
-        options[4], v_current, options[3]
+        bulwark_private.audit_lookup(
+          options[4]::regproc, format('%s ->> %L', v_current, options[3])
+        ),
+        v_current, options[3], options[4]
       )
     end,
     format(
@@ -2316,10 +2373,10 @@ $body$
   return null;
 end;
 $body$,
-      v_event, options, options[v_event + 3],
+      v_event, options[:12], options[v_event + 3],
       case
         when options[3] = '' then 'null::uuid'
-        when options[4] = '' then format('(%s ->> %L)::uuid', v_current, options[3])
+        when options[4] = '' then v_organization
         else 'v_organization'
       end,
       options[v_event], options[1],
@@ -2346,11 +2403,33 @@ $make$;
 comment on function bulwark_private.audit_row_body(oid, text, text[]) is
   'Body of the trigger function for one operation on a table.';
 
+create function bulwark_private.audit_stem(target regclass)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A table that was renamed keeps its stem, and another one may have its name now.
+  select s.stem
+  from generate_series(0, (select count(*) from bulwark_private.audit_watched_tables)) as n
+  cross join lateral md5(concat_ws(' ', target, nullif(n, 0))) as s (stem)
+  where not exists (
+    select from bulwark_private.audit_watched_tables g
+    join pg_catalog.pg_class c on c.oid = g.relation
+    where g.options ->> 'stem' = s.stem and g.relation <> target
+  )
+  order by n
+  limit 1;
+$$;
+comment on function bulwark_private.audit_stem(regclass) is
+  'The part of a name that tells the functions and triggers made for an audited table from those of
+   others: a hash of the table''s name, so that it is the same in every database.';
+
 create function bulwark_private.make_audit_function(
   relation oid,
   operation text,
   options text[],
-  made name default null
+  stem text
 )
   returns name
   language plpgsql
@@ -2358,10 +2437,7 @@ create function bulwark_private.make_audit_function(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- The name is random: a rename or a restore gives the table's name or oid to another table.
-  v_name constant name := coalesce(
-    made, format('audit_%s_%s', operation, replace(gen_random_uuid()::text, '-', ''))
-  );
+  v_name constant name := format('audit_%s_%s', operation, stem);
 begin
   execute format(
     'create or replace function bulwark_private.%I() returns trigger
@@ -2388,9 +2464,8 @@ begin
   return v_name;
 end;
 $$;
-comment on function bulwark_private.make_audit_function(oid, text, text[], name) is
-  'Creates the trigger function for one operation on a table, or replaces the one named made, and
-   returns its name.';
+comment on function bulwark_private.make_audit_function(oid, text, text[], text) is
+  'Creates or replaces the trigger function for one operation on a table, and returns its name.';
 
 -- Audit enabling: enable_audit starts auditing a table and disable_audit stops it; both are
 -- recorded.
@@ -2415,7 +2490,9 @@ begin
   loop
     execute format('drop trigger %I on %s', v_name, target);
   end loop;
-  perform bulwark_private.forget_parents(target);
+  perform bulwark_private.forget_parents(g.options ->> 'stem')
+  from bulwark_private.audit_watched_tables g
+  where g.relation = target and g.options ? 'stem';
   -- Also drops functions whose table was dropped.
   for v_name in
     select p.proname
@@ -2439,12 +2516,14 @@ create function bulwark.disable_audit(target regclass)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from bulwark_private.audit_watched_tables g where g.relation = target and g.captures;
-  if not found then
+  if not exists (
+    select from bulwark_private.audit_watched_tables g where g.relation = target and g.captures
+  ) then
     raise exception 'Cannot disable audit: % is not audited', target
       using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
   end if;
   perform bulwark_private.drop_audit_triggers(target);
+  delete from bulwark_private.audit_watched_tables g where g.relation = target;
 end;
 $$;
 comment on function bulwark.disable_audit(regclass) is
@@ -2470,6 +2549,7 @@ declare
   v_key text[];
   v_name text;
   v_operation text;
+  v_stem constant text := bulwark_private.audit_stem(target);
   v_options text[];
   v_severities text[];
 begin
@@ -2516,13 +2596,16 @@ begin
     raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED';
   end if;
-  if (
-    select a.atttypid <> 'uuid'::regtype
-    from pg_catalog.pg_attribute a
-    where a.attrelid = target and a.attname = organization_column
-  ) or (organization_lookup is not null and organization_column is null) then
-    raise exception 'Cannot enable audit: the organization column is not of type uuid'
-      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN';
+  if organization_column is not null
+      and bulwark_private.organization_expression(target, organization_column, '') is null
+    or organization_lookup is not null and not exists (
+      select from pg_catalog.pg_proc p
+      join pg_catalog.pg_attribute a on a.attrelid = target and a.attname = organization_column
+      where p.oid = organization_lookup and p.proargtypes[0] = a.atttypid
+    ) then
+    raise exception 'Cannot enable audit: the organization column has another type'
+      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN',
+            hint = 'It is a uuid, bigint, integer or text, and the look-up takes the same type';
   end if;
   select array_agg(t.severity::text order by e.place) into v_severities
   from unnest(event_types) with ordinality as e (name, place)
@@ -2553,7 +2636,7 @@ begin
       case
         when v_operation = 'truncate' then 'audit_truncate'
         when bulk then 'audit_rows'
-        else bulwark_private.make_audit_function(target, v_operation, v_options)
+        else bulwark_private.make_audit_function(target, v_operation, v_options, v_stem)
       end,
       case when bulk or v_operation = 'truncate' then (
         select string_agg(quote_literal(o), ', ' order by place)
@@ -2566,7 +2649,9 @@ begin
     );
   end loop;
   if organization_lookup is not null then
-    perform bulwark_private.watch_parents(target, organization_column, organization_lookup);
+    perform bulwark_private.watch_parents(
+      target, organization_column, organization_lookup, v_stem
+    );
   end if;
   insert into bulwark_private.audit_watched_tables (relation, options, fingerprint, shape)
   values (
@@ -2574,7 +2659,7 @@ begin
     jsonb_build_object(
       'organization_column', organization_column, 'ignore', ignore, 'redact', redact, 'bulk', bulk,
       'event_types', event_types, 'organization_lookup', organization_lookup,
-      'direct_only', direct_only, 'written', v_options
+      'direct_only', direct_only, 'written', v_options, 'stem', v_stem
     ),
     bulwark_private.audit_fingerprint(target), bulwark_private.audit_shape(target)
   )
@@ -2587,15 +2672,16 @@ comment on function bulwark.enable_audit(
   regclass, text, text[], text[], boolean, text[], regproc, boolean
 ) is
   'Audits a table: every insert, update (changed columns), delete and truncate leaves an entry.
-   organization_column (uuid) holds the organization; organization_lookup (uuid to uuid) finds it if
-   the column holds another key. ignore leaves columns out, redact masks their values. bulk writes
+   organization_column (uuid, bigint, integer or text) holds the organization''s key;
+   organization_lookup, a function of the column''s type, finds it if the column holds another key.
+   ignore leaves columns out, redact masks their values. bulk writes
    the entries of a statement at once. event_types are those of insert, update and delete.
    direct_only skips changes made by other triggers. A further call replaces all options; call it
    again after renaming the table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY,
    AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED, AUDIT_INVALID_ORGANIZATION_COLUMN,
    AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
-create function bulwark_private.renew_audit_functions()
+create function bulwark_private.renew_audit_functions(everything boolean default false)
   returns void
   language plpgsql
   volatile
@@ -2614,10 +2700,11 @@ begin
       join pg_catalog.pg_class c on c.oid = a.relation
       where a.captures
     ) g
-    where g.shape_now is distinct from g.shape
+    where everything or g.shape_now is distinct from g.shape
   loop
     perform bulwark_private.make_audit_function(
-      v_watched.relation, substring(p.proname from '^audit_([a-z]+)_'), v_watched.options, p.proname
+      v_watched.relation, substring(p.proname from '^audit_([a-z]+)_'), v_watched.options,
+      right(p.proname, 32)
     )
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
@@ -2630,8 +2717,9 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.renew_audit_functions() is
-  'Regenerates the row functions of tables that were altered or restored. Until then audit_carefully
+comment on function bulwark_private.renew_audit_functions(boolean) is
+  'Regenerates the row functions of tables that were altered (with everything: of all, after an
+   upgrade). Until then audit_carefully
    writes their entries, which is slower. If the key changed or a watched column was renamed, it
    does so until enable_audit is called.';
 
@@ -3798,7 +3886,7 @@ begin
     )::integer::text,
     true
   );
-  perform bulwark_private.install_audit_stamp(timeline.timeline);
+  perform bulwark_private.install_audit_stamp();
   return true;
 exception
   when lock_not_available then
@@ -3806,7 +3894,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.renew_audit_stamp(bulwark_private.audit_timelines) is
-  'Makes the trigger stamp entries with this timeline; false if writers keep the table busy.';
+  'Makes the trigger stamp entries with the settled timeline; false if writers keep the table
+   busy.';
 
 create function bulwark_private.adopt_audit_fingerprints()
   returns void
@@ -7271,14 +7360,14 @@ revoke all on function
   bulwark_private.restore_problems(),
   bulwark_private.mend_restore(),
   bulwark_private.audited_organizations(),
-  bulwark_private.audit_cluster(),
   bulwark_private.audit_timeline(),
   bulwark_private.audit_log_is_settled(),
+  bulwark_private.settled_audit_timeline(log regclass),
   bulwark_private.audit_log_is_loading(),
   bulwark_private.refuse_change(),
   bulwark_private.audit_timelines_stamp(),
   bulwark_private.audit_logs_stamp(),
-  bulwark_private.install_audit_stamp(timeline integer),
+  bulwark_private.install_audit_stamp(),
   bulwark_private.audit_logs_refuse_change(),
   bulwark_private.append_audit_entry(event_type text, organization_id uuid, resource_type text, resource_id text, action text, result bulwark.audit_result, severity bulwark.audit_severity, details jsonb, before jsonb, after jsonb, parent_id uuid, source bulwark.audit_source, actor_id uuid, session_id uuid, ip text, user_agent text),
   bulwark_private.audit_word(kind text, name text, content text, touched text, lasting boolean),
@@ -7293,6 +7382,7 @@ revoke all on function
   bulwark_private.audit_json(changed record),
   bulwark_private.audit_image(image jsonb, ignored text[], redacted text[], whole jsonb),
   bulwark_private.audit_key(image jsonb, key_columns text[]),
+  bulwark_private.audit_lookup(lookup regproc, value text),
   bulwark_private.audit_organization(value text, lookup text),
   bulwark_private.audit_key_columns(relation oid, known text[]),
   bulwark_private.audit_places(relation oid, names text[]),
@@ -7301,19 +7391,21 @@ revoke all on function
   bulwark_private.audit_carefully(relation oid, event integer, old record, new record, options text[]),
   bulwark_private.audit_rows(),
   bulwark_private.audit_truncate(),
-  bulwark_private.remembered_organization(value uuid, lookup text),
+  bulwark_private.remembered_organization(value text, lookup text),
   bulwark_private.remember_organizations(),
-  bulwark_private.forget_parents(target regclass),
-  bulwark_private.watch_parents(target regclass, organization_column text, organization_lookup regproc),
+  bulwark_private.forget_parents(stem text),
+  bulwark_private.watch_parents(target regclass, organization_column text, organization_lookup regproc, stem text),
   bulwark_private.leave_row_function(),
   bulwark_private.audit_row_image(relation oid, source text, nulls jsonb),
   bulwark_private.audit_shape(relation oid),
+  bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[]),
   bulwark_private.audit_row_body(relation oid, operation text, options text[]),
-  bulwark_private.make_audit_function(relation oid, operation text, options text[], made name),
+  bulwark_private.audit_stem(target regclass),
+  bulwark_private.make_audit_function(relation oid, operation text, options text[], stem text),
   bulwark_private.drop_audit_triggers(target regclass),
   bulwark.disable_audit(target regclass),
   bulwark.enable_audit(target regclass, organization_column text, ignore text[], redact text[], bulk boolean, event_types text[], organization_lookup regproc, direct_only boolean),
-  bulwark_private.renew_audit_functions(),
+  bulwark_private.renew_audit_functions(everything boolean),
   bulwark_private.role_organization(role_id uuid),
   bulwark_private.invitation_organization(invitation_id uuid),
   bulwark_private.is_audit_evidence(event_type text, action text),
@@ -7462,3 +7554,5 @@ grant execute on function
   bulwark.cleanup_old_audit_logs(integer),
   bulwark.prune_audit_log(integer)
   to service_role;
+
+insert into bulwark_private.capabilities values ('audit', '0.1.0-alpha.1');

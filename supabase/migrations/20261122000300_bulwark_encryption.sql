@@ -411,8 +411,8 @@ create trigger organizations_destroy_data_keys
 
 -- Encrypted columns: declaring them, and authorizing access to their plaintext.
 -- Protects against plaintext in a declared column: a check constraint refuses it for every writer.
--- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of
--- bulwark_private; authorize_field_access, because clients may not write the log.
+-- SECURITY DEFINER: list_encrypted_columns, organizations_by_key, because the service role uses
+-- nothing of bulwark_private; authorize_field_access, because clients may not write the log.
 
 create table bulwark_private.encrypted_columns (
   relation regclass not null,
@@ -479,14 +479,13 @@ begin
     where a.attrelid = target and a.attname = declare_encrypted_column.column_name
       and a.atttypid = 'text'::regtype and not a.attisdropped
   ) or (
-    organization_column is not null and not exists (
-      select from pg_catalog.pg_attribute a
-      where a.attrelid = target and a.attname = declare_encrypted_column.organization_column
-        and a.atttypid = 'uuid'::regtype and not a.attisdropped
-    )
+    organization_column is not null and bulwark_private.organization_expression(
+      target, declare_encrypted_column.organization_column, ''
+    ) is null
   ) then
-    raise exception 'Cannot declare column: it has to be text, and the organization''s column uuid'
-      using errcode = 'undefined_column', detail = 'ENCRYPTION_UNKNOWN_COLUMN';
+    raise exception 'Cannot declare column: it or the organization''s column has another type'
+      using errcode = 'undefined_column', detail = 'ENCRYPTION_UNKNOWN_COLUMN',
+            hint = 'It is text; the column of the organization is uuid, bigint, integer or text';
   end if;
   execute format('alter table %s drop constraint if exists %I', target, v_constraint);
   begin
@@ -539,10 +538,10 @@ end;
 $$;
 comment on function bulwark.declare_encrypted_column(regclass, text, text, boolean, boolean) is
   'Declares that a text column contains only ciphertext: a check constraint refuses everything else,
-   and rotation re-encrypts it. organization_column (uuid) is the column that determines the key;
-   without it the system''s key is used. blind_index adds <column>_index to search by; fold makes it
-   ignore case, Unicode form and outer blanks. The table needs a primary key of one column: uuid,
-   text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
+   and rotation re-encrypts it. organization_column (uuid, bigint, integer or text) is the column
+   that determines the key; without it the system''s key is used. blind_index adds <column>_index to
+   search by; fold makes it ignore case, Unicode form and outer blanks. The table needs a primary key
+   of one column: uuid, text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
    ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
 
 create function bulwark_private.qualified_name(table_name text)
@@ -569,7 +568,8 @@ create function bulwark.list_encrypted_columns(table_name text)
     index_column text,
     normalization text,
     schema_name text,
-    relation_name text
+    relation_name text,
+    organization_type text
   )
   language sql
   stable
@@ -577,7 +577,12 @@ create function bulwark.list_encrypted_columns(table_name text)
   set search_path = pg_catalog, pg_temp
 as $$
   select e.column_name, e.primary_key, e.primary_key_type::text, e.organization_column,
-    e.index_column, e.normalization, n.nspname::text, c.relname::text
+    e.index_column, e.normalization, n.nspname::text, c.relname::text,
+    (
+      select format_type(a.atttypid, null)
+      from pg_catalog.pg_attribute a
+      where a.attrelid = e.relation and a.attname = e.organization_column and not a.attisdropped
+    )
   from bulwark_private.encrypted_columns e
   join pg_catalog.pg_class c on c.oid = e.relation
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -587,8 +592,21 @@ as $$
   );
 $$;
 comment on function bulwark.list_encrypted_columns(text) is
-  'The declared columns of a table, `name` (in public) or `schema.name`, and its schema and name
-   (service role only).';
+  'The declared columns of a table, `name` (in public) or `schema.name`, its schema and name, and
+   the type of the organization''s column (service role only).';
+
+create function bulwark.organizations_by_key(keys text[])
+  returns uuid[]
+  language sql
+  stable
+  security definer            -- definer because API roles call no function of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(bulwark_private.organization_of(k.key) order by k.place)
+  from unnest(keys) with ordinality as k (key, place);
+$$;
+comment on function bulwark.organizations_by_key(text[]) is
+  'The organizations that keys of the host name, in their order (service role only).';
 
 create function bulwark.authorize_field_access(
   action text,
@@ -858,7 +876,13 @@ begin
     format('t.%I', case v_column.purpose
       when 'index' then v_column.index_column else v_column.primary_key end),
     v_column.primary_key,
-    coalesce(format('t.%I', v_column.organization_column), 'null::uuid'),
+    case
+      when v_column.organization_column is null then 'null::uuid'
+      else bulwark_private.organization_expression(
+        v_column.relation, v_column.organization_column,
+        format('t.%I', v_column.organization_column)
+      )
+    end,
     v_column.column_name,
     v_column.relation,
     case v_column.purpose
@@ -1287,6 +1311,7 @@ revoke all on function
   bulwark.declare_encrypted_column(target regclass, column_name text, organization_column text, blind_index boolean, fold boolean),
   bulwark_private.qualified_name(table_name text),
   bulwark.list_encrypted_columns(table_name text),
+  bulwark.organizations_by_key(keys text[]),
   bulwark.authorize_field_access(action text, table_name text, columns text[], primary_keys text[], organization_id uuid),
   bulwark.add_data_key(key_id uuid, purpose text, wrapped_key text, after_version integer, organization_id uuid),
   bulwark.encryption_progress(organization_id uuid),
@@ -1322,6 +1347,7 @@ grant execute on function
   bulwark.read_data_keys(uuid[]),
   bulwark.read_index_keys(uuid),
   bulwark.list_encrypted_columns(text),
+  bulwark.organizations_by_key(text[]),
   bulwark.add_data_key(uuid, text, text, integer, uuid),
   bulwark.encryption_progress(uuid),
   bulwark.next_reencryption_batch(integer),
@@ -1332,6 +1358,8 @@ grant execute on function
   bulwark.rewrap_data_keys(jsonb),
   bulwark.key_encryption_status()
   to service_role;
+
+insert into bulwark_private.capabilities values ('encryption', '0.1.0-alpha.1');
 
 -- The sealer may be running already. It would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints();

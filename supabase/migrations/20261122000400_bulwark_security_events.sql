@@ -856,3 +856,5 @@ grant execute on function
   bulwark.evaluate_security_rules(),
   bulwark.cleanup_security_events(integer)
   to service_role;
+
+insert into bulwark_private.capabilities values ('security_events', '0.1.0-alpha.1');

@@ -1451,20 +1451,27 @@ alter table bulwark_private.api_key_table_access enable row level security;
 create function bulwark_private.plain_permission_policy(expression text)
   returns boolean
   language sql
-  immutable
-  parallel safe
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
-    expression ~ ('^\(([a-z_][a-z0-9_]*|"([^"]|"")+") = ANY \(ARRAY\( SELECT '
-      || 'bulwark\.organizations_with\(''[a-z0-9_:]+''::text\) AS organizations_with\)\)\)$'),
+    p.parts[2] = 'organizations_with' or p.parts[2] in (
+      select h.helper from bulwark_private.host_organizations h
+    ),
     false
-  );
+  )
+  from (values (true)) as always
+  left join lateral regexp_match(
+    -- Columns of type varchar are compared as text.
+    replace(regexp_replace(expression, '^\(\(([^()]+)\)::text = ', '(\1 = '), '))::text[]))', ')))'),
+    '^\(([a-z_][a-z0-9_]*|"(?:[^"]|"")+") = ANY \(\(?ARRAY\( SELECT '
+      || 'bulwark\.([a-z][a-z0-9_]*)\(''[a-z0-9_:]+''::text\) AS \2\)\)\)$'
+  ) as p (parts) on true;
 $$;
 comment on function bulwark_private.plain_permission_policy(text) is
   'Whether a policy''s expression, as printed by Postgres, is a permission in the row''s
    organization and nothing else: <column> = any (array(select
-   bulwark.organizations_with(''x:y''))).';
+   bulwark.organizations_with(''x:y''))), or with the helper that bulwark.use_organizations made.';
 
 create function bulwark_private.applies_to(roles oid[], member name)
   returns boolean
@@ -1500,8 +1507,9 @@ begin
       where options ? c.option
     loop
       using_expression := format(
-        '(%I = ANY (ARRAY( SELECT bulwark.organizations_with(%L::text) AS organizations_with)))',
-        options ->> 'organization_column', v_permission
+        '(%1$I = ANY (ARRAY( SELECT bulwark.%2$I(%3$L::text) AS %2$I)))',
+        options ->> 'organization_column',
+        bulwark_private.organization_helper(target, options ->> 'organization_column'), v_permission
       );
       check_expression := using_expression;
       return next;
@@ -1666,8 +1674,7 @@ select bulwark.enable_audit(
 create function bulwark_private.depends_on_row_only(expression text)
   returns boolean
   language sql
-  immutable
-  parallel safe
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
   -- An allow list: an unknown function or query may depend on the person, and so may one of the
@@ -1921,14 +1928,11 @@ begin
   end loop;
   if v_options <> '{}' then
     v_options := v_options || jsonb_build_object('organization_column', organization_column);
-    if not exists (
-      select from pg_catalog.pg_attribute a
-      where a.attrelid = target and a.attname = organization_column and a.attnum > 0
-        and not a.attisdropped and a.atttypid = 'uuid'::regtype
-    ) then
-      raise exception 'Cannot admit API keys: % has no column "%" of type uuid', target,
+    if bulwark_private.organization_helper(target, organization_column) is null then
+      raise exception 'Cannot admit API keys: % has no column "%" with organizations', target,
         organization_column
-        using errcode = 'undefined_column', detail = 'API_KEY_INVALID_ORGANIZATION_COLUMN';
+        using errcode = 'undefined_column', detail = 'API_KEY_INVALID_ORGANIZATION_COLUMN',
+              hint = 'It is a uuid, or a key of the table given to bulwark.use_organizations';
     end if;
   end if;
   v_derived := bulwark_private.api_key_derivation(target, v_options);
@@ -1991,8 +1995,8 @@ comment on function bulwark.admit_api_keys(regclass, text, text, text, name) is
   'Opens a table to API keys. Without permissions: each command under the table''s policies for
    signed-in people that are a permission in the row''s organization and nothing else. With
    permissions: select under read_permission, insert and update under write_permission, delete under
-   delete_permission, each in the organization in organization_column, and no other command. Keys
-   get no privilege that signed-in people lack, and the table''s restrictive policies apply to them
+   delete_permission, each in the organization in organization_column (a uuid, or a key of the table
+   given to bulwark.use_organizations), and no other command. Keys get no privilege that signed-in people lack, and the table''s restrictive policies apply to them
    too. Call it again after changing policies (bulwark.api_key_table_problems lists such changes).
    Errors: those of bulwark_private.api_key_eligibility_problems (API_KEY_TABLE_WITHOUT_RLS,
    API_KEY_TABLE_OF_BULWARK, API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA,
@@ -2214,6 +2218,8 @@ grant execute on function
   bulwark.exchange_api_key(text, text),
   bulwark.report_leaked_api_keys(jsonb)
   to service_role;
+
+insert into bulwark_private.capabilities values ('api_keys', '0.1.0-alpha.1');
 
 -- The sealer may be running already. It would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints();

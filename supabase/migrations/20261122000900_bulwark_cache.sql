@@ -77,3 +77,5 @@ revoke all on function
 -- Grants of cache. The build revokes everything else.
 
 grant execute on function bulwark.my_permissions(uuid, text) to authenticated;
+
+insert into bulwark_private.capabilities values ('cache', '0.1.0-alpha.1');

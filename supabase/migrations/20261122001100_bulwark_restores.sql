@@ -361,10 +361,10 @@ begin
     end loop;
   end loop;
   perform set_config('session_replication_role', v_role, true);
-  -- A stamp of no cluster: rows loaded as a replica keep their values, and the first seal begins a
-  -- timeline.
+  -- A stamp with an argument: rows loaded as a replica keep their values, and the first seal begins
+  -- a timeline.
   create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
-    for each row execute function bulwark_private.audit_logs_stamp('none', '0');
+    for each row execute function bulwark_private.audit_logs_stamp('none');
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
@@ -385,3 +385,5 @@ revoke all on function
   bulwark_private.mend_restore_problem(problem text, object text, grantee text),
   bulwark.empty_for_restore()
   from public, anon, authenticated, service_role;
+
+insert into bulwark_private.capabilities values ('restores', '0.1.0-alpha.1');

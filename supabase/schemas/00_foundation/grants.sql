@@ -7,3 +7,5 @@ grant usage on schema bulwark to anon, authenticated, service_role, supabase_aut
 grant usage on schema bulwark_private to authenticated, service_role;
 
 grant execute on function bulwark.current_person() to authenticated;
+
+grant execute on function bulwark.version(), bulwark.installed_capabilities() to service_role;

@@ -27,28 +27,6 @@ comment on column bulwark_private.audit_timelines.settled_at is
    before.';
 alter table bulwark_private.audit_timelines enable row level security;
 
--- Reading the control file costs more than stamping an entry, so the session caches the result.
--- Setting it by hand gains nothing: the trigger compares it with its own arguments.
-create function bulwark_private.audit_cluster()
-  returns text
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return set_config(
-    'bulwark.audit_cluster',
-    concat(
-      (select c.system_identifier from pg_catalog.pg_control_system() c), '/',
-      'bulwark.audit_logs'::regclass::oid
-    ),
-    false
-  );
-end;
-$$;
-comment on function bulwark_private.audit_cluster() is
-  'The cluster and table that the log lives in, as text; cached in the session.';
-
 create function bulwark_private.audit_timeline()
   returns integer
   language plpgsql
@@ -90,22 +68,54 @@ comment on function bulwark_private.audit_timeline() is
   'The timeline of this cluster; the first call after a restore inserts it. Read the timeline''s row
    in a later statement.';
 
+-- A timeline is settled by the first run of the sealer, which also installs a stamp without
+-- arguments (install_audit_stamp).
 create function bulwark_private.audit_log_is_settled()
   returns boolean
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- The trigger that stamps entries has the cluster as its first argument.
   select exists (
     select from pg_catalog.pg_trigger t
     where t.tgrelid = 'bulwark.audit_logs'::regclass
       and t.tgname = 'audit_logs_stamp'
-      and starts_with(encode(t.tgargs, 'escape'), bulwark_private.audit_cluster() || '\000')
+      and t.tgnargs = 0
+  ) and exists (
+    select from bulwark_private.audit_timelines e
+    where e.relation = 'bulwark.audit_logs'::regclass
+      and e.system_identifier = (
+        select c.system_identifier from pg_catalog.pg_control_system() c
+      )
+      and e.settled_at is not null
   );
 $$;
 comment on function bulwark_private.audit_log_is_settled() is
   'False from a restore or an upgrade until the first run of the sealer.';
+
+-- Postgres evaluates it when it plans the call of the stamp, once in each session, because reading
+-- the control file costs more than stamping an entry. The regclass constant of the call makes
+-- Postgres plan it again when the stamp is installed. For that alone it is declared immutable.
+create function bulwark_private.settled_audit_timeline(log regclass)
+  returns integer
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select e.timeline
+    from bulwark_private.audit_timelines e
+    where e.relation = log
+      and e.system_identifier = (
+        select c.system_identifier from pg_catalog.pg_control_system() c
+      )
+      and e.settled_at is not null
+  );
+end;
+$$;
+comment on function bulwark_private.settled_audit_timeline(regclass) is
+  'The timeline of this cluster once it is settled, else null. Only for audit_logs_stamp.';
 
 create function bulwark_private.audit_log_is_loading()
   returns boolean

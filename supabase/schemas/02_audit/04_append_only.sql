@@ -16,15 +16,17 @@ as $$
 declare
   v_request json;
   v_ticks bigint;
+  v_timeline constant integer := case
+    when tg_nargs = 0
+    then bulwark_private.settled_audit_timeline('bulwark.audit_logs'::regclass)
+  end;
   v_trusted text;
   v_value text;
 begin
-  -- The arguments name the cluster that the trigger was created for; a restored or upgraded cluster
-  -- has another name. The setting caches the comparison for the session. A made-up setting only
-  -- selects the timeline in the arguments.
-  if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
-    or bulwark_private.audit_cluster() = tg_argv[0] then
-    new.timeline := tg_argv[1]::integer;
+  -- A restored or upgraded cluster has no settled timeline yet. A log that was emptied for a restore
+  -- has a stamp with an argument.
+  if v_timeline is not null then
+    new.timeline := v_timeline;
   elsif current_setting('session_replication_role') = 'replica' then
     -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
     -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
@@ -109,24 +111,21 @@ comment on function bulwark_private.audit_logs_stamp() is
    actor.';
 
 -- Creating a trigger takes a lock that blocks writers, so the wait for it is short.
-create function bulwark_private.install_audit_stamp(timeline integer)
+create function bulwark_private.install_audit_stamp()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  execute format(
-    'create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
-       for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
-    bulwark_private.audit_cluster(), timeline
-  );
+  create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+    for each row execute function bulwark_private.audit_logs_stamp();
   -- Enabled always: session_replication_role skips ordinary triggers.
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
-comment on function bulwark_private.install_audit_stamp(integer) is
-  'Creates the trigger that stamps entries, with cluster and timeline as arguments.';
+comment on function bulwark_private.install_audit_stamp() is
+  'Creates the trigger that stamps entries. Every session then reads the timeline anew.';
 
 create function bulwark_private.audit_logs_refuse_change()
   returns trigger
@@ -246,7 +245,7 @@ comment on function bulwark_private.append_audit_entry(
   'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
    the one of the request. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
-select bulwark_private.install_audit_stamp(1);
+select bulwark_private.install_audit_stamp();
 create trigger audit_logs_refuse_change
   before update or delete on bulwark.audit_logs
   for each row execute function bulwark_private.audit_logs_refuse_change();

@@ -87,7 +87,7 @@ create function bulwark_private.audit_json(changed record)
   set extra_float_digits = 1
   set bytea_output = 'hex'
   set quote_all_identifiers = off
-  set lc_monetary from current
+  set lc_monetary = 'C'
 as $$ begin return to_jsonb(changed); end; $$;
 comment on function bulwark_private.audit_json(record) is
   'A row as JSON, independent of the session''s settings.';
@@ -151,6 +151,25 @@ comment on function bulwark_private.audit_key(jsonb, text[]) is
   'The resource_id of a row: its key, as a JSON object if it has several columns; for a row without
    a key a hash of its image.';
 
+create function bulwark_private.audit_lookup(lookup regproc, value text)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case p.prorettype
+    when 'uuid'::regtype then c.call
+    else format('bulwark_private.organization_of((%s)::text)', c.call)
+  end
+  from pg_catalog.pg_proc p
+  cross join lateral format(
+    '%s((%s)::%s)', p.oid::regproc, value, format_type(p.proargtypes[0], null)
+  ) as c (call)
+  where p.oid = lookup;
+$$;
+comment on function bulwark_private.audit_lookup(regproc, text) is
+  'SQL text that calls a look-up of the host with a value, also SQL, and gives the organization.';
+
 create function bulwark_private.audit_organization(value text, lookup text)
   returns uuid
   language plpgsql
@@ -161,13 +180,10 @@ declare
   v_organization uuid;
 begin
   if lookup <> '' then
-    execute format('select %s($1)', lookup::regproc) into v_organization
-    using bulwark_private.uuid_or_null(value);
-    return coalesce(
-      v_organization, bulwark_private.remembered_organization(
-        bulwark_private.uuid_or_null(value), lookup
-      )
-    );
+    execute format('select %s', bulwark_private.audit_lookup(lookup::regproc, '$1'))
+      into v_organization
+      using value;
+    return coalesce(v_organization, bulwark_private.remembered_organization(value, lookup));
   end if;
   return bulwark_private.uuid_or_null(value);
 exception

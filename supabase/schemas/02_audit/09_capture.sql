@@ -34,6 +34,9 @@ declare
   ));
   v_new text;
   v_old text;
+  v_organization constant text := bulwark_private.organization_expression(
+    relation, options[3], format('c.image ->> %L', options[3])
+  );
   v_same text;
 begin
   -- Ignored columns are not read, unless they belong to the key. If two different values might give
@@ -152,10 +155,7 @@ begin
     options,
     case
       when options[3] = '' then 'null::uuid'
-      when options[4] = '' and exists (
-        select from pg_catalog.pg_attribute a
-        where a.attrelid = relation and a.attname = options[3] and a.atttypid = 'uuid'::regtype
-      ) then format('(c.image ->> %L)::uuid', options[3])
+      when options[4] = '' and v_organization is not null then v_organization
       else format('bulwark_private.audit_organization(c.image ->> %L, %L)', options[3], options[4])
     end,
     options[1],
@@ -195,7 +195,7 @@ create function bulwark_private.audit_carefully(
   set extra_float_digits = 1
   set bytea_output = 'hex'
   set quote_all_identifiers = off
-  set lc_monetary from current
+  set lc_monetary = 'C'
 as $$
 begin
   execute bulwark_private.audit_statement(
@@ -220,7 +220,7 @@ create function bulwark_private.audit_rows()
   set extra_float_digits = 1
   set bytea_output = 'hex'
   set quote_all_identifiers = off
-  set lc_monetary from current
+  set lc_monetary = 'C'
   set jit = off               -- its cost estimates would compile a small statement for 200 ms
 as $$
 begin

@@ -7,7 +7,7 @@
 -- Only the transaction that wrote a row reads it.
 create unlogged table bulwark_private.audit_parents (
   xid xid8 not null,
-  value uuid not null,
+  value text not null,
   lookup text not null,
   organization_id uuid not null,
   primary key (xid, value, lookup)
@@ -17,7 +17,7 @@ comment on table bulwark_private.audit_parents is
    Not audited: the tables hold the same, and the sealer empties it.';
 alter table bulwark_private.audit_parents enable row level security;
 
-create function bulwark_private.remembered_organization(value uuid, lookup text)
+create function bulwark_private.remembered_organization(value text, lookup text)
   returns uuid
   language sql
   stable
@@ -29,7 +29,7 @@ as $$
     and p.value = remembered_organization.value
     and p.lookup = remembered_organization.lookup;
 $$;
-comment on function bulwark_private.remembered_organization(uuid, text) is
+comment on function bulwark_private.remembered_organization(text, text) is
   'The organization of a parent that this transaction deleted.';
 
 -- Arguments: 0 the look-up of the organization, 1 SQL for the keys that it will be called with
@@ -45,12 +45,12 @@ begin
     execute format(
       $sql$
         insert into bulwark_private.audit_parents (xid, value, lookup, organization_id)
-        select pg_current_xact_id(), o.value, %1$L, o.organization_id
-        from (select k.value, %1$s(k.value) as organization_id from (%2$s) k (value)) o
+        select pg_current_xact_id(), o.value::text, %1$L, o.organization_id
+        from (select k.value, %3$s as organization_id from (%2$s) k (value)) o
         where o.value is not null and o.organization_id is not null
         on conflict (xid, value, lookup) do update set organization_id = excluded.organization_id
       $sql$,
-      tg_argv[0]::regproc, tg_argv[1]
+      tg_argv[0]::regproc, tg_argv[1], bulwark_private.audit_lookup(tg_argv[0]::regproc, 'k.value')
     ) using old;
   exception
     -- If the table was altered, entries lose their organization, and the host's write goes on.
@@ -63,7 +63,7 @@ $$;
 comment on function bulwark_private.remember_organizations() is
   'Trigger: stores the organizations of rows before the parent that leads to them is deleted.';
 
-create function bulwark_private.forget_parents(target regclass)
+create function bulwark_private.forget_parents(stem text)
   returns void
   language plpgsql
   volatile
@@ -76,7 +76,7 @@ begin
     select t.tgrelid::regclass as relation, t.tgname as name
     from pg_catalog.pg_trigger t
     where t.tgfoid = 'bulwark_private.remember_organizations()'::regprocedure
-      and starts_with(t.tgname, 'bulwark_parent_' || md5(target::text))
+      and starts_with(t.tgname, 'bulwark_parent_' || stem)
       and t.tgparentid = 0
   loop
     execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
@@ -86,13 +86,15 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.forget_parents(regclass) is
-  'Drops the triggers of an audited table from the tables that lead to its organizations.';
+comment on function bulwark_private.forget_parents(text) is
+  'Drops the triggers with this stem (audit_stem) from the tables that lead to the organizations of
+   an audited table.';
 
 create function bulwark_private.watch_parents(
   target regclass,
   organization_column text,
-  organization_lookup regproc
+  organization_lookup regproc,
+  stem text
 )
   returns void
   language plpgsql
@@ -134,20 +136,21 @@ begin
       where l.confrelid <> all (p.path) and cardinality(p.path) < 7
     )
     select distinct
-      p.relation::regclass as relation, p.key_column,
+      p.relation::regclass as relation, p.relation::regclass::text collate "C" as name,
+      p.key_column,
       replace(p.template, '<keys>', format('select ($1).%I', p.key_column)) as keys
     from parents p
     join pg_catalog.pg_class t on t.oid = p.relation
     -- The auth schema is not ours. Its cascades pass through tables that have the trigger.
     where has_table_privilege(p.relation, 'trigger')
       and t.relnamespace::regnamespace::text <> 'auth'
-    order by 1, 2, 3
+    order by 2, 3, 4
   loop
     v_number := v_number + 1;
     execute format(
       'create trigger %I before delete or update of %I on %s for each row
          execute function bulwark_private.remember_organizations(%L, %L)',
-      format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
+      format('bulwark_parent_%s_%s', stem, v_number), v_parent.key_column,
       v_parent.relation, organization_lookup, v_parent.keys
     );
     update bulwark_private.audit_watched_tables g
@@ -156,6 +159,6 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.watch_parents(regclass, text, regproc) is
+comment on function bulwark_private.watch_parents(regclass, text, regproc, text) is
   'Creates triggers on the tables that lead to the organizations of an audited table, as far as
    foreign keys reach.';

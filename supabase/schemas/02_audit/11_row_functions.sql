@@ -45,13 +45,7 @@ as $$
         ('intervalstyle', $test$= 'postgres'$test$),
         ('extra_float_digits', $test$in ('1', '2', '3')$test$),
         ('bytea_output', $test$= 'hex'$test$),
-        ('lc_monetary', (
-          select format('= %L', substring(c from '=(.*)$'))
-          from pg_catalog.pg_proc p
-          cross join unnest(p.proconfig) as c
-          where p.oid = 'bulwark_private.audit_json(record)'::regprocedure
-            and starts_with(c, 'lc_monetary=')
-        ))
+        ('lc_monetary', $test$= 'C'$test$)
     ) as s (name, test)
     where s.name in (
       select unnest(c.settings)
@@ -69,10 +63,11 @@ create function bulwark_private.audit_shape(relation oid)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
+  -- Names instead of numbers: a restore changes the numbers only.
   select md5(concat_ws(
-    ' ', i.indexrelid,
+    ' ', audit_shape.relation::regclass, pg_get_indexdef(i.indexrelid),
     (
-      select string_agg(format('%I %s', c.name, c.type), ',' order by c.place)
+      select string_agg(format('%I %s', c.name, c.type::regtype), ',' order by c.place)
       from bulwark_private.audit_columns c where c.relation = audit_shape.relation
     )
   ))
@@ -80,7 +75,47 @@ as $$
   left join pg_catalog.pg_index i on i.indrelid = audit_shape.relation and i.indisprimary;
 $$;
 comment on function bulwark_private.audit_shape(oid) is
-  'A hash of the columns of a table and the index of its key: row functions are made for these.';
+  'A hash of the name and columns of a table and the index of its key: row functions are made for
+   these.';
+
+-- Postgres evaluates it when it plans the call, once in each session, so it costs a write nothing.
+-- The regclass constants of the call make Postgres plan it again after every change of the table or
+-- the index. For that alone it is declared immutable. It reads columns and index through functions
+-- that see changes of other sessions at once, also in a transaction with an older snapshot.
+create function bulwark_private.audit_table_fits(
+  relation regclass,
+  key_index regclass,
+  definition text,
+  watched text[]
+)
+  returns boolean
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_places constant jsonb := (
+    select (g.options -> 'written' ->> 12)::jsonb
+    from bulwark_private.audit_watched_tables g where g.relation = audit_table_fits.relation
+  );
+begin
+  if pg_get_indexdef(key_index) is distinct from definition or not v_places ?& watched then
+    return false;
+  end if;
+  -- A column's description begins with "column" and its name. On a server that speaks another
+  -- language it never does; then audit_carefully writes every row.
+  return not exists (
+    select from unnest(watched) as w
+    where starts_with(
+      pg_describe_object('pg_class'::regclass, relation, (v_places ->> w)::integer),
+      format('column %s of ', w)
+    ) is not true
+  );
+end;
+$$;
+comment on function bulwark_private.audit_table_fits(regclass, regclass, text, text[]) is
+  'Whether the key of an audited table still has this definition, and the watched columns still have
+   the names that they had at enable_audit. Only for row functions (audit_row_body).';
 
 -- Postgres initializes each expression again in every transaction, which costs more than evaluating
 -- most of them, so conditions are combined into one. The block with a handler costs an insert two
@@ -94,14 +129,14 @@ as $make$
 declare
   v_current constant text := case operation when 'delete' then 'v_before' else 'v_after' end;
   v_event constant integer := case operation when 'insert' then 7 when 'update' then 8 else 9 end;
-  v_index constant oid := (
+  v_index constant regclass := (
     select i.indexrelid
     from pg_catalog.pg_index i where i.indrelid = audit_row_body.relation and i.indisprimary
   );
   v_key constant text[] := options[2]::text[];
   v_names constant text[] := array(
     select c.name::text from bulwark_private.audit_columns c
-      where c.relation = audit_row_body.relation
+      where c.relation = audit_row_body.relation order by c.place
   );
   v_nulls constant jsonb := (
     select coalesce(jsonb_object_agg(i, null), '{}')
@@ -115,13 +150,16 @@ declare
     end,
     options[5], options[6]
   );
+  v_organization constant text := bulwark_private.organization_expression(
+    relation, options[3], format('%s ->> %L', v_current, options[3])
+  );
 begin
   if bulwark_private.audit_key_columns(relation, null) is distinct from v_key
     or bulwark_private.audit_moved(relation, options[13]::jsonb) <> '{}' then
     return format(
       E'\nbegin\n  perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);\n'
         '  return null;\nend;\n',
-      v_event, options
+      v_event, options[:12]
     );
   end if;
   return concat(
@@ -145,31 +183,19 @@ begin
     from jsonb_each(v_before) as o;
 $body$
     end,
-    -- The key is gone or another one, or a column was added. The cast of the organization is here
-    -- because errors are caught here.
+    -- The key is gone or another one, a column was added, or another column has a watched name now.
+    -- The organization is computed here because errors are caught here.
     format(
       E'    if %1$s - %2$L::text[] <> ''{}''\n'
-        '      or has_table_privilege(%3$s::oid, ''select'') is null or %4$s',
-      v_current, v_names, v_index,
+        '      or bulwark_private.audit_table_fits(%3$L::regclass, %4$L::regclass, %5$L, %6$L)\n'
+        '        is not true or %7$s',
+      v_current, v_names, relation::regclass, v_index, pg_get_indexdef(v_index),
+      array(select jsonb_object_keys(options[13]::jsonb)),
       (select string_agg(format('%s ->> %L is null', v_current, k), ' or ') from unnest(v_key) as k)
     ),
     case when options[3] <> '' and options[4] = '' then
-      format(
-        ' or (%s ->> %L)::uuid = ''00000000-0000-0000-0000-000000000000''', v_current, options[3]
-      )
+      format(' or %s = ''00000000-0000-0000-0000-000000000000''', v_organization)
     end,
-    -- Another column has the name now. A column's description begins with "column" and its name. On
-    -- a server that speaks another language it never does; then audit_carefully writes every row.
-    (
-      select string_agg(
-        format(
-          E'\n      or starts_with(pg_describe_object(%s::oid, %s::oid, %s), %L) is not true',
-          'pg_class'::regclass::oid, relation, p.place, format('column %s of ', p.name)
-        ),
-        ''
-      )
-      from jsonb_each_text(options[13]::jsonb) as p (name, place)
-    ),
     case when operation = 'update' then format(
       $body$
       -- JSON does not show the change, or the row moved to another organization, which is two
@@ -188,10 +214,13 @@ $body$
     case when options[4] <> '' then
       format(
         E'    v_organization := coalesce(\n'
-          '      %1$s((%2$s ->> %3$L)::uuid),\n'
-          '      bulwark_private.remembered_organization((%2$s ->> %3$L)::uuid, %1$L)\n'
+          '      %1$s,\n'
+          '      bulwark_private.remembered_organization(%2$s ->> %3$L, %4$L)\n'
           '    );\n',
-        options[4], v_current, options[3]
+        bulwark_private.audit_lookup(
+          options[4]::regproc, format('%s ->> %L', v_current, options[3])
+        ),
+        v_current, options[3], options[4]
       )
     end,
     format(
@@ -209,10 +238,10 @@ $body$
   return null;
 end;
 $body$,
-      v_event, options, options[v_event + 3],
+      v_event, options[:12], options[v_event + 3],
       case
         when options[3] = '' then 'null::uuid'
-        when options[4] = '' then format('(%s ->> %L)::uuid', v_current, options[3])
+        when options[4] = '' then v_organization
         else 'v_organization'
       end,
       options[v_event], options[1],
@@ -239,11 +268,33 @@ $make$;
 comment on function bulwark_private.audit_row_body(oid, text, text[]) is
   'Body of the trigger function for one operation on a table.';
 
+create function bulwark_private.audit_stem(target regclass)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A table that was renamed keeps its stem, and another one may have its name now.
+  select s.stem
+  from generate_series(0, (select count(*) from bulwark_private.audit_watched_tables)) as n
+  cross join lateral md5(concat_ws(' ', target, nullif(n, 0))) as s (stem)
+  where not exists (
+    select from bulwark_private.audit_watched_tables g
+    join pg_catalog.pg_class c on c.oid = g.relation
+    where g.options ->> 'stem' = s.stem and g.relation <> target
+  )
+  order by n
+  limit 1;
+$$;
+comment on function bulwark_private.audit_stem(regclass) is
+  'The part of a name that tells the functions and triggers made for an audited table from those of
+   others: a hash of the table''s name, so that it is the same in every database.';
+
 create function bulwark_private.make_audit_function(
   relation oid,
   operation text,
   options text[],
-  made name default null
+  stem text
 )
   returns name
   language plpgsql
@@ -251,10 +302,7 @@ create function bulwark_private.make_audit_function(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- The name is random: a rename or a restore gives the table's name or oid to another table.
-  v_name constant name := coalesce(
-    made, format('audit_%s_%s', operation, replace(gen_random_uuid()::text, '-', ''))
-  );
+  v_name constant name := format('audit_%s_%s', operation, stem);
 begin
   execute format(
     'create or replace function bulwark_private.%I() returns trigger
@@ -281,6 +329,5 @@ begin
   return v_name;
 end;
 $$;
-comment on function bulwark_private.make_audit_function(oid, text, text[], name) is
-  'Creates the trigger function for one operation on a table, or replaces the one named made, and
-   returns its name.';
+comment on function bulwark_private.make_audit_function(oid, text, text[], text) is
+  'Creates or replaces the trigger function for one operation on a table, and returns its name.';

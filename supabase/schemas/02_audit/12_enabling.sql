@@ -21,7 +21,9 @@ begin
   loop
     execute format('drop trigger %I on %s', v_name, target);
   end loop;
-  perform bulwark_private.forget_parents(target);
+  perform bulwark_private.forget_parents(g.options ->> 'stem')
+  from bulwark_private.audit_watched_tables g
+  where g.relation = target and g.options ? 'stem';
   -- Also drops functions whose table was dropped.
   for v_name in
     select p.proname
@@ -45,12 +47,14 @@ create function bulwark.disable_audit(target regclass)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from bulwark_private.audit_watched_tables g where g.relation = target and g.captures;
-  if not found then
+  if not exists (
+    select from bulwark_private.audit_watched_tables g where g.relation = target and g.captures
+  ) then
     raise exception 'Cannot disable audit: % is not audited', target
       using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
   end if;
   perform bulwark_private.drop_audit_triggers(target);
+  delete from bulwark_private.audit_watched_tables g where g.relation = target;
 end;
 $$;
 comment on function bulwark.disable_audit(regclass) is
@@ -76,6 +80,7 @@ declare
   v_key text[];
   v_name text;
   v_operation text;
+  v_stem constant text := bulwark_private.audit_stem(target);
   v_options text[];
   v_severities text[];
 begin
@@ -122,13 +127,16 @@ begin
     raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED';
   end if;
-  if (
-    select a.atttypid <> 'uuid'::regtype
-    from pg_catalog.pg_attribute a
-    where a.attrelid = target and a.attname = organization_column
-  ) or (organization_lookup is not null and organization_column is null) then
-    raise exception 'Cannot enable audit: the organization column is not of type uuid'
-      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN';
+  if organization_column is not null
+      and bulwark_private.organization_expression(target, organization_column, '') is null
+    or organization_lookup is not null and not exists (
+      select from pg_catalog.pg_proc p
+      join pg_catalog.pg_attribute a on a.attrelid = target and a.attname = organization_column
+      where p.oid = organization_lookup and p.proargtypes[0] = a.atttypid
+    ) then
+    raise exception 'Cannot enable audit: the organization column has another type'
+      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN',
+            hint = 'It is a uuid, bigint, integer or text, and the look-up takes the same type';
   end if;
   select array_agg(t.severity::text order by e.place) into v_severities
   from unnest(event_types) with ordinality as e (name, place)
@@ -159,7 +167,7 @@ begin
       case
         when v_operation = 'truncate' then 'audit_truncate'
         when bulk then 'audit_rows'
-        else bulwark_private.make_audit_function(target, v_operation, v_options)
+        else bulwark_private.make_audit_function(target, v_operation, v_options, v_stem)
       end,
       case when bulk or v_operation = 'truncate' then (
         select string_agg(quote_literal(o), ', ' order by place)
@@ -172,7 +180,9 @@ begin
     );
   end loop;
   if organization_lookup is not null then
-    perform bulwark_private.watch_parents(target, organization_column, organization_lookup);
+    perform bulwark_private.watch_parents(
+      target, organization_column, organization_lookup, v_stem
+    );
   end if;
   insert into bulwark_private.audit_watched_tables (relation, options, fingerprint, shape)
   values (
@@ -180,7 +190,7 @@ begin
     jsonb_build_object(
       'organization_column', organization_column, 'ignore', ignore, 'redact', redact, 'bulk', bulk,
       'event_types', event_types, 'organization_lookup', organization_lookup,
-      'direct_only', direct_only, 'written', v_options
+      'direct_only', direct_only, 'written', v_options, 'stem', v_stem
     ),
     bulwark_private.audit_fingerprint(target), bulwark_private.audit_shape(target)
   )
@@ -193,15 +203,16 @@ comment on function bulwark.enable_audit(
   regclass, text, text[], text[], boolean, text[], regproc, boolean
 ) is
   'Audits a table: every insert, update (changed columns), delete and truncate leaves an entry.
-   organization_column (uuid) holds the organization; organization_lookup (uuid to uuid) finds it if
-   the column holds another key. ignore leaves columns out, redact masks their values. bulk writes
+   organization_column (uuid, bigint, integer or text) holds the organization''s key;
+   organization_lookup, a function of the column''s type, finds it if the column holds another key.
+   ignore leaves columns out, redact masks their values. bulk writes
    the entries of a statement at once. event_types are those of insert, update and delete.
    direct_only skips changes made by other triggers. A further call replaces all options; call it
    again after renaming the table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY,
    AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED, AUDIT_INVALID_ORGANIZATION_COLUMN,
    AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
-create function bulwark_private.renew_audit_functions()
+create function bulwark_private.renew_audit_functions(everything boolean default false)
   returns void
   language plpgsql
   volatile
@@ -220,10 +231,11 @@ begin
       join pg_catalog.pg_class c on c.oid = a.relation
       where a.captures
     ) g
-    where g.shape_now is distinct from g.shape
+    where everything or g.shape_now is distinct from g.shape
   loop
     perform bulwark_private.make_audit_function(
-      v_watched.relation, substring(p.proname from '^audit_([a-z]+)_'), v_watched.options, p.proname
+      v_watched.relation, substring(p.proname from '^audit_([a-z]+)_'), v_watched.options,
+      right(p.proname, 32)
     )
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
@@ -236,8 +248,9 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.renew_audit_functions() is
-  'Regenerates the row functions of tables that were altered or restored. Until then audit_carefully
+comment on function bulwark_private.renew_audit_functions(boolean) is
+  'Regenerates the row functions of tables that were altered (with everything: of all, after an
+   upgrade). Until then audit_carefully
    writes their entries, which is slower. If the key changed or a watched column was renamed, it
    does so until enable_audit is called.';
 

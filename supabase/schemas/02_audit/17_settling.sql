@@ -21,7 +21,7 @@ begin
     )::integer::text,
     true
   );
-  perform bulwark_private.install_audit_stamp(timeline.timeline);
+  perform bulwark_private.install_audit_stamp();
   return true;
 exception
   when lock_not_available then
@@ -29,7 +29,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.renew_audit_stamp(bulwark_private.audit_timelines) is
-  'Makes the trigger stamp entries with this timeline; false if writers keep the table busy.';
+  'Makes the trigger stamp entries with the settled timeline; false if writers keep the table
+   busy.';
 
 create function bulwark_private.adopt_audit_fingerprints()
   returns void

@@ -1,7 +1,7 @@
 -- Encrypted columns: declaring them, and authorizing access to their plaintext.
 -- Protects against plaintext in a declared column: a check constraint refuses it for every writer.
--- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of
--- bulwark_private; authorize_field_access, because clients may not write the log.
+-- SECURITY DEFINER: list_encrypted_columns, organizations_by_key, because the service role uses
+-- nothing of bulwark_private; authorize_field_access, because clients may not write the log.
 
 create table bulwark_private.encrypted_columns (
   relation regclass not null,
@@ -68,14 +68,13 @@ begin
     where a.attrelid = target and a.attname = declare_encrypted_column.column_name
       and a.atttypid = 'text'::regtype and not a.attisdropped
   ) or (
-    organization_column is not null and not exists (
-      select from pg_catalog.pg_attribute a
-      where a.attrelid = target and a.attname = declare_encrypted_column.organization_column
-        and a.atttypid = 'uuid'::regtype and not a.attisdropped
-    )
+    organization_column is not null and bulwark_private.organization_expression(
+      target, declare_encrypted_column.organization_column, ''
+    ) is null
   ) then
-    raise exception 'Cannot declare column: it has to be text, and the organization''s column uuid'
-      using errcode = 'undefined_column', detail = 'ENCRYPTION_UNKNOWN_COLUMN';
+    raise exception 'Cannot declare column: it or the organization''s column has another type'
+      using errcode = 'undefined_column', detail = 'ENCRYPTION_UNKNOWN_COLUMN',
+            hint = 'It is text; the column of the organization is uuid, bigint, integer or text';
   end if;
   execute format('alter table %s drop constraint if exists %I', target, v_constraint);
   begin
@@ -128,10 +127,10 @@ end;
 $$;
 comment on function bulwark.declare_encrypted_column(regclass, text, text, boolean, boolean) is
   'Declares that a text column contains only ciphertext: a check constraint refuses everything else,
-   and rotation re-encrypts it. organization_column (uuid) is the column that determines the key;
-   without it the system''s key is used. blind_index adds <column>_index to search by; fold makes it
-   ignore case, Unicode form and outer blanks. The table needs a primary key of one column: uuid,
-   text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
+   and rotation re-encrypts it. organization_column (uuid, bigint, integer or text) is the column
+   that determines the key; without it the system''s key is used. blind_index adds <column>_index to
+   search by; fold makes it ignore case, Unicode form and outer blanks. The table needs a primary key
+   of one column: uuid, text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
    ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
 
 create function bulwark_private.qualified_name(table_name text)
@@ -158,7 +157,8 @@ create function bulwark.list_encrypted_columns(table_name text)
     index_column text,
     normalization text,
     schema_name text,
-    relation_name text
+    relation_name text,
+    organization_type text
   )
   language sql
   stable
@@ -166,7 +166,12 @@ create function bulwark.list_encrypted_columns(table_name text)
   set search_path = pg_catalog, pg_temp
 as $$
   select e.column_name, e.primary_key, e.primary_key_type::text, e.organization_column,
-    e.index_column, e.normalization, n.nspname::text, c.relname::text
+    e.index_column, e.normalization, n.nspname::text, c.relname::text,
+    (
+      select format_type(a.atttypid, null)
+      from pg_catalog.pg_attribute a
+      where a.attrelid = e.relation and a.attname = e.organization_column and not a.attisdropped
+    )
   from bulwark_private.encrypted_columns e
   join pg_catalog.pg_class c on c.oid = e.relation
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -176,8 +181,21 @@ as $$
   );
 $$;
 comment on function bulwark.list_encrypted_columns(text) is
-  'The declared columns of a table, `name` (in public) or `schema.name`, and its schema and name
-   (service role only).';
+  'The declared columns of a table, `name` (in public) or `schema.name`, its schema and name, and
+   the type of the organization''s column (service role only).';
+
+create function bulwark.organizations_by_key(keys text[])
+  returns uuid[]
+  language sql
+  stable
+  security definer            -- definer because API roles call no function of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(bulwark_private.organization_of(k.key) order by k.place)
+  from unnest(keys) with ordinality as k (key, place);
+$$;
+comment on function bulwark.organizations_by_key(text[]) is
+  'The organizations that keys of the host name, in their order (service role only).';
 
 create function bulwark.authorize_field_access(
   action text,

@@ -34,7 +34,13 @@ begin
     format('t.%I', case v_column.purpose
       when 'index' then v_column.index_column else v_column.primary_key end),
     v_column.primary_key,
-    coalesce(format('t.%I', v_column.organization_column), 'null::uuid'),
+    case
+      when v_column.organization_column is null then 'null::uuid'
+      else bulwark_private.organization_expression(
+        v_column.relation, v_column.organization_column,
+        format('t.%I', v_column.organization_column)
+      )
+    end,
     v_column.column_name,
     v_column.relation,
     case v_column.purpose

@@ -18,6 +18,7 @@ grant execute on function
   bulwark.read_data_keys(uuid[]),
   bulwark.read_index_keys(uuid),
   bulwark.list_encrypted_columns(text),
+  bulwark.organizations_by_key(text[]),
   bulwark.add_data_key(uuid, text, text, integer, uuid),
   bulwark.encryption_progress(uuid),
   bulwark.next_reencryption_batch(integer),

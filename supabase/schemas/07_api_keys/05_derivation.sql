@@ -19,20 +19,27 @@ alter table bulwark_private.api_key_table_access enable row level security;
 create function bulwark_private.plain_permission_policy(expression text)
   returns boolean
   language sql
-  immutable
-  parallel safe
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
-    expression ~ ('^\(([a-z_][a-z0-9_]*|"([^"]|"")+") = ANY \(ARRAY\( SELECT '
-      || 'bulwark\.organizations_with\(''[a-z0-9_:]+''::text\) AS organizations_with\)\)\)$'),
+    p.parts[2] = 'organizations_with' or p.parts[2] in (
+      select h.helper from bulwark_private.host_organizations h
+    ),
     false
-  );
+  )
+  from (values (true)) as always
+  left join lateral regexp_match(
+    -- Columns of type varchar are compared as text.
+    replace(regexp_replace(expression, '^\(\(([^()]+)\)::text = ', '(\1 = '), '))::text[]))', ')))'),
+    '^\(([a-z_][a-z0-9_]*|"(?:[^"]|"")+") = ANY \(\(?ARRAY\( SELECT '
+      || 'bulwark\.([a-z][a-z0-9_]*)\(''[a-z0-9_:]+''::text\) AS \2\)\)\)$'
+  ) as p (parts) on true;
 $$;
 comment on function bulwark_private.plain_permission_policy(text) is
   'Whether a policy''s expression, as printed by Postgres, is a permission in the row''s
    organization and nothing else: <column> = any (array(select
-   bulwark.organizations_with(''x:y''))).';
+   bulwark.organizations_with(''x:y''))), or with the helper that bulwark.use_organizations made.';
 
 create function bulwark_private.applies_to(roles oid[], member name)
   returns boolean
@@ -68,8 +75,9 @@ begin
       where options ? c.option
     loop
       using_expression := format(
-        '(%I = ANY (ARRAY( SELECT bulwark.organizations_with(%L::text) AS organizations_with)))',
-        options ->> 'organization_column', v_permission
+        '(%1$I = ANY (ARRAY( SELECT bulwark.%2$I(%3$L::text) AS %2$I)))',
+        options ->> 'organization_column',
+        bulwark_private.organization_helper(target, options ->> 'organization_column'), v_permission
       );
       check_expression := using_expression;
       return next;

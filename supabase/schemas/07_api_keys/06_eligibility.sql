@@ -7,8 +7,7 @@
 create function bulwark_private.depends_on_row_only(expression text)
   returns boolean
   language sql
-  immutable
-  parallel safe
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
   -- An allow list: an unknown function or query may depend on the person, and so may one of the

@@ -90,14 +90,11 @@ begin
   end loop;
   if v_options <> '{}' then
     v_options := v_options || jsonb_build_object('organization_column', organization_column);
-    if not exists (
-      select from pg_catalog.pg_attribute a
-      where a.attrelid = target and a.attname = organization_column and a.attnum > 0
-        and not a.attisdropped and a.atttypid = 'uuid'::regtype
-    ) then
-      raise exception 'Cannot admit API keys: % has no column "%" of type uuid', target,
+    if bulwark_private.organization_helper(target, organization_column) is null then
+      raise exception 'Cannot admit API keys: % has no column "%" with organizations', target,
         organization_column
-        using errcode = 'undefined_column', detail = 'API_KEY_INVALID_ORGANIZATION_COLUMN';
+        using errcode = 'undefined_column', detail = 'API_KEY_INVALID_ORGANIZATION_COLUMN',
+              hint = 'It is a uuid, or a key of the table given to bulwark.use_organizations';
     end if;
   end if;
   v_derived := bulwark_private.api_key_derivation(target, v_options);
@@ -160,8 +157,8 @@ comment on function bulwark.admit_api_keys(regclass, text, text, text, name) is
   'Opens a table to API keys. Without permissions: each command under the table''s policies for
    signed-in people that are a permission in the row''s organization and nothing else. With
    permissions: select under read_permission, insert and update under write_permission, delete under
-   delete_permission, each in the organization in organization_column, and no other command. Keys
-   get no privilege that signed-in people lack, and the table''s restrictive policies apply to them
+   delete_permission, each in the organization in organization_column (a uuid, or a key of the table
+   given to bulwark.use_organizations), and no other command. Keys get no privilege that signed-in people lack, and the table''s restrictive policies apply to them
    too. Call it again after changing policies (bulwark.api_key_table_problems lists such changes).
    Errors: those of bulwark_private.api_key_eligibility_problems (API_KEY_TABLE_WITHOUT_RLS,
    API_KEY_TABLE_OF_BULWARK, API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA,

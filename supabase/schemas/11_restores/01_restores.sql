@@ -359,10 +359,10 @@ begin
     end loop;
   end loop;
   perform set_config('session_replication_role', v_role, true);
-  -- A stamp of no cluster: rows loaded as a replica keep their values, and the first seal begins a
-  -- timeline.
+  -- A stamp with an argument: rows loaded as a replica keep their values, and the first seal begins
+  -- a timeline.
   create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
-    for each row execute function bulwark_private.audit_logs_stamp('none', '0');
+    for each row execute function bulwark_private.audit_logs_stamp('none');
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;

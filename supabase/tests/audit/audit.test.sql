@@ -52,9 +52,9 @@ select tests.error_is('AUD-05: a table without a primary key is refused',
 select tests.error_is('AUD-06: a column that does not exist is refused',
   '42703 AUDIT_UNKNOWN_COLUMN',
   $$ select bulwark.enable_audit('public.invoices', redact => '{ibna}') $$);
-select tests.error_is('AUD-07: an organization column is a uuid',
+select tests.error_is('AUD-07: a number with decimals is no organization',
   '42804 AUDIT_INVALID_ORGANIZATION_COLUMN',
-  $$ select bulwark.enable_audit('public.invoices', organization_column => 'id') $$);
+  $$ select bulwark.enable_audit('public.invoices', organization_column => 'amount') $$);
 select tests.error_is('AUD-08: a key cannot be redacted', '22023 AUDIT_KEY_REDACTED',
   $$ select bulwark.enable_audit('public.invoices', redact => '{id}') $$);
 select tests.error_is('AUD-09: event types come from the catalogue',

@@ -47,9 +47,9 @@ select tests.error_is('ENC-05: a column that holds plaintext is not declared',
 select tests.error_is('ENC-06: a column that is not text is not declared',
   '42703 ENCRYPTION_UNKNOWN_COLUMN',
   $$ select bulwark.declare_encrypted_column('public.people', 'born') $$);
-select tests.error_is('ENC-07: the organization''s column has to be uuid',
+select tests.error_is('ENC-07: nor with an organization that is a date',
   '42703 ENCRYPTION_UNKNOWN_COLUMN',
-  $$ select bulwark.declare_encrypted_column('public.people', 'email', 'phone') $$);
+  $$ select bulwark.declare_encrypted_column('public.people', 'email', 'born') $$);
 select tests.error_is('ENC-08: a table needs a primary key of one column',
   '42809 ENCRYPTION_NOT_A_TABLE',
   $$ select bulwark.declare_encrypted_column('public.pairs', 'email') $$);

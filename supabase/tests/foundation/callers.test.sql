@@ -37,9 +37,10 @@ insert into listed values
     bulwark.complete_mfa_verification bulwark.complete_webhook_deliveries
     bulwark.continue_audit_export bulwark.continue_webhook_deliveries
     bulwark.data_keys_to_rewrap bulwark.evaluate_security_rules bulwark.exchange_api_key
-    bulwark.find_key_encryption_key bulwark.finish_login bulwark.is_shredded
-    bulwark.list_encrypted_columns bulwark.next_reencryption_batch bulwark.note_audit_export
-    bulwark.open_mfa_attempt bulwark.prune_audit_log bulwark.prune_webhook_deliveries
+    bulwark.find_key_encryption_key bulwark.finish_login bulwark.installed_capabilities
+    bulwark.is_shredded bulwark.list_encrypted_columns bulwark.next_reencryption_batch
+    bulwark.note_audit_export bulwark.open_mfa_attempt bulwark.organizations_by_key
+    bulwark.prune_audit_log bulwark.prune_webhook_deliveries
     bulwark.rate_limit_block_of bulwark.rate_limit_rule bulwark.read_data_keys
     bulwark.read_index_keys bulwark.record_audit_delivery bulwark.record_metrics
     bulwark.record_rate_limit_denial bulwark.register_key_encryption_key
@@ -47,6 +48,7 @@ insert into listed values
     bulwark.report_security_event bulwark.reserve_data_key bulwark.retry_reencryption
     bulwark.rewrap_data_keys bulwark.seal_audit_log bulwark.store_audit_checkpoint
     bulwark.store_backup_codes bulwark.store_mfa_secret bulwark.undelivered_audit_checkpoints
+    bulwark.version
   '),
   ('supabase_auth_admin', '
     bulwark.custom_access_token_hook bulwark.mfa_verification_attempt_hook

@@ -7,6 +7,7 @@ const columns = [{
   primary_key: "id",
   primary_key_type: "uuid",
   organization_column: null,
+  organization_type: null,
   index_column: "email_index",
   normalization: "exact" as const,
   schema_name: "app",
@@ -37,8 +38,9 @@ for (const [current, old] of [["a", "b"], ["b", "a"]] as const) {
     const ids = Array.from({ length: 250 }, (_, at) => String(at).padStart(3, "0"));
     const rows = ids.map((id) => ({ id, email_index: indexOf(old) }));
     const indexes = [indexOf(current), indexOf(old)];
+    const readers = { caller: database(rows), service: database([]) };
     const found = new Set<string>();
-    for await (const page of readRowsByIndex(database(rows), columns, null, indexes, null)) {
+    for await (const page of readRowsByIndex(readers, columns, null, indexes, null)) {
       for (const { primaryKey } of page.rows) found.add(primaryKey);
       // Meanwhile the last rows are re-encrypted.
       if (found.size > 0) {

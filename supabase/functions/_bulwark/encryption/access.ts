@@ -95,7 +95,7 @@ export async function decryptRows(
   { table, columns: names, primary_keys }: DecryptInput,
 ): Promise<{ rows: DecryptedRow[] }> {
   const columns = await declared(service, table, names);
-  const found = await readRowsByKey(caller, columns, primary_keys);
+  const found = await readRowsByKey({ caller, service }, columns, primary_keys);
   if (found.length === 0) await requirePerson(caller);
   for (const [organization, rows] of groupByOrganization(found)) {
     const shown = rows.map((row) => row.primaryKey);
@@ -143,9 +143,11 @@ export async function findRows(
   const indexes = await blindIndexes(keys, indexed, value, column.normalization);
   const wanted = normalize(value, column.normalization);
   const matches: string[] = [];
-  const pages = readRowsByIndex(caller, columns, organization_id, indexes, after);
+  const readers = { caller, service };
+  const pages = readRowsByIndex(readers, columns, organization_id, indexes, after);
   for await (const { rows, cursor, isLast } of pages) {
     const texts = await Promise.all(rows.map(async (row) => {
+      if (row.organizationId !== organization_id) return undefined;
       const fields = await decryptRow(keys, columns, row).catch(notAMatch);
       return fields[name];
     }));

@@ -10,6 +10,8 @@ export interface DeclaredColumn {
   primary_key: string;
   primary_key_type: string;
   organization_column: string | null;
+  /** The type of the organization's column; null without one. */
+  organization_type: string | null;
   index_column: string | null;
   normalization: Normalization;
   schema_name: string;
@@ -26,6 +28,12 @@ export interface Row {
   values: Record<string, string | null>;
 }
 
+/** The client of the caller, who reads the rows, and that of the service role. */
+interface Readers {
+  caller: CallerClient;
+  service: CallerClient;
+}
+
 /** A query on a table of the host application, which the generated types do not know. */
 interface RowQuery extends PromiseLike<Parameters<typeof unwrap<Record<string, unknown>[]>>[0]> {
   filter(column: string, operator: string, value: string): RowQuery;
@@ -38,14 +46,14 @@ const longestList = 4000;
 
 /** The rows with these primary keys that the caller can see, in no particular order. */
 export async function readRowsByKey(
-  caller: CallerClient,
+  readers: Readers,
   columns: Columns,
   primaryKeys: readonly string[],
 ): Promise<Row[]> {
   const key = columns[0]!.primary_key;
   const found: Row[] = [];
   for (const list of listsOf(primaryKeys)) {
-    found.push(...await read(columns, query(caller, columns).filter(key, "in", list)));
+    found.push(...await read(readers, columns, query(readers, columns).filter(key, "in", list)));
   }
   return found;
 }
@@ -93,13 +101,13 @@ const pageSize = 200;
  * and may appear twice.
  */
 export async function* readRowsByIndex(
-  caller: CallerClient,
+  readers: Readers,
   columns: Columns,
   organizationId: string | null,
   indexes: readonly string[],
   after: Place | null,
 ): AsyncGenerator<IndexedPage> {
-  const { primary_key, index_column, organization_column } = columns[0]!;
+  const { primary_key, index_column, organization_column, organization_type } = columns[0]!;
   const inOrder = indexes.toReversed();
   const start = inOrder.findIndex((index) => indexKeyOf(index) === after?.indexKey);
   const left = inOrder.slice(Math.max(start, 0));
@@ -107,10 +115,13 @@ export async function* readRowsByIndex(
     const indexKey = indexKeyOf(index);
     let last = after?.indexKey === indexKey ? after.primaryKey : null;
     for (let isWhole = false; !isWhole;) {
-      let rows = query(caller, columns).filter(index_column!, "eq", index);
-      if (organization_column) rows = rows.filter(organization_column, "eq", organizationId!);
+      let rows = query(readers, columns).filter(index_column!, "eq", index);
+      // Another key of the host cannot be computed from the organization: the caller compares.
+      if (organization_type === "uuid") {
+        rows = rows.filter(organization_column!, "eq", organizationId!);
+      }
       if (last !== null) rows = rows.filter(primary_key, "gt", last);
-      const page = await read(columns, rows.order(primary_key).limit(pageSize));
+      const page = await read(readers, columns, rows.order(primary_key).limit(pageSize));
       isWhole = page.length < pageSize;
       yield {
         rows: page,
@@ -131,16 +142,13 @@ interface HostTables {
   from(name: string): { select(names: string): RowQuery };
 }
 
-function query(caller: CallerClient, columns: Columns): RowQuery {
+function query({ caller }: Readers, columns: Columns): RowQuery {
   const { primary_key, organization_column, schema_name, relation_name } = columns[0]!;
-  const names = new Set([
-    ...organization_column ? [organization_column] : [],
-    ...columns.map(({ column_name }) => column_name),
-  ]);
-  // The key as text, since JSON numbers differ from those of Postgres.
+  // The keys as text, since JSON numbers differ from those of Postgres.
+  const keys = new Set([primary_key, ...organization_column ? [organization_column] : []]);
   const selected = [
-    `${JSON.stringify(primary_key)}::text`,
-    ...[...names].map((n) => JSON.stringify(n)),
+    ...[...keys].map((n) => `${JSON.stringify(n)}::text`),
+    ...columns.map(({ column_name }) => JSON.stringify(column_name)),
   ];
   // The host's tables are not in the generated types.
   const host = caller.schema(schema_name as never) as unknown as HostTables;
@@ -148,8 +156,8 @@ function query(caller: CallerClient, columns: Columns): RowQuery {
 }
 
 /** @throws BulwarkError 404 ENCRYPTION_TABLE_NOT_EXPOSED, and what the Data API refuses */
-async function read(columns: Columns, rows: RowQuery): Promise<Row[]> {
-  const { primary_key, organization_column } = columns[0]!;
+async function read({ service }: Readers, columns: Columns, rows: RowQuery): Promise<Row[]> {
+  const { primary_key, organization_column, organization_type } = columns[0]!;
   const answer = await rows;
   // The Data API does not know the schema, the table or a column.
   if (["PGRST106", "PGRST205", "42P01", "42703"].includes(answer.error?.code ?? "")) {
@@ -159,9 +167,28 @@ async function read(columns: Columns, rows: RowQuery): Promise<Row[]> {
       "Cannot read the table: the Data API does not show it and all its declared columns",
     );
   }
-  return unwrap(answer).map((row) => ({
-    primaryKey: String(row[primary_key]),
-    organizationId: organization_column ? row[organization_column] as string | null : null,
-    values: row as Record<string, string | null>,
-  }));
+  const found = unwrap(answer);
+  const keyOf = (row: Record<string, unknown>) =>
+    organization_column ? row[organization_column] as string | null : null;
+  const organizations = organization_type === null || organization_type === "uuid"
+    ? null
+    : await organizationsByKey(service, found.map(keyOf));
+  return found.map((row) => {
+    const key = keyOf(row);
+    return {
+      primaryKey: String(row[primary_key]),
+      organizationId: organizations && key !== null ? organizations.get(key)! : key,
+      values: row as Record<string, string | null>,
+    };
+  });
+}
+
+async function organizationsByKey(
+  service: CallerClient,
+  keys: (string | null)[],
+): Promise<Map<string, string>> {
+  const asked = [...new Set(keys.filter((key) => key !== null))];
+  if (asked.length === 0) return new Map();
+  const organizations = unwrap(await service.rpc("organizations_by_key", { keys: asked }));
+  return new Map(asked.map((key, index) => [key, organizations[index]!]));
 }

@@ -1848,6 +1848,13 @@ export type Database = {
         Returns: boolean;
       };
       "install_request_hook": { Args: Record<PropertyKey, never>; Returns: string };
+      "installed_capabilities": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "capability": string;
+          "version": string;
+        }[];
+      };
       "invite_member": {
         Args: { "email": string; "expires_in"?: string; "organization_id": string; "role": string };
         Returns: {
@@ -1948,6 +1955,7 @@ export type Database = {
           "index_column": string;
           "normalization": string;
           "organization_column": string;
+          "organization_type": string;
           "primary_key": string;
           "primary_key_type": string;
           "relation_name": string;
@@ -2099,6 +2107,7 @@ export type Database = {
         }[];
       };
       "organization_id": { Args: { "key": string }; Returns: string };
+      "organizations_by_key": { Args: { "keys": (string)[] }; Returns: (string)[] };
       "organizations_with": { Args: { "permission": string }; Returns: string[] };
       "password_verification_attempt_hook": { Args: { "event": Json }; Returns: Json };
       "place_legal_hold": {
@@ -2653,6 +2662,7 @@ export type Database = {
           "seals_checked": number;
         }[];
       };
+      "version": { Args: Record<PropertyKey, never>; Returns: string };
     };
     Enums: {
       "alert_state": "ok" | "no_data" | "warning" | "critical";
