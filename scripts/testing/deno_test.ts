@@ -1,20 +1,20 @@
 import { inRepository, root } from "../stack/paths.ts";
 import type { TestResult } from "./result.ts";
 
-/** How to run one test file with a Deno. */
+/** How to run test files with a Deno. */
 export interface DenoTestOptions {
   deno: string;
-  path: string;
+  paths: string[];
   env?: Record<string, string>;
   signal: AbortSignal;
 }
 
-/** Longer than any file should take; a file that hangs must not hang the run. */
+/** Longer than any files should take; one that hangs must not hang the run. */
 const timeout = 5 * 60_000;
 
 /**
- * Runs one test file in a process of its own. Types are the checks' business. Ignored tests are
- * counted as skipped under their own names, which are to say what they need.
+ * Runs test files in one process, each with modules of its own. Types are the checks' business.
+ * Ignored tests are counted as skipped under their own names, which are to say what they need.
  */
 export async function runDenoTest(options: DenoTestOptions): Promise<TestResult> {
   const child = new Deno.Command(options.deno, {
@@ -23,7 +23,7 @@ export async function runDenoTest(options: DenoTestOptions): Promise<TestResult>
       "--allow-all",
       "--no-check",
       `--config=${inRepository("deno.json")}`,
-      inRepository(options.path),
+      ...options.paths.map((path) => inRepository(path)),
     ],
     cwd: root,
     env: { ...options.env, NO_COLOR: "1", RUST_BACKTRACE: "0", DENO_NO_UPDATE_CHECK: "1" },

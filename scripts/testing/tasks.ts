@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { currentDeno, hostedDeno } from "../stack/binaries.ts";
 import { missingFromDebian, type TestClusters } from "./clusters.ts";
 import { runDenoTest } from "./deno_test.ts";
@@ -41,13 +42,16 @@ function pgtapOnDebian(paths: string[], clusters: TestClusters): TestTask[] {
   }));
 }
 
-/** Unit tests: the functions' on both Denos, the scripts' on the current one. */
+/**
+ * Unit tests, a process for each folder: the functions' on both Denos, the scripts' on the current
+ * one.
+ */
 export function denoTasks(selection: Selection, signal: AbortSignal): TestTask[] {
   const tasks = (kind: string, deno: () => string, paths: string[]): TestTask[] =>
-    paths.map((path) => ({
+    [...Map.groupBy(paths, dirname)].map(([folder, paths]) => ({
       kind,
-      name: path,
-      run: () => runDenoTest({ deno: deno(), path, signal }),
+      name: paths.length === 1 ? paths[0] ?? folder : folder,
+      run: () => runDenoTest({ deno: deno(), paths, signal }),
     }));
   return [
     ...tasks("deno", currentDeno, [...selection.scripts, ...selection.unit]),
@@ -67,7 +71,7 @@ export function endToEndTasks(
     run: async () => {
       const { env, stop } = await stacks.start();
       try {
-        return await runDenoTest({ deno: currentDeno(), path, env, signal });
+        return await runDenoTest({ deno: currentDeno(), paths: [path], env, signal });
       } finally {
         await stop();
       }
