@@ -81,16 +81,29 @@ async function migrationOf(
   // A replaced function keeps its privileges.
   const added = made.filter(({ name }) => !known.has(name));
   added.forEach(({ name }) => known.add(name));
-  const parts = [header, ...sources, revokes(added), ...grants];
+  const parts = [...sources, revokes(added), ...grants];
   const noun = nounOf(folder);
   // The start is no capability: it ends every installation.
   if (noun !== "start") {
     parts.push(`insert into bulwark_private.capabilities values ('${noun}', '${version}');\n`);
   }
-  // Last, because a grant changes what the seal watches, too.
-  if (capabilities.some((each) => each.folder === folder && !each.core)) parts.push(refresh);
-  return parts.join("\n");
+  if (capabilities.some((each) => each.folder === folder && !each.core)) {
+    parts.unshift(close);
+    // Last, because a grant changes what the seal watches, too.
+    parts.push(refresh);
+  }
+  return [header, ...parts].join("\n");
 }
+
+const close = `-- A restore may have opened privileges. The start would take them for expected ones.
+do $$
+begin
+  if to_regprocedure('bulwark.close_privileges()') is not null then
+    perform bulwark.close_privileges();
+  end if;
+end;
+$$;
+`;
 
 /** The release migrations of the changes since the newest frozen version, by path. */
 async function builtReleases(): Promise<Map<string, string>> {

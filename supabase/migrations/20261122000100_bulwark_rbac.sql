@@ -1860,10 +1860,10 @@ end;
 $$;
 comment on function bulwark.create_organization(text, text, uuid) is
   'Creates an organization with its first administrator: the caller, or administrator_id if the
-   caller holds org:create system-wide. A SECURITY DEFINER trigger of yours on auth.users may call it
-   with new.id. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG, RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN,
-   RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER, RBAC_TOO_MANY_ORGANIZATIONS, ACCOUNT_ANONYMOUS,
-   RBAC_ORGANIZATIONS_ARE_HOSTS.';
+   caller holds org:create system-wide. A SECURITY DEFINER trigger of yours on auth.users may call
+   it with new.id. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG, RBAC_SLUG_RESERVED,
+   RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER, RBAC_TOO_MANY_ORGANIZATIONS,
+   ACCOUNT_ANONYMOUS, RBAC_ORGANIZATIONS_ARE_HOSTS.';
 
 create function bulwark.update_organization(organization_id uuid, name text, slug text)
   returns bulwark.organizations
@@ -3205,12 +3205,12 @@ begin
 end;
 $$;
 comment on function bulwark.organization_id(text) is
-  'The id of the organization with a key of your own table (bulwark.use_organizations), for functions
-   that take one: organization_id(team_id::text). A UUID is its own id. It is computed and says
-   nothing about whether the organization exists.';
+  'The id of the organization with a key of your own table (bulwark.use_organizations), for
+   functions that take one: organization_id(team_id::text). A UUID is its own id. It is computed and
+   says nothing about whether the organization exists.';
 
--- Tables of the host that Bulwark follows by triggers: which ones can be followed, and the lock that
--- their writers take.
+-- Tables of the host that Bulwark follows by triggers: which ones can be followed, and the lock
+-- that their writers take.
 -- Protects against changes that a trigger would not see, and against deadlocks with the deletion of
 -- accounts.
 -- SECURITY DEFINER: lock_host_rows, because writers of the table may not call lock_rights.
@@ -3277,8 +3277,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_host_column(regclass, text, regtype[]) is
-  'The name of a column''s type in pg_type. Raises RBAC_HOST_COLUMN_UNSUITABLE if the table has no such column of one of
-   the types (null: of any).';
+  'The name of a column''s type in pg_type. Raises RBAC_HOST_COLUMN_UNSUITABLE if the table has no
+   such column of one of the types (null: of any).';
 
 create function bulwark_private.host_key_types()
   returns regtype[]
@@ -3516,7 +3516,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.delete_host_organization(uuid) is
-  'Deletes an organization whose row the host has deleted, after everybody who acts on rights there.';
+  'Deletes an organization whose row the host has deleted, after everybody who acts on rights
+   there.';
 
 -- Statement by statement, so that organizations are locked in the order of their ids.
 create function bulwark_private.follow_host_organizations()
@@ -3667,7 +3668,8 @@ begin
       and p.proname = helper
       and (obj_description(p.oid, 'pg_proc') ~ '^Made by use_organizations:') is not true
   ) then
-    raise exception 'Cannot make the helper of policies: there is another function bulwark.%', helper
+    raise exception 'Cannot make the helper of policies: there is another function bulwark.%',
+      helper
       using errcode = 'duplicate_function', detail = 'RBAC_HOST_HELPER_TAKEN',
             hint = 'Name it: helper => ''team_ids''';
   end if;
@@ -3920,10 +3922,11 @@ comment on function bulwark_private.host_organization_problems() is
 
 -- Members of the host: tables of the host's say who is a member of which organization; triggers on
 -- them grant and revoke the roles here, in the same transaction.
--- Protects against a member who was removed there and still may here, also if two rows of one member
--- change at once: the grants are computed from the rows behind the lock of the organization's
--- rights. A table that was altered since fails closed.
--- SECURITY DEFINER: the trigger functions, because writers of the host's tables and Supabase Auth may
+-- Protects against a member who was removed there and still may here, also if two rows of one
+-- member change at once: the grants are computed from the rows behind the lock of the
+-- organization's rights. A table that was altered since fails closed.
+-- SECURITY DEFINER: the trigger functions, because writers of the host's tables and Supabase Auth
+-- may
 --   not write grants.
 
 create table bulwark_private.host_members (
@@ -4479,12 +4482,12 @@ $$;
 comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
   'Makes a table of yours the one that says who is a member: roles are granted and revoked with its
    rows, in the same transaction, and the present rows are taken over. organization and member name
-   its columns (member: uuid, the id of an account), role the column that roles maps to system roles:
-   {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are an error.
-   With role null every row stands for otherwise. Rows without an organization, an account or a role
-   grant nothing. It may be called for several tables. For the owner (migrations). Call it again
-   after altering the table, and to repair what was written while its triggers were disabled. Errors:
-   RBAC_HOST_TABLE_UNSUITABLE, RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_ROLE_UNKNOWN,
+   its columns (member: uuid, the id of an account), role the column that roles maps to system
+   roles: {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are
+   an error. With role null every row stands for otherwise. Rows without an organization, an account
+   or a role grant nothing. It may be called for several tables. For the owner (migrations). Call it
+   again after altering the table, and to repair what was written while its triggers were disabled.
+   Errors: RBAC_HOST_TABLE_UNSUITABLE, RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_ROLE_UNKNOWN,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_NULL_ARGUMENT.';
 
 create function bulwark.release_members()

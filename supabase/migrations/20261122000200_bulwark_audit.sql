@@ -3180,7 +3180,8 @@ values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_gaps'
 ));
 
--- At commit, because the organization itself may be in deletion, or another administrator may follow.
+-- At commit, because the organization itself may be in deletion, or another administrator may
+-- follow.
 create function bulwark_private.user_roles_report_lost_administrator()
   returns trigger
   language plpgsql
@@ -6122,8 +6123,8 @@ begin
       and (signed is not true or v_signed is null or g.seal <= v_signed)
     order by g.seal
   loop
-    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout. It
-    -- has at least one group, however long that waited: otherwise it would look like the end.
+    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
+    -- It has at least one group, however long that waited: otherwise it would look like the end.
     if v_left = 0 or v_bytes > 4194304
       or v_groups <> '{}' and clock_timestamp() - v_started > interval '3 seconds' then
       v_next := v_cursor;

@@ -1,5 +1,14 @@
 -- Built by npm run build from supabase/schemas/03_encryption: edit the sources, not this file.
 
+-- A restore may have opened privileges. The start would take them for expected ones.
+do $$
+begin
+  if to_regprocedure('bulwark.close_privileges()') is not null then
+    perform bulwark.close_privileges();
+  end if;
+end;
+$$;
+
 -- Encryption: wrapped data keys, with a sequence of versions for each organization and for the
 -- system.
 -- Protects against readers of the database: the key-encryption keys are held by edge functions and

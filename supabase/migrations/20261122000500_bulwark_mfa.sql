@@ -1,5 +1,14 @@
 -- Built by npm run build from supabase/schemas/05_mfa: edit the sources, not this file.
 
+-- A restore may have opened privileges. The start would take them for expected ones.
+do $$
+begin
+  if to_regprocedure('bulwark.close_privileges()') is not null then
+    perform bulwark.close_privileges();
+  end if;
+end;
+$$;
+
 -- MFA: accounts, attempts, and the log of their use.
 -- Protects a second factor against guessing: an attempt is charged and committed in its own
 -- request, before any secret is read. So a burst or a failing request is not free.

@@ -1,5 +1,14 @@
 -- Built by npm run build from supabase/schemas/06_rate_limits: edit the sources, not this file.
 
+-- A restore may have opened privileges. The start would take them for expected ones.
+do $$
+begin
+  if to_regprocedure('bulwark.close_privileges()') is not null then
+    perform bulwark.close_privileges();
+  end if;
+end;
+$$;
+
 -- Rate limits: rules and token buckets. A bucket refills continuously and is stored as the time at
 -- which it is full again (the theoretical arrival time of the generic cell rate algorithm). A call
 -- adds its cost to that time; it is refused if the time would exceed a whole refill from now.

@@ -1,5 +1,14 @@
 -- Built by npm run build from supabase/schemas/07_api_keys: edit the sources, not this file.
 
+-- A restore may have opened privileges. The start would take them for expected ones.
+do $$
+begin
+  if to_regprocedure('bulwark.close_privileges()') is not null then
+    perform bulwark.close_privileges();
+  end if;
+end;
+$$;
+
 -- API keys: credentials of programs. A key belongs to a member of one organization. It has those of
 -- its scopes that its owner and the role api_user hold right now.
 -- Protects against a key that outlives its owner or exceeds the owner's permissions: only the

@@ -1,5 +1,14 @@
 -- Built by npm run build from supabase/schemas/08_metrics: edit the sources, not this file.
 
+-- A restore may have opened privileges. The start would take them for expected ones.
+do $$
+begin
+  if to_regprocedure('bulwark.close_privileges()') is not null then
+    perform bulwark.close_privileges();
+  end if;
+end;
+$$;
+
 -- Metrics: counters, gauges and histograms of isolates, which forget everything between requests.
 -- Percentiles over any range come from merged buckets, never from averages of percentiles.
 -- Protects against labels with unbounded values: the number of series is limited.
@@ -943,7 +952,8 @@ comment on table bulwark_private.alert_states is
   'State of each alert. Not audited: the events it raises are.';
 comment on column bulwark_private.alert_states.critical_since is
   'Since when every evaluation was critical; null if the last one was not. In the same way
-   warning_since (warning or critical), recovering_since (below the state), silent_since (no data).';
+   warning_since (warning or critical), recovering_since (below the state), silent_since (no
+   data).';
 comment on column bulwark_private.alert_states.raised_type is
   'Type of the alert''s open security event.';
 

@@ -1,5 +1,14 @@
 -- Built by npm run build from supabase/schemas/10_webhooks: edit the sources, not this file.
 
+-- A restore may have opened privileges. The start would take them for expected ones.
+do $$
+begin
+  if to_regprocedure('bulwark.close_privileges()') is not null then
+    perform bulwark.close_privileges();
+  end if;
+end;
+$$;
+
 -- Webhooks: endpoints of an organization, their subscriptions and signing secrets.
 -- Protects addresses and secrets in a stolen database: both are encrypted with the organization's
 -- keys, which never enter Postgres. Protects against a member who may manage webhooks but not read

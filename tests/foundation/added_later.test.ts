@@ -108,3 +108,32 @@ Deno.test("FND-P03: a function that somebody replaces between two additions rais
     await cluster.stop();
   }
 });
+
+Deno.test("FND-P05: what a restore has opened is closed by an addition, and not taken for expected", async () => {
+  const cluster = await startUnmigratedCluster(embeddedPostgres());
+  try {
+    await cluster.withDatabase(async (database) => {
+      const url = cluster.url("postgres", database);
+      await install([], url);
+      const sql = connect(url);
+      try {
+        await sql`grant execute on function bulwark_private.mend_restore() to anon`;
+        await sql`grant select on bulwark_private.known_privileges to authenticated`;
+        await applyMigration("metrics", sql);
+        await applyMigration("start", sql);
+        const [opened] = await sql`
+          select has_function_privilege('anon', 'bulwark_private.mend_restore()', 'execute')
+              as function,
+            has_table_privilege('authenticated', 'bulwark_private.known_privileges', 'select')
+              as table,
+            has_function_privilege('authenticated', 'bulwark.list_alerts()', 'execute') as added
+        `;
+        assert.deepEqual({ ...opened }, { function: false, table: false, added: true });
+      } finally {
+        await sql.end();
+      }
+    });
+  } finally {
+    await cluster.stop();
+  }
+});

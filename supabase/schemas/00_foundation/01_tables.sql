@@ -88,8 +88,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.quote_qualified(text) is
-  'A name such as schema.function, quoted for a statement; null for null. Raises 22023 for an invalid
-   name.';
+  'A name such as schema.function, quoted for a statement; null for null. Raises 22023 for an
+   invalid name.';
 
 -- Inside a SECURITY DEFINER function current_user is the owner, but the setting role still names
 -- the API role. Claims do not decide it: everybody who can run SQL can set them.

@@ -163,10 +163,10 @@ end;
 $$;
 comment on function bulwark.create_organization(text, text, uuid) is
   'Creates an organization with its first administrator: the caller, or administrator_id if the
-   caller holds org:create system-wide. A SECURITY DEFINER trigger of yours on auth.users may call it
-   with new.id. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG, RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN,
-   RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER, RBAC_TOO_MANY_ORGANIZATIONS, ACCOUNT_ANONYMOUS,
-   RBAC_ORGANIZATIONS_ARE_HOSTS.';
+   caller holds org:create system-wide. A SECURITY DEFINER trigger of yours on auth.users may call
+   it with new.id. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG, RBAC_SLUG_RESERVED,
+   RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER, RBAC_TOO_MANY_ORGANIZATIONS,
+   ACCOUNT_ANONYMOUS, RBAC_ORGANIZATIONS_ARE_HOSTS.';
 
 create function bulwark.update_organization(organization_id uuid, name text, slug text)
   returns bulwark.organizations

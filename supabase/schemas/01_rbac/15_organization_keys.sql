@@ -65,6 +65,6 @@ begin
 end;
 $$;
 comment on function bulwark.organization_id(text) is
-  'The id of the organization with a key of your own table (bulwark.use_organizations), for functions
-   that take one: organization_id(team_id::text). A UUID is its own id. It is computed and says
-   nothing about whether the organization exists.';
+  'The id of the organization with a key of your own table (bulwark.use_organizations), for
+   functions that take one: organization_id(team_id::text). A UUID is its own id. It is computed and
+   says nothing about whether the organization exists.';

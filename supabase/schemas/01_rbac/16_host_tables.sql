@@ -1,5 +1,5 @@
--- Tables of the host that Bulwark follows by triggers: which ones can be followed, and the lock that
--- their writers take.
+-- Tables of the host that Bulwark follows by triggers: which ones can be followed, and the lock
+-- that their writers take.
 -- Protects against changes that a trigger would not see, and against deadlocks with the deletion of
 -- accounts.
 -- SECURITY DEFINER: lock_host_rows, because writers of the table may not call lock_rights.
@@ -66,8 +66,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_host_column(regclass, text, regtype[]) is
-  'The name of a column''s type in pg_type. Raises RBAC_HOST_COLUMN_UNSUITABLE if the table has no such column of one of
-   the types (null: of any).';
+  'The name of a column''s type in pg_type. Raises RBAC_HOST_COLUMN_UNSUITABLE if the table has no
+   such column of one of the types (null: of any).';
 
 create function bulwark_private.host_key_types()
   returns regtype[]

@@ -185,7 +185,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.delete_host_organization(uuid) is
-  'Deletes an organization whose row the host has deleted, after everybody who acts on rights there.';
+  'Deletes an organization whose row the host has deleted, after everybody who acts on rights
+   there.';
 
 -- Statement by statement, so that organizations are locked in the order of their ids.
 create function bulwark_private.follow_host_organizations()

@@ -79,7 +79,8 @@ begin
       and p.proname = helper
       and (obj_description(p.oid, 'pg_proc') ~ '^Made by use_organizations:') is not true
   ) then
-    raise exception 'Cannot make the helper of policies: there is another function bulwark.%', helper
+    raise exception 'Cannot make the helper of policies: there is another function bulwark.%',
+      helper
       using errcode = 'duplicate_function', detail = 'RBAC_HOST_HELPER_TAKEN',
             hint = 'Name it: helper => ''team_ids''';
   end if;

@@ -1,9 +1,10 @@
 -- Members of the host: tables of the host's say who is a member of which organization; triggers on
 -- them grant and revoke the roles here, in the same transaction.
--- Protects against a member who was removed there and still may here, also if two rows of one member
--- change at once: the grants are computed from the rows behind the lock of the organization's
--- rights. A table that was altered since fails closed.
--- SECURITY DEFINER: the trigger functions, because writers of the host's tables and Supabase Auth may
+-- Protects against a member who was removed there and still may here, also if two rows of one
+-- member change at once: the grants are computed from the rows behind the lock of the
+-- organization's rights. A table that was altered since fails closed.
+-- SECURITY DEFINER: the trigger functions, because writers of the host's tables and Supabase Auth
+-- may
 --   not write grants.
 
 create table bulwark_private.host_members (

@@ -124,12 +124,12 @@ $$;
 comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
   'Makes a table of yours the one that says who is a member: roles are granted and revoked with its
    rows, in the same transaction, and the present rows are taken over. organization and member name
-   its columns (member: uuid, the id of an account), role the column that roles maps to system roles:
-   {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are an error.
-   With role null every row stands for otherwise. Rows without an organization, an account or a role
-   grant nothing. It may be called for several tables. For the owner (migrations). Call it again
-   after altering the table, and to repair what was written while its triggers were disabled. Errors:
-   RBAC_HOST_TABLE_UNSUITABLE, RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_ROLE_UNKNOWN,
+   its columns (member: uuid, the id of an account), role the column that roles maps to system
+   roles: {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are
+   an error. With role null every row stands for otherwise. Rows without an organization, an account
+   or a role grant nothing. It may be called for several tables. For the owner (migrations). Call it
+   again after altering the table, and to repair what was written while its triggers were disabled.
+   Errors: RBAC_HOST_TABLE_UNSUITABLE, RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_ROLE_UNKNOWN,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_NULL_ARGUMENT.';
 
 create function bulwark.release_members()

@@ -361,7 +361,8 @@ values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_gaps'
 ));
 
--- At commit, because the organization itself may be in deletion, or another administrator may follow.
+-- At commit, because the organization itself may be in deletion, or another administrator may
+-- follow.
 create function bulwark_private.user_roles_report_lost_administrator()
   returns trigger
   language plpgsql

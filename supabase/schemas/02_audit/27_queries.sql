@@ -226,8 +226,8 @@ begin
       and (signed is not true or v_signed is null or g.seal <= v_signed)
     order by g.seal
   loop
-    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout. It
-    -- has at least one group, however long that waited: otherwise it would look like the end.
+    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
+    -- It has at least one group, however long that waited: otherwise it would look like the end.
     if v_left = 0 or v_bytes > 4194304
       or v_groups <> '{}' and clock_timestamp() - v_started > interval '3 seconds' then
       v_next := v_cursor;

@@ -77,7 +77,8 @@ comment on table bulwark_private.alert_states is
   'State of each alert. Not audited: the events it raises are.';
 comment on column bulwark_private.alert_states.critical_since is
   'Since when every evaluation was critical; null if the last one was not. In the same way
-   warning_since (warning or critical), recovering_since (below the state), silent_since (no data).';
+   warning_since (warning or critical), recovering_since (below the state), silent_since (no
+   data).';
 comment on column bulwark_private.alert_states.raised_type is
   'Type of the alert''s open security event.';
 

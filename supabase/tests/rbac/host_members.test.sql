@@ -38,7 +38,8 @@ create function pg_temp.held(name text, team text) returns text[] language sql s
 $$;
 insert into public.teams (id, name) values (1, 'Red'), (2, 'Blue');
 insert into public.team_members (team_id, user_id, role) values
-  (1, pg_temp.id('ada'), 'owner'), (1, pg_temp.id('bob'), 'member'), (2, pg_temp.id('cem'), 'owner'),
+  (1, pg_temp.id('ada'), 'owner'), (1, pg_temp.id('bob'), 'member'),
+  (2, pg_temp.id('cem'), 'owner'),
   (2, null, 'invited'), (2, pg_temp.id('dan'), null);
 select use_organizations('public.teams');
 create function pg_temp.adopt(roles jsonb, otherwise text default null) returns void
@@ -145,7 +146,8 @@ select is(
 );
 select is(pg_temp.held('fay', '2'), '{analyst/host}', 'HMEM-23: and changes nothing');
 create temporary table before as
-select version from bulwark_private.permission_versions where organization_id = organization_id('2');
+select version from bulwark_private.permission_versions
+where organization_id = organization_id('2');
 update public.team_members set seen = seen + 1;
 select is(
   (select version from bulwark_private.permission_versions
@@ -299,7 +301,9 @@ select lives_ok(
   'HMEM-45: and one that has a grant of each kind'
 );
 insert into public.team_members (team_id, user_id, role) values (2, pg_temp.id('fay'), 'owner');
-select lives_ok($$ delete from public.teams where id = 2 $$, 'HMEM-46: a team goes with its members');
+select lives_ok(
+  $$ delete from public.teams where id = 2 $$, 'HMEM-46: a team goes with its members'
+);
 select is_empty(
   $$ select * from user_roles where organization_id = organization_id('2') $$,
   'HMEM-47: and nothing of it stays'
@@ -323,7 +327,8 @@ select lives_ok(
 );
 insert into public.teams (id, name, owner_id) values (3, 'Green', pg_temp.id('dan'));
 select is(
-  pg_temp.held('dan', '3'), '{admin/host}', 'HMEM-50: who makes a team with its owner administers it'
+  pg_temp.held('dan', '3'), '{admin/host}',
+  'HMEM-50: who makes a team with its owner administers it'
 );
 insert into public.team_members (team_id, user_id, role) values (3, pg_temp.id('dan'), 'member');
 update public.teams set owner_id = pg_temp.id('bob') where id = 3;

@@ -342,12 +342,15 @@ select grant_role(
   tests.user_id('vic@host.test'), 'viewer', organization_id('It''s; drop table x')
 );
 select is(
-  tests.error(format('insert into public."Work spaces" values (%L, %L)', organization_id('next'), 'x')),
+  tests.error(
+    format('insert into public."Work spaces" values (%L, %L)', organization_id('next'), 'x')
+  ),
   '23514 RBAC_HOST_KEY_REFUSED', 'HOST-55: no text key takes the id of another'
 );
 select is(
   tests.error($$ insert into public."Work spaces" values
-    ('0199f6a0-0000-7000-8000-00000000ace1', 'x'), ('0199F6A0-0000-7000-8000-00000000ACE1', 'y') $$),
+    ('0199f6a0-0000-7000-8000-00000000ace1', 'x'),
+    ('0199F6A0-0000-7000-8000-00000000ACE1', 'y') $$),
   '23505 RBAC_HOST_KEY_REFUSED', 'HOST-56: and no two share one'
 );
 select tests.act_as('vic@host.test');

@@ -9,7 +9,8 @@ select is(
 );
 -- Computed with another program: a restore or another server gives the same.
 select is(
-  organization_id('42'), '7b4d17ef-22a1-84d6-8a8f-394bae5b21d1', 'KEY-02: any other key is a part of its SHA-256'
+  organization_id('42'), '7b4d17ef-22a1-84d6-8a8f-394bae5b21d1',
+  'KEY-02: any other key is a part of its SHA-256'
 );
 select is(
   organization_id('42'), bulwark_private.organization_of('42'),
@@ -30,7 +31,8 @@ select is(
 );
 select is(
   (select count(*) from generate_series(1, 100)
-    where bulwark_private.is_hashed_id(gen_random_uuid()::text)), 0::bigint, 'KEY-09: and no random UUID has it'
+    where bulwark_private.is_hashed_id(gen_random_uuid()::text)),
+  0::bigint, 'KEY-09: and no random UUID has it'
 );
 select is(
   (select array_agg(bulwark_private.is_hashed_id(k)) from unnest('{42, acme, ""}'::text[]) as k),
