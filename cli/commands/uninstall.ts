@@ -38,7 +38,7 @@ ${commonHelp}`,
     };
     const neverPushed = values["never-pushed"];
     const found = values.db === undefined
-      ? { applied: [], dependents: [], entries: 0 }
+      ? { applied: [], dependents: [], entries: 0, encrypted: [] }
       : await withDatabase(values.db, (sql) => examine(sql, lock));
     if (neverPushed && found.applied.some((version) => isOurs(lock, version))) {
       throw new CliError("CLI_WAS_PUSHED", "The database has Bulwark: leave out --never-pushed");
@@ -49,6 +49,10 @@ ${commonHelp}`,
     if (found.entries > 0 && !permission.auditData) {
       const problem = `its audit log has ${found.entries} entries: add --with-audit-data`;
       plan.clashes.push({ where: "the database", problem });
+    }
+    for (const where of permission.encryptedData ? [] : found.encrypted) {
+      const problem = "holds encrypted values: decrypt them, or add --with-encrypted-data";
+      plan.clashes.push({ where, problem });
     }
     if (found.dependents.length > 0 && permission.dependents) {
       plan.notes.push("These of yours depend on Bulwark, and are dropped:");
@@ -68,14 +72,35 @@ async function examine(sql: Database, lock: Lock) {
   const applied = await appliedVersions(sql);
   const [there] = await sql`select to_regclass('bulwark.audit_logs') is not null as there`;
   if (!there?.there || !applied.some((version) => isOurs(lock, version))) {
-    return { applied, dependents: [], entries: 0 };
+    return { applied, dependents: [], entries: 0, encrypted: [] };
   }
   const objects = await sql.unsafe<{ object: string; made: boolean }[]>(
     shippedSql("dependents.sql"),
   );
   const [holdings] = await sql.unsafe<{ entries: string }[]>(shippedSql("holdings.sql"));
   const dependents = objects.filter(({ made }) => !made).map(({ object }) => object);
-  return { applied, dependents, entries: Number(holdings?.entries ?? 0) };
+  const encrypted = await encryptedColumns(sql);
+  return { applied, dependents, entries: Number(holdings?.entries ?? 0), encrypted };
+}
+
+/** The columns of the host that hold ciphertext. */
+async function encryptedColumns(sql: Database): Promise<string[]> {
+  const [there] = await sql`select to_regclass('bulwark_private.encrypted_columns') as there`;
+  if (!there?.there) return [];
+  const declared = await sql<{ relation: string; name: string }[]>`
+    select e.relation::regclass::text as relation, quote_ident(e.column_name) as name
+    from bulwark_private.encrypted_columns e
+    join pg_class c on c.oid = e.relation
+    where c.relnamespace::regnamespace::text not in ('bulwark', 'bulwark_private')
+  `;
+  const found: string[] = [];
+  for (const { relation, name } of declared) {
+    const [row] = await sql.unsafe(
+      `select exists (select from ${relation} where ${name} is not null) as used`,
+    );
+    if (row?.used) found.push(`${relation}.${name}`);
+  }
+  return found;
 }
 
 function isOurs(lock: Lock, version: string): boolean {

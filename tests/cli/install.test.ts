@@ -17,7 +17,7 @@ const newProject = async (name: string) => {
 Deno.test("CLI-01: the package holds what adopters need, and nothing of ours beside", async () => {
   const files = Object.keys(await snapshot(command.package)).sort();
   const allowed =
-    /^(dist\/(cli|scripts\/building)\/|cli\/sql\/|supabase\/(migrations|functions)\/|clients\/)/;
+    /^(dist\/(cli|scripts\/building)\/|cli\/sql\/|supabase\/(migrations|releases|functions)\/|clients\/)/;
   const others = files.filter((path) => !allowed.test(path));
   assert.deepEqual(others, ["LICENSE", "README.md", "package.json"]);
   assert.ok(files.includes("dist/cli/bulwark.js"));

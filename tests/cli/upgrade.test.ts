@@ -1,6 +1,8 @@
 /** `bulwark upgrade`, and files that the user edited. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
+import { startDatabase } from "./database.ts";
 import { initProject, installCommand, snapshot } from "./support.ts";
 
 const command = await installCommand();
@@ -163,4 +165,23 @@ Deno.test("CLI-25: a file of the project where the new version has one is a clas
   assert.equal(code, 1);
   assert.ok(stderr.includes(`${path}: exists and is not Bulwark's`));
   assert.deepEqual(await snapshot(project), before);
+});
+
+Deno.test("CLI-26: a pushed upgrade is what the database says it has", async () => {
+  const project = await newProject("pushed");
+  const database = await startDatabase(embeddedPostgres());
+  try {
+    await database.push(project);
+    const { code, stderr } = await later.run(project, "upgrade", "--yes", "--db", database.url);
+    assert.equal(code, 0, stderr);
+    await database.push(project);
+    const [installed] = await database.sql`select bulwark.version() as version`;
+    assert.equal(installed?.version, "90.1.0");
+    assert.equal((await later.run(project, "add", "metrics", "--yes")).code, 0);
+    await database.push(project);
+    const capabilities = await database.sql`select * from bulwark.installed_capabilities()`;
+    assert.ok(JSON.stringify(capabilities).includes("metrics"));
+  } finally {
+    await database.stop();
+  }
 });
