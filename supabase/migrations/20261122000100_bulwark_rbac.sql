@@ -212,11 +212,16 @@ begin
   -- locks could keep a writer waiting for ever.
   if organization_id is null and exclusively then
     perform pg_advisory_xact_lock(v_everywhere);
+    -- Until the end of the transaction, like the lock.
+    perform set_config('bulwark.rights_locked', 'all', true);
   else
     -- The caller's right may come from a system-wide role, which must not change either.
     perform pg_advisory_xact_lock_shared(v_everywhere);
   end if;
-  if organization_id is not null then
+  -- Who holds all rights needs no further locks: tens of thousands would not fit into the table of
+  -- locks.
+  if organization_id is not null
+    and current_setting('bulwark.rights_locked', true) is distinct from 'all' then
     if exclusively then
       perform pg_advisory_xact_lock(v_here);
     else
@@ -3459,6 +3464,7 @@ create function bulwark_private.keep_host_organization(
 as $$
 declare
   v_id constant uuid := bulwark_private.organization_of(key);
+  v_name constant text := bulwark_private.host_name(name, v_id);
   -- Without a column of slugs the caller gives any text.
   v_slug constant text := case when host.slug_column is not null then slug end;
 begin
@@ -3466,24 +3472,29 @@ begin
     raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
       using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
   end if;
-  begin
-    insert into bulwark.organizations as o (id, name, slug, created_by)
-    values (
-      v_id, bulwark_private.host_name(name, v_id), bulwark_private.host_slug(v_slug, v_id),
-      bulwark.current_person()
-    )
-    on conflict on constraint organizations_pkey do update
-      set name = excluded.name,
-          slug = case when host.slug_column is null then o.slug else excluded.slug end
-      where o.name <> excluded.name or (host.slug_column is not null and o.slug <> excluded.slug);
-  exception when unique_violation then
-    -- Another transaction took the slug meanwhile.
-    if v_slug is null then
-      raise;
-    end if;
-    perform bulwark_private.keep_host_organization(host, key, name, null);
-    return;
-  end;
+  insert into bulwark.organizations (id, name, slug, created_by)
+  values (v_id, v_name, bulwark_private.host_slug(v_slug, v_id), bulwark.current_person())
+  on conflict do nothing;
+  if not found then
+    begin
+      update bulwark.organizations o
+      set name = v_name,
+          slug = case
+            when host.slug_column is null then o.slug
+            else bulwark_private.host_slug(v_slug, v_id)
+          end
+      where o.id = v_id;
+      if not found then
+        -- Another transaction took the slug meanwhile. Nobody else's is made of this id.
+        insert into bulwark.organizations (id, name, slug, created_by)
+        values (v_id, v_name, bulwark_private.host_slug(null, v_id), bulwark.current_person());
+      end if;
+    exception when unique_violation then
+      update bulwark.organizations o
+      set name = v_name, slug = bulwark_private.host_slug(null, v_id)
+      where o.id = v_id;
+    end;
+  end if;
   insert into bulwark_private.organization_keys (organization_id, key)
   values (v_id, keep_host_organization.key)
   on conflict on constraint organization_keys_pkey do nothing;
@@ -4075,11 +4086,10 @@ $$;
 comment on function bulwark_private.may_be_member(uuid) is
   'Whether an account exists and is not anonymous, or anonymous ones may be members.';
 
-create function bulwark_private.host_grants(key text default null, member uuid default null)
+create function bulwark_private.host_grants(key text default null, members uuid[] default null)
   returns table (organization_id uuid, user_id uuid, role_id uuid)
   language plpgsql
   stable
-  rows 5
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -4091,31 +4101,31 @@ begin
       execute format(
         'select r.organization_id, r.user_id, r.role_id
          from (
-           select distinct bulwark_private.organization_of(m.%1$I::text) as organization_id,
+           select bulwark_private.organization_of(m.%1$I::text) as organization_id,
              m.%2$I as user_id, bulwark_private.host_role($3, m.%3$I::text) as role_id
            from only %4$s m
-           where ($1 is null or m.%1$I = $1::%5$I) and ($2 is null or m.%2$I = $2)
+           where ($1 is null or m.%1$I = $1::%5$I) and ($2 is null or m.%2$I = any ($2))
+           group by m.%1$I, m.%2$I, m.%3$I
          ) r
-         where r.role_id is not null
-           and bulwark_private.may_be_member(r.user_id)
-           and exists (select from bulwark.organizations o where o.id = r.organization_id)',
+         where r.role_id is not null and bulwark_private.may_be_member(r.user_id)',
         v_host.organization_column, v_host.member_column,
         coalesce(v_host.role_column, v_host.member_column), v_host.relation,
         v_host.organization_type
-      ) using key, member, v_host
+      ) using key, members, v_host
     loop
       return next;
     end loop;
   end loop;
 end;
 $$;
-comment on function bulwark_private.host_grants(text, uuid) is
-  'The grants that the host''s rows stand for: of one member in the organization with a key, or all.
-   Errors: RBAC_HOST_ROLE_UNKNOWN, RBAC_HOST_TABLE_CHANGED.';
+comment on function bulwark_private.host_grants(text, uuid[]) is
+  'The grants that the host''s rows stand for: of some members in the organization with a key, or
+   all. Whether the organization exists is not asked. Errors: RBAC_HOST_ROLE_UNKNOWN,
+   RBAC_HOST_TABLE_CHANGED.';
 
--- From all rows of the member, behind the lock: a concurrent change of another row has been
+-- From all rows of the members, behind the lock: a concurrent change of another row has been
 -- committed by then, and is seen.
-create function bulwark_private.follow_member(key text, member uuid)
+create function bulwark_private.follow_members(key text, members uuid[])
   returns void
   language plpgsql
   volatile
@@ -4124,31 +4134,34 @@ as $$
 declare
   v_organization constant uuid := bulwark_private.organization_of(key);
   v_roles uuid[];
+  v_users uuid[];
 begin
-  if not bulwark_private.bump_permission_version(v_organization) then
+  perform bulwark_private.lock_rights(v_organization, exclusively => true);
+  if not exists (select from bulwark.organizations o where o.id = v_organization) then
     return;
   end if;
-  v_roles := array(select g.role_id from bulwark_private.host_grants(key, member) g);
+  select array_agg(g.user_id), array_agg(g.role_id) into v_users, v_roles
+  from bulwark_private.host_grants(key, members) g;
   -- First the new ones, so that a change of role is no departure.
   insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by, source)
-  select member, r, v_organization, bulwark.current_person(), 'host' from unnest(v_roles) as r
+  select w.user_id, w.role_id, v_organization, bulwark.current_person(), 'host'
+  from unnest(v_users, v_roles) as w (user_id, role_id)
   on conflict on constraint user_roles_is_granted_once do nothing;
   -- With the last row of a member everything ends that was granted beside it.
   delete from bulwark.user_roles g
-  where g.user_id = member
-    and g.organization_id = v_organization
-    and g.role_id <> all (v_roles)
-    and (
-      g.source = 'host'
-      or v_roles = '{}' and exists (
+  where g.organization_id = v_organization
+    and g.user_id in (select unnest(members))
+    and case g.source
+      when 'host' then (g.user_id, g.role_id) not in (select * from unnest(v_users, v_roles))
+      else g.user_id not in (select unnest(v_users)) and exists (
         select from bulwark.user_roles h
-        where h.user_id = member and h.organization_id = v_organization and h.source = 'host'
+        where h.user_id = g.user_id and h.organization_id = v_organization and h.source = 'host'
       )
-    );
+    end;
 end;
 $$;
-comment on function bulwark_private.follow_member(text, uuid) is
-  'Grants a member what the host''s rows stand for, and revokes the rest.';
+comment on function bulwark_private.follow_members(text, uuid[]) is
+  'Grants members of an organization what the host''s rows stand for, and revokes the rest.';
 
 create function bulwark_private.follow_members_of(key text default null, member uuid default null)
   returns void
@@ -4159,30 +4172,29 @@ as $$
 declare
   v_host bulwark_private.host_members;
   v_key text;
-  v_member uuid;
+  v_members uuid[];
 begin
   for v_host in select * from bulwark_private.host_members loop
     v_host := bulwark_private.require_members_host(v_host.relation);
-    for v_key, v_member in
+    for v_key, v_members in
       execute format(
-        'select m.%2$I::text, m.%3$I
+        'select m.%2$I::text, array_agg(distinct m.%3$I)
          from only %1$s m
          where m.%2$I is not null and m.%3$I is not null
            and ($1 is null or m.%2$I = $1::%4$I) and ($2 is null or m.%3$I = $2)
-         group by 1, 2
-         order by bulwark_private.organization_of(m.%2$I::text), 2',
+         group by m.%2$I
+         order by bulwark_private.organization_of(m.%2$I::text)',
         v_host.relation, v_host.organization_column, v_host.member_column,
         v_host.organization_type
       ) using key, member
     loop
-      perform bulwark_private.follow_member(v_key, v_member);
+      perform bulwark_private.follow_members(v_key, v_members);
     end loop;
   end loop;
 end;
 $$;
 comment on function bulwark_private.follow_members_of(text, uuid) is
-  'bulwark_private.follow_member for the members of one organization, the organizations of one
-   account, or all.';
+  'bulwark_private.follow_members for one organization, the organizations of one account, or all.';
 
 create function bulwark_private.follow_granted()
   returns void
@@ -4191,17 +4203,18 @@ create function bulwark_private.follow_granted()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform bulwark_private.follow_member(coalesce(k.key, g.organization_id::text), g.user_id)
+  perform bulwark_private.follow_members(coalesce(k.key, g.organization_id::text), g.members)
   from (
-    select distinct r.organization_id, r.user_id
+    select r.organization_id, array_agg(distinct r.user_id) as members
     from bulwark.user_roles r where r.source = 'host'
-    order by 1, 2
+    group by 1
+    order by 1
   ) g
   left join bulwark_private.organization_keys k on k.organization_id = g.organization_id;
 end;
 $$;
 comment on function bulwark_private.follow_granted() is
-  'bulwark_private.follow_member for everybody who has a grant of the host''s, so that those without
+  'bulwark_private.follow_members for everybody who has a grant of the host''s, so that those without
    a row lose it.';
 
 -- Statement by statement, so that organizations are locked in the order of their ids.
@@ -4221,17 +4234,17 @@ declare
   v_new constant text := v_columns || 'new_rows m';
   v_old constant text := v_columns || 'old_rows m';
   v_key text;
-  v_member uuid;
+  v_members uuid[];
 begin
   if tg_op = 'TRUNCATE' then
     perform bulwark_private.follow_granted();
     return null;
   end if;
-  for v_key, v_member in
+  for v_key, v_members in
     execute format(
-      'select c.key, c.member
+      'select c.key, array_agg(distinct c.member)
        from (%s) c where c.key is not null and c.member is not null
-       group by 1, 2 order by bulwark_private.organization_of(c.key), 2',
+       group by 1 order by bulwark_private.organization_of(c.key)',
       case tg_op
         when 'INSERT' then v_new
         when 'DELETE' then v_old
@@ -4239,7 +4252,7 @@ begin
       end
     )
   loop
-    perform bulwark_private.follow_member(v_key, v_member);
+    perform bulwark_private.follow_members(v_key, v_members);
   end loop;
   return null;
 end;
@@ -4440,6 +4453,28 @@ comment on function bulwark_private.require_host_roles(jsonb, text) is
   'Checks the mapping of bulwark.use_members: an object of names of system roles and nulls. Errors:
    RBAC_HOST_ROLE_UNKNOWN, RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE.';
 
+create function bulwark_private.host_grant_differences()
+  returns table (problem text, organization_id uuid, user_id uuid)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    case when g.user_id is null then 'grant_missing' else 'grant_left' end,
+    coalesce(g.organization_id, w.organization_id), coalesce(g.user_id, w.user_id)
+  from (select * from bulwark.user_roles r where r.source = 'host') g
+  full join (
+    select distinct h.*
+    from bulwark_private.host_grants() h
+    join bulwark.organizations o on o.id = h.organization_id
+  ) w
+    on w.user_id = g.user_id and w.organization_id = g.organization_id and w.role_id = g.role_id
+  where g.user_id is null or w.user_id is null;
+$$;
+comment on function bulwark_private.host_grant_differences() is
+  'The grants that rows of the host stand for and that are missing, and those that no row stands
+   for.';
+
 create function bulwark.use_members(
   target regclass,
   organization text default 'organization_id',
@@ -4475,8 +4510,14 @@ begin
   insert into bulwark_private.host_members
   values (target, organization, v_type, member, role, roles, otherwise);
   perform bulwark_private.watch_host_members();
-  perform bulwark_private.follow_members_of();
-  perform bulwark_private.follow_granted();
+  perform bulwark_private.follow_members(coalesce(k.key, c.organization_id::text), c.members)
+  from (
+    select d.organization_id, array_agg(d.user_id) as members
+    from bulwark_private.host_grant_differences() d
+    group by 1
+    order by 1
+  ) c
+  left join bulwark_private.organization_keys k on k.organization_id = c.organization_id;
 end;
 $$;
 comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
@@ -4562,15 +4603,8 @@ begin
         and a.attname in (h.organization_column, h.member_column)
     );
   return query
-    select
-      case when g.user_id is null then 'grant_missing' else 'grant_left' end,
-      format('%s in %s', coalesce(g.user_id, w.user_id),
-        coalesce(g.organization_id, w.organization_id))
-    from (select * from bulwark.user_roles r where r.source = 'host') g
-    full join (select distinct * from bulwark_private.host_grants()) w
-      on w.user_id = g.user_id and w.organization_id = g.organization_id
-      and w.role_id = g.role_id
-    where g.user_id is null or w.user_id is null;
+    select d.problem, format('%s in %s', d.user_id, d.organization_id)
+    from bulwark_private.host_grant_differences() d;
 end;
 $$;
 comment on function bulwark_private.host_member_problems() is
@@ -4703,8 +4737,8 @@ revoke all on function
   bulwark_private.host_role(host bulwark_private.host_members, value text),
   bulwark_private.require_members_host(relation oid),
   bulwark_private.may_be_member(user_id uuid),
-  bulwark_private.host_grants(key text, member uuid),
-  bulwark_private.follow_member(key text, member uuid),
+  bulwark_private.host_grants(key text, members uuid[]),
+  bulwark_private.follow_members(key text, members uuid[]),
   bulwark_private.follow_members_of(key text, member uuid),
   bulwark_private.follow_granted(),
   bulwark_private.follow_host_members(),
@@ -4715,6 +4749,7 @@ revoke all on function
   bulwark_private.host_member_triggers(),
   bulwark_private.watch_host_members(),
   bulwark_private.require_host_roles(roles jsonb, otherwise text),
+  bulwark_private.host_grant_differences(),
   bulwark.use_members(target regclass, organization text, member text, role text, roles jsonb, otherwise text),
   bulwark.release_members(),
   bulwark_private.host_member_problems()

@@ -29,11 +29,16 @@ begin
   -- locks could keep a writer waiting for ever.
   if organization_id is null and exclusively then
     perform pg_advisory_xact_lock(v_everywhere);
+    -- Until the end of the transaction, like the lock.
+    perform set_config('bulwark.rights_locked', 'all', true);
   else
     -- The caller's right may come from a system-wide role, which must not change either.
     perform pg_advisory_xact_lock_shared(v_everywhere);
   end if;
-  if organization_id is not null then
+  -- Who holds all rights needs no further locks: tens of thousands would not fit into the table of
+  -- locks.
+  if organization_id is not null
+    and current_setting('bulwark.rights_locked', true) is distinct from 'all' then
     if exclusively then
       perform pg_advisory_xact_lock(v_here);
     else

@@ -128,6 +128,7 @@ create function bulwark_private.keep_host_organization(
 as $$
 declare
   v_id constant uuid := bulwark_private.organization_of(key);
+  v_name constant text := bulwark_private.host_name(name, v_id);
   -- Without a column of slugs the caller gives any text.
   v_slug constant text := case when host.slug_column is not null then slug end;
 begin
@@ -135,24 +136,29 @@ begin
     raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
       using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
   end if;
-  begin
-    insert into bulwark.organizations as o (id, name, slug, created_by)
-    values (
-      v_id, bulwark_private.host_name(name, v_id), bulwark_private.host_slug(v_slug, v_id),
-      bulwark.current_person()
-    )
-    on conflict on constraint organizations_pkey do update
-      set name = excluded.name,
-          slug = case when host.slug_column is null then o.slug else excluded.slug end
-      where o.name <> excluded.name or (host.slug_column is not null and o.slug <> excluded.slug);
-  exception when unique_violation then
-    -- Another transaction took the slug meanwhile.
-    if v_slug is null then
-      raise;
-    end if;
-    perform bulwark_private.keep_host_organization(host, key, name, null);
-    return;
-  end;
+  insert into bulwark.organizations (id, name, slug, created_by)
+  values (v_id, v_name, bulwark_private.host_slug(v_slug, v_id), bulwark.current_person())
+  on conflict do nothing;
+  if not found then
+    begin
+      update bulwark.organizations o
+      set name = v_name,
+          slug = case
+            when host.slug_column is null then o.slug
+            else bulwark_private.host_slug(v_slug, v_id)
+          end
+      where o.id = v_id;
+      if not found then
+        -- Another transaction took the slug meanwhile. Nobody else's is made of this id.
+        insert into bulwark.organizations (id, name, slug, created_by)
+        values (v_id, v_name, bulwark_private.host_slug(null, v_id), bulwark.current_person());
+      end if;
+    exception when unique_violation then
+      update bulwark.organizations o
+      set name = v_name, slug = bulwark_private.host_slug(null, v_id)
+      where o.id = v_id;
+    end;
+  end if;
   insert into bulwark_private.organization_keys (organization_id, key)
   values (v_id, keep_host_organization.key)
   on conflict on constraint organization_keys_pkey do nothing;

@@ -153,11 +153,10 @@ $$;
 comment on function bulwark_private.may_be_member(uuid) is
   'Whether an account exists and is not anonymous, or anonymous ones may be members.';
 
-create function bulwark_private.host_grants(key text default null, member uuid default null)
+create function bulwark_private.host_grants(key text default null, members uuid[] default null)
   returns table (organization_id uuid, user_id uuid, role_id uuid)
   language plpgsql
   stable
-  rows 5
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -169,31 +168,31 @@ begin
       execute format(
         'select r.organization_id, r.user_id, r.role_id
          from (
-           select distinct bulwark_private.organization_of(m.%1$I::text) as organization_id,
+           select bulwark_private.organization_of(m.%1$I::text) as organization_id,
              m.%2$I as user_id, bulwark_private.host_role($3, m.%3$I::text) as role_id
            from only %4$s m
-           where ($1 is null or m.%1$I = $1::%5$I) and ($2 is null or m.%2$I = $2)
+           where ($1 is null or m.%1$I = $1::%5$I) and ($2 is null or m.%2$I = any ($2))
+           group by m.%1$I, m.%2$I, m.%3$I
          ) r
-         where r.role_id is not null
-           and bulwark_private.may_be_member(r.user_id)
-           and exists (select from bulwark.organizations o where o.id = r.organization_id)',
+         where r.role_id is not null and bulwark_private.may_be_member(r.user_id)',
         v_host.organization_column, v_host.member_column,
         coalesce(v_host.role_column, v_host.member_column), v_host.relation,
         v_host.organization_type
-      ) using key, member, v_host
+      ) using key, members, v_host
     loop
       return next;
     end loop;
   end loop;
 end;
 $$;
-comment on function bulwark_private.host_grants(text, uuid) is
-  'The grants that the host''s rows stand for: of one member in the organization with a key, or all.
-   Errors: RBAC_HOST_ROLE_UNKNOWN, RBAC_HOST_TABLE_CHANGED.';
+comment on function bulwark_private.host_grants(text, uuid[]) is
+  'The grants that the host''s rows stand for: of some members in the organization with a key, or
+   all. Whether the organization exists is not asked. Errors: RBAC_HOST_ROLE_UNKNOWN,
+   RBAC_HOST_TABLE_CHANGED.';
 
--- From all rows of the member, behind the lock: a concurrent change of another row has been
+-- From all rows of the members, behind the lock: a concurrent change of another row has been
 -- committed by then, and is seen.
-create function bulwark_private.follow_member(key text, member uuid)
+create function bulwark_private.follow_members(key text, members uuid[])
   returns void
   language plpgsql
   volatile
@@ -202,31 +201,34 @@ as $$
 declare
   v_organization constant uuid := bulwark_private.organization_of(key);
   v_roles uuid[];
+  v_users uuid[];
 begin
-  if not bulwark_private.bump_permission_version(v_organization) then
+  perform bulwark_private.lock_rights(v_organization, exclusively => true);
+  if not exists (select from bulwark.organizations o where o.id = v_organization) then
     return;
   end if;
-  v_roles := array(select g.role_id from bulwark_private.host_grants(key, member) g);
+  select array_agg(g.user_id), array_agg(g.role_id) into v_users, v_roles
+  from bulwark_private.host_grants(key, members) g;
   -- First the new ones, so that a change of role is no departure.
   insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by, source)
-  select member, r, v_organization, bulwark.current_person(), 'host' from unnest(v_roles) as r
+  select w.user_id, w.role_id, v_organization, bulwark.current_person(), 'host'
+  from unnest(v_users, v_roles) as w (user_id, role_id)
   on conflict on constraint user_roles_is_granted_once do nothing;
   -- With the last row of a member everything ends that was granted beside it.
   delete from bulwark.user_roles g
-  where g.user_id = member
-    and g.organization_id = v_organization
-    and g.role_id <> all (v_roles)
-    and (
-      g.source = 'host'
-      or v_roles = '{}' and exists (
+  where g.organization_id = v_organization
+    and g.user_id in (select unnest(members))
+    and case g.source
+      when 'host' then (g.user_id, g.role_id) not in (select * from unnest(v_users, v_roles))
+      else g.user_id not in (select unnest(v_users)) and exists (
         select from bulwark.user_roles h
-        where h.user_id = member and h.organization_id = v_organization and h.source = 'host'
+        where h.user_id = g.user_id and h.organization_id = v_organization and h.source = 'host'
       )
-    );
+    end;
 end;
 $$;
-comment on function bulwark_private.follow_member(text, uuid) is
-  'Grants a member what the host''s rows stand for, and revokes the rest.';
+comment on function bulwark_private.follow_members(text, uuid[]) is
+  'Grants members of an organization what the host''s rows stand for, and revokes the rest.';
 
 create function bulwark_private.follow_members_of(key text default null, member uuid default null)
   returns void
@@ -237,30 +239,29 @@ as $$
 declare
   v_host bulwark_private.host_members;
   v_key text;
-  v_member uuid;
+  v_members uuid[];
 begin
   for v_host in select * from bulwark_private.host_members loop
     v_host := bulwark_private.require_members_host(v_host.relation);
-    for v_key, v_member in
+    for v_key, v_members in
       execute format(
-        'select m.%2$I::text, m.%3$I
+        'select m.%2$I::text, array_agg(distinct m.%3$I)
          from only %1$s m
          where m.%2$I is not null and m.%3$I is not null
            and ($1 is null or m.%2$I = $1::%4$I) and ($2 is null or m.%3$I = $2)
-         group by 1, 2
-         order by bulwark_private.organization_of(m.%2$I::text), 2',
+         group by m.%2$I
+         order by bulwark_private.organization_of(m.%2$I::text)',
         v_host.relation, v_host.organization_column, v_host.member_column,
         v_host.organization_type
       ) using key, member
     loop
-      perform bulwark_private.follow_member(v_key, v_member);
+      perform bulwark_private.follow_members(v_key, v_members);
     end loop;
   end loop;
 end;
 $$;
 comment on function bulwark_private.follow_members_of(text, uuid) is
-  'bulwark_private.follow_member for the members of one organization, the organizations of one
-   account, or all.';
+  'bulwark_private.follow_members for one organization, the organizations of one account, or all.';
 
 create function bulwark_private.follow_granted()
   returns void
@@ -269,17 +270,18 @@ create function bulwark_private.follow_granted()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform bulwark_private.follow_member(coalesce(k.key, g.organization_id::text), g.user_id)
+  perform bulwark_private.follow_members(coalesce(k.key, g.organization_id::text), g.members)
   from (
-    select distinct r.organization_id, r.user_id
+    select r.organization_id, array_agg(distinct r.user_id) as members
     from bulwark.user_roles r where r.source = 'host'
-    order by 1, 2
+    group by 1
+    order by 1
   ) g
   left join bulwark_private.organization_keys k on k.organization_id = g.organization_id;
 end;
 $$;
 comment on function bulwark_private.follow_granted() is
-  'bulwark_private.follow_member for everybody who has a grant of the host''s, so that those without
+  'bulwark_private.follow_members for everybody who has a grant of the host''s, so that those without
    a row lose it.';
 
 -- Statement by statement, so that organizations are locked in the order of their ids.
@@ -299,17 +301,17 @@ declare
   v_new constant text := v_columns || 'new_rows m';
   v_old constant text := v_columns || 'old_rows m';
   v_key text;
-  v_member uuid;
+  v_members uuid[];
 begin
   if tg_op = 'TRUNCATE' then
     perform bulwark_private.follow_granted();
     return null;
   end if;
-  for v_key, v_member in
+  for v_key, v_members in
     execute format(
-      'select c.key, c.member
+      'select c.key, array_agg(distinct c.member)
        from (%s) c where c.key is not null and c.member is not null
-       group by 1, 2 order by bulwark_private.organization_of(c.key), 2',
+       group by 1 order by bulwark_private.organization_of(c.key)',
       case tg_op
         when 'INSERT' then v_new
         when 'DELETE' then v_old
@@ -317,7 +319,7 @@ begin
       end
     )
   loop
-    perform bulwark_private.follow_member(v_key, v_member);
+    perform bulwark_private.follow_members(v_key, v_members);
   end loop;
   return null;
 end;

@@ -82,6 +82,28 @@ comment on function bulwark_private.require_host_roles(jsonb, text) is
   'Checks the mapping of bulwark.use_members: an object of names of system roles and nulls. Errors:
    RBAC_HOST_ROLE_UNKNOWN, RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE.';
 
+create function bulwark_private.host_grant_differences()
+  returns table (problem text, organization_id uuid, user_id uuid)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    case when g.user_id is null then 'grant_missing' else 'grant_left' end,
+    coalesce(g.organization_id, w.organization_id), coalesce(g.user_id, w.user_id)
+  from (select * from bulwark.user_roles r where r.source = 'host') g
+  full join (
+    select distinct h.*
+    from bulwark_private.host_grants() h
+    join bulwark.organizations o on o.id = h.organization_id
+  ) w
+    on w.user_id = g.user_id and w.organization_id = g.organization_id and w.role_id = g.role_id
+  where g.user_id is null or w.user_id is null;
+$$;
+comment on function bulwark_private.host_grant_differences() is
+  'The grants that rows of the host stand for and that are missing, and those that no row stands
+   for.';
+
 create function bulwark.use_members(
   target regclass,
   organization text default 'organization_id',
@@ -117,8 +139,14 @@ begin
   insert into bulwark_private.host_members
   values (target, organization, v_type, member, role, roles, otherwise);
   perform bulwark_private.watch_host_members();
-  perform bulwark_private.follow_members_of();
-  perform bulwark_private.follow_granted();
+  perform bulwark_private.follow_members(coalesce(k.key, c.organization_id::text), c.members)
+  from (
+    select d.organization_id, array_agg(d.user_id) as members
+    from bulwark_private.host_grant_differences() d
+    group by 1
+    order by 1
+  ) c
+  left join bulwark_private.organization_keys k on k.organization_id = c.organization_id;
 end;
 $$;
 comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
@@ -204,15 +232,8 @@ begin
         and a.attname in (h.organization_column, h.member_column)
     );
   return query
-    select
-      case when g.user_id is null then 'grant_missing' else 'grant_left' end,
-      format('%s in %s', coalesce(g.user_id, w.user_id),
-        coalesce(g.organization_id, w.organization_id))
-    from (select * from bulwark.user_roles r where r.source = 'host') g
-    full join (select distinct * from bulwark_private.host_grants()) w
-      on w.user_id = g.user_id and w.organization_id = g.organization_id
-      and w.role_id = g.role_id
-    where g.user_id is null or w.user_id is null;
+    select d.problem, format('%s in %s', d.user_id, d.organization_id)
+    from bulwark_private.host_grant_differences() d;
 end;
 $$;
 comment on function bulwark_private.host_member_problems() is

@@ -179,10 +179,10 @@ select results_eq(
        ('accept_invitation(text)'), ('create_organization(text,text,uuid)'),
        ('grant_role(uuid,text,uuid,timestamp with time zone,timestamp with time zone)'),
        ('revoke_role(uuid,text,uuid)'), ('delete_role(uuid,text)'),
-       ('bulwark_private.follow_member(text,uuid)'), ('bulwark_private.follow_granted()'),
+       ('bulwark_private.follow_members(text,uuid[])'), ('bulwark_private.follow_granted()'),
        ('release_members()'),
        -- Compare grants with rows of the host.
-       ('bulwark_private.host_member_problems()'),
+       ('bulwark_private.host_grant_differences()'),
        ('bulwark_private.require_no_host_grant(uuid,uuid,uuid)'),
        -- List the organization's grants themselves, with those that are over.
        ('get_user_roles(uuid,uuid)'), ('explain_permission(uuid,text,uuid)'),

@@ -1,7 +1,7 @@
 -- Accounts that are deleted while they are the only administrator, and anonymous ones.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(11);
+select plan(12);
 select tests.create_organizations();
 
 select is(
@@ -43,6 +43,18 @@ select results_eq(
 );
 select is(
   (select count(*) from organizations o join was using (id)), 2::bigint, 'DEL-08: which stay'
+);
+
+-- Deletions and adoptions concern any number of organizations, the table of locks has an end.
+create temporary view locks as
+select count(*) as held from pg_locks where locktype = 'advisory' and pid = pg_backend_pid();
+create temporary table had as select held from locks;
+select bulwark_private.lock_rights(null, exclusively => true);
+select count(bulwark_private.lock_rights(gen_random_uuid(), exclusively => true))
+from generate_series(1, 100);
+select cmp_ok(
+  (select held from locks), '<=', (select held + 1 from had),
+  'DEL-12: who has locked all rights takes no lock for each organization'
 );
 
 -- anonymous accounts
