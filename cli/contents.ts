@@ -11,13 +11,16 @@ import {
 import { CliError } from "./errors.ts";
 import { functionsFolder, migrationsFolder } from "./project.ts";
 
+/** The pgTAP file that projects run: it holds with any capabilities. */
+const installedTest = "supabase/tests/bulwark_installed.test.sql";
+
 /** What an installation of some capabilities consists of. */
 export interface Contents {
   version: string;
   capabilities: string[];
   /** The migrations in their order, the start last. */
   migrations: ShippedMigration[];
-  /** The text of each file of the functions, by path. */
+  /** The text of each file of the functions, and of the pgTAP file for the project, by path. */
   functions: Map<string, string>;
   /** The folders of the edge functions, such as `bulwark-rbac`. */
   functionNames: string[];
@@ -63,6 +66,7 @@ export function contentsFor(names: string[]): Contents {
     `${functionsFolder}/_bulwark/foundation/installed.ts`,
     installedModule(capabilities),
   );
+  functions.set(installedTest, read(installedTest));
   return {
     version: packageVersion(),
     capabilities,

@@ -3,6 +3,7 @@ import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 import { capabilities } from "./capabilities.ts";
+import { builtInstalledTest, installedTest } from "./installed.ts";
 import {
   frozenVersions,
   nextFolder,
@@ -117,6 +118,7 @@ async function builtReleases(): Promise<Map<string, string>> {
 /** Everything that is generated, by path, and the files that are there. */
 async function generated(): Promise<{ built: Map<string, string>; present: string[] }> {
   const built = new Map([...await builtMigrations(), ...await builtReleases()]);
+  built.set(installedTest, await builtInstalledTest());
   const releases = await filesBelow(nextFolder, ".sql");
   const present = [
     ...await filesBelow(migrations, ".sql"),

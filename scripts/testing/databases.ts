@@ -3,6 +3,7 @@ import type { Cluster } from "../stack/cluster.ts";
 import { connect } from "../stack/connection.ts";
 import { migrate } from "../stack/migrate.ts";
 import { Failure } from "../stack/failure.ts";
+import { inRepository } from "../stack/paths.ts";
 import { startScratchCluster } from "../stack/scratch_cluster.ts";
 import { runPgtap } from "./pgtap.ts";
 import { installPgtap } from "./pgtap_extension.ts";
@@ -46,7 +47,7 @@ export async function startTestCluster(options: TestClusterOptions): Promise<Tes
   try {
     await addExtensions(url("supabase_admin"), cron);
     await migrate({ cluster, password });
-    if (cron) await runHelpers(url("postgres"));
+    if (cron) await moveIn(url("postgres"));
   } catch (thrown) {
     await stop();
     throw thrown;
@@ -96,7 +97,7 @@ async function addExtensions(adminUrl: string, cron: boolean): Promise<void> {
 function copierWithHelpers(url: TestCluster["url"]): TestCluster["withCopy"] {
   return copier(url, async (copyTo) => {
     await copyTo("with_helpers", "postgres");
-    await runHelpers(url("postgres", "with_helpers"));
+    await moveIn(url("postgres", "with_helpers"));
     return "with_helpers";
   });
 }
@@ -136,10 +137,20 @@ function copier(
   };
 }
 
-/** Runs the pgTAP files that commit the shared helpers. */
-async function runHelpers(url: string): Promise<void> {
+/**
+ * Runs the pgTAP files that commit the shared helpers, and then makes the database that of a project
+ * in use: its pgTAP files must not assume that they are alone.
+ */
+async function moveIn(url: string): Promise<void> {
   for (const path of await filesBelow(helpers, ".test.sql")) {
     const { failures } = await runPgtap(path, url);
     if (failures.length > 0) throw new Failure("HELPERS_FAILED", failures.join("\n"));
+  }
+  const sql = connect(url);
+  try {
+    await sql.unsafe(await Deno.readTextFile(inRepository("scripts", "testing", "lived_in.sql")))
+      .simple();
+  } finally {
+    await sql.end();
   }
 }

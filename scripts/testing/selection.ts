@@ -16,6 +16,7 @@ export interface Selection {
 /** The folder of pgTAP files that commit the shared helpers. */
 export const helpers = "supabase/tests/000_helpers/";
 const conventions = "supabase/tests/foundation/conventions.test.sql";
+const installed = "supabase/tests/bulwark_installed.test.sql";
 
 /**
  * Finds the test files for some nouns, or all of them for none. A noun is a capability
@@ -48,7 +49,7 @@ export async function select(nouns: string[]): Promise<Selection> {
     subsets: wanted.includes("subsets") ? "thorough" : "none",
   };
   if (selection.pgtap.length > 0) {
-    selection.pgtap = [...new Set([conventions, ...selection.pgtap])];
+    selection.pgtap = [...new Set([conventions, installed, ...selection.pgtap])];
   }
   return selection;
 }

@@ -1,4 +1,5 @@
 import { capabilities, closure, start } from "../building/capabilities.ts";
+import { installedTest } from "../building/installed.ts";
 import { builtMigrations } from "../building/migrations.ts";
 import { debianPostgres, embeddedPostgres, type PostgresInstallation } from "../stack/binaries.ts";
 import { connect, type Sql } from "../stack/connection.ts";
@@ -86,13 +87,15 @@ async function testSubset(
   const nouns = closure(names).map(({ name }) => name);
   const isHelper = (path: string) => path.startsWith(helpers);
   const isOf = (path: string) => {
+    if (path === installedTest) return true;
     const [, , noun = "", file = ""] = path.split("/");
     return nouns.includes(isHelper(path) ? /[a-z]\w*/.exec(file)?.[0] ?? "" : noun);
   };
   const result: TestResult = { passed: 0, failures: [] };
   const paths = (await filesBelow("supabase/tests", ".test.sql")).filter(isOf);
   for (const path of paths) {
-    if (!isHelper(path) && !thorough && !path.includes("/conventions")) continue;
+    const isBrief = path === installedTest || path.includes("/conventions");
+    if (!isHelper(path) && !thorough && !isBrief) continue;
     const { passed, failures } = await runPgtap(path, url);
     result.passed += passed;
     result.failures.push(...failures.map((failure) => `${path}: ${failure}`));

@@ -18,10 +18,12 @@ Deno.test("CLI-01: the package holds what adopters need, and nothing of ours bes
   const files = Object.keys(await snapshot(command.package)).sort();
   const allowed =
     /^(dist\/(cli|scripts\/building)\/|cli\/sql\/|supabase\/(migrations|releases|functions)\/|clients\/)/;
-  const others = files.filter((path) => !allowed.test(path));
+  const theirTest = "supabase/tests/bulwark_installed.test.sql";
+  const others = files.filter((path) => !allowed.test(path) && path !== theirTest);
+  assert.ok(files.includes(theirTest));
   assert.deepEqual(others, ["LICENSE", "README.md", "package.json"]);
   assert.ok(files.includes("dist/cli/bulwark.js"));
-  assert.deepEqual(files.filter((path) => /test|bench|fixture|\.env/.test(path)), []);
+  assert.deepEqual(files.filter((path) => /test|bench|fixture|\.env/.test(path)), [theirTest]);
   const manifest = JSON.parse(await Deno.readTextFile(join(command.package, "package.json")));
   assert.equal(manifest.private, undefined);
   for (const version of Object.values(manifest.dependencies)) assert.match(`${version}`, /^\d/);

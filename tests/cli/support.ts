@@ -37,12 +37,13 @@ export async function installCommand(): Promise<InstalledCommand> {
     const installation = join(scratch.path, "installation");
     // A copy, so that tests which build at the same time do not write the same files.
     await Deno.mkdir(join(source, "scripts"), { recursive: true });
-    await Deno.mkdir(join(source, "supabase"));
+    await Deno.mkdir(join(source, "supabase", "tests"), { recursive: true });
     await Deno.mkdir(installation);
     for (
       const path of [
         ...["package.json", "README.md", "LICENSE", "cli", "clients", "scripts/building"],
         ...["supabase/migrations", "supabase/functions"],
+        "supabase/tests/bulwark_installed.test.sql",
       ]
     ) {
       await succeed("cp", ["-R", inRepository(path), join(source, path)]);

@@ -1,7 +1,7 @@
 -- Helpers that the other files share: users, acting as somebody, and what an error says. This file
 -- commits; every other one rolls back.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 create schema if not exists tests;
 
 -- A confirmed account, made as Supabase Auth leaves it.
@@ -245,6 +245,16 @@ begin
       );
     end loop;
   end loop;
+end;
+$$;
+
+-- Removes the organizations of a project in use, for a test of what is possible only without any.
+create or replace function tests.without_organizations()
+  returns void
+  language plpgsql
+as $$
+begin
+  perform bulwark.delete_organization(o.id, o.slug) from bulwark.organizations o;
 end;
 $$;
 

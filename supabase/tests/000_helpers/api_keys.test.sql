@@ -1,7 +1,7 @@
 -- Helpers for API keys and tables: a statement run with a key, a table of a host application, and
 -- the problems that a change causes. This file commits, like the other helpers.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 create schema if not exists tests;
 -- They call helpers of other files, which are missing when this file runs alone.
 set local check_function_bodies = off;

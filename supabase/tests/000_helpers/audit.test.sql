@@ -1,7 +1,7 @@
 -- Helpers for the audit log: a test is one transaction, so entries are given transaction ids ahead
 -- of the real ones and are sealed by made-up snapshots. This file commits, like the other helpers.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 create schema if not exists tests;
 -- Some of them call other helpers, which this file alone does not have.
 set local check_function_bodies = off;

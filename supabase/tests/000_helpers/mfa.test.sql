@@ -2,7 +2,7 @@
 -- begins, the service role completes. A time step stands for its code, which is not computed.
 -- This file commits, like the other helpers.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 create schema if not exists tests;
 -- They use the temporary tables session (name, id, email) and begun of a test.
 set local check_function_bodies = off;

@@ -1,7 +1,7 @@
 -- Helpers for rate limits: one call, many calls, callers, and time that passes. This file commits,
 -- like the other helpers.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 create schema if not exists tests;
 
 create or replace function tests.charge(

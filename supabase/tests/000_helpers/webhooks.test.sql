@@ -1,7 +1,7 @@
 -- Helpers for webhooks: endpoints, events, claims and results. This file commits, like the other
 -- helpers.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 create schema if not exists tests;
 -- They call helpers of other files and use the temporary table claimed of a test.
 set local check_function_bodies = off;

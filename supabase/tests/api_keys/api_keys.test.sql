@@ -1,6 +1,6 @@
 -- API keys: permissions of a key, decided from the tables at each query, and their end.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(61);
 select tests.create_organizations();
 -- The analyst of acme is also one of globex, and the admin of acme an admin there.

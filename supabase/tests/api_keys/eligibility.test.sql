@@ -1,7 +1,7 @@
 -- API keys and unusual tables: tables that are not eligible, later changes that are reported, and
 -- tables that are safe.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(64);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');

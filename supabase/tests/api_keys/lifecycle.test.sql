@@ -1,6 +1,6 @@
 -- API keys: rotating, revoking, listing, and what an organization decides about them.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(61);
 select tests.create_organizations();
 select bulwark.grant_role(tests.user_id('analyst@acme.test'), 'admin', tests.acme());

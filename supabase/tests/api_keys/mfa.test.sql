@@ -1,6 +1,6 @@
 -- API keys and second factors: a key never counts as one.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(33);
 select tests.create_organizations();
 create temporary table key (name text primary key, id uuid, api_key text);

@@ -1,7 +1,7 @@
 -- A key is never a person, not even with a token of the role api_key that names one. Only a holder
 -- of the signing secret can make such a token, for example an Auth hook that writes claims.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(20);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');

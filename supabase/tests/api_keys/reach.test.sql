@@ -1,6 +1,6 @@
 -- API keys: the privileges of the database role, and where claims count.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(15);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');

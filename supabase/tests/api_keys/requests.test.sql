@@ -2,7 +2,7 @@
 -- exchange; reports of leaks. tests/api_keys/header.test.ts does this on a connection as
 -- authenticator.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(61);
 select tests.create_organizations();
 -- The settings of the Data API's connections.

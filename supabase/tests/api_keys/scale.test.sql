@@ -2,7 +2,7 @@
 -- organizations nor on the number of members, keys and limits, since the time of a refusal would
 -- show it.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(9);
 select tests.create_organizations();
 create temporary table key (name text, id uuid, key_hash bytea);

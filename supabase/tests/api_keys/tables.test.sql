@@ -1,6 +1,6 @@
 -- API keys and tables: access derived from a table's policies, and the limits of it.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(37);
 select is_empty(
   $$ select * from bulwark.api_key_table_problems() $$,

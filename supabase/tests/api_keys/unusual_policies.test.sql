@@ -1,7 +1,7 @@
 -- API keys and unusual policies: look-alikes of permissions, restrictive policies that ask for a
 -- person, and statements to which several policies apply.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(34);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');

@@ -1,6 +1,6 @@
 -- Proves that an organization has no entry in a seal, and finds entries that no seal can hold.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(29);
 select tests.create_organizations();
 select tests.start_log();

@@ -1,7 +1,7 @@
 -- Alarms of the log itself: an overdue checkpoint, deleted checkpoints, and a failed verification.
 -- The log is that of the whole database, so the counts are relative.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(15);
 select tests.create_organizations();
 select tests.start_log();

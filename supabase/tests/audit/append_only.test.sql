@@ -1,6 +1,6 @@
 -- The audit log is append-only for every role, and read only by those who may.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(22);
 select tests.create_organizations();
 

@@ -1,6 +1,6 @@
 -- The audit log: the catalogue of event types, and the entries of audited tables.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(48);
 select tests.create_organizations();
 

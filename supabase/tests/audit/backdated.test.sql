@@ -1,7 +1,7 @@
 -- Entries that were dated back, or ahead, before they were sealed: the owner of the tables can make
 -- them with the triggers off; no writer can with the triggers on.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(9);
 select tests.create_organizations();
 select tests.start_log();

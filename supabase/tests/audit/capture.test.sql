@@ -1,7 +1,7 @@
 -- Capture of unusual rows: values that JSON cannot hold, session settings that would change an
 -- image, and tables whose key has changed since they were audited.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(42);
 select tests.create_organizations();
 
@@ -208,7 +208,7 @@ select is(
   (select concat(
     current_setting('search_path'), current_setting('timezone'), current_setting('datestyle')
   )),
-  (select 'public, bulwark, extensions'
+  (select 'bulwark, public, extensions'
      || string_agg(s.reset_val, '') filter (where s.name = 'TimeZone')
      || string_agg(s.reset_val, '') filter (where s.name = 'DateStyle') from pg_settings s),
   'AUC-25: and the session''s settings are its own again'

@@ -1,6 +1,6 @@
 -- Changes of code that protects the log: each leaves a trace.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(64);
 select tests.create_organizations();
 select is(

@@ -1,7 +1,7 @@
 -- Erasure in steps, the entries it keeps as evidence, and limits that the service role cannot
 -- exceed.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(33);
 select tests.create_organizations();
 create temporary table mark as select id as after from bulwark.audit_logs order by id desc limit 1;

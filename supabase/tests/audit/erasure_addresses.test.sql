@@ -1,6 +1,6 @@
 -- Erasure of e-mail addresses: entries and invitations that name a person by address alone.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(22);
 select tests.create_organizations();
 select tests.create_user('b.o''b+x@acme.test');

@@ -1,6 +1,6 @@
 -- Events beside those of audited tables: reported with log_audit_event, or seen on the auth schema.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(42);
 select tests.create_organizations();
 

@@ -1,7 +1,7 @@
 -- Only the log writes entries about itself: nobody who reports events can forge one, and no alarm
 -- depends on the text of an entry.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(28);
 select tests.create_organizations();
 select tests.start_log();

@@ -1,6 +1,6 @@
 -- Continued exports: which page belongs to an export that was charged, and which starts another.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(19);
 create temporary table export as
   select gen_random_uuid() as caller, gen_random_uuid() as organization_id;

@@ -1,6 +1,6 @@
 -- Audited tables whose organization column holds the host's own keys: bigint, integer, text.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(25);
 select tests.create_organizations();
 

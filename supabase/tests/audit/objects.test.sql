@@ -1,6 +1,6 @@
 -- Changes of the log's tables and types by their owner: each leaves a trace.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(35);
 -- The same lock order as the sealer, which may be running: it locks the log first.
 lock table bulwark.audit_logs in access exclusive mode;

@@ -1,6 +1,6 @@
 -- The audit log: entries of Bulwark's own tables, all of which are audited or watched.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(9);
 select tests.create_organizations();
 

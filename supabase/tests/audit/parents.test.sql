@@ -1,6 +1,6 @@
 -- The organization of entries whose parent row a cascade deletes first.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(9);
 select tests.create_organizations();
 

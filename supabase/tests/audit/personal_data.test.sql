@@ -1,7 +1,7 @@
 -- Personal data: each of our columns that can hold a person's id, address or words about a person,
 -- and how it is removed. Declare a new column here, or this test fails.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(4);
 
 create temporary view can_name_people as
@@ -83,6 +83,7 @@ insert into declared values
   ('bulwark_private.audit_parents', 'value lookup', 'nobody', 'ids of rows, for one transaction'),
   ('bulwark_private.audit_prunings', 'record_id', 'nobody', 'ids of entries'),
   ('bulwark_private.audit_retention_progress', 'through_id', 'nobody', 'ids of entries'),
+  ('bulwark_private.capabilities', 'name version', 'nobody', 'the list of what is installed'),
   ('audit_checkpoints', 'note sink delivery_error', 'nobody', 'sizes and hashes'),
   ('audit_keys', 'key_id name', 'nobody', 'keys'),
   ('audit_event_types', 'name description', 'nobody', 'a catalogue'),

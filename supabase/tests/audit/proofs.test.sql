@@ -1,6 +1,6 @@
 -- Proofs, verification and its permissions, and the checkpoints that proofs lead to.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(45);
 select tests.create_organizations();
 select tests.start_log();

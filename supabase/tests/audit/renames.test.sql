@@ -1,7 +1,7 @@
 -- Renamed columns: an ignored or redacted column never enters the log under another name, and no
 -- entry goes to another organization.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(5);
 select tests.create_organizations();
 

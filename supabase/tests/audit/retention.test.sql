@@ -1,7 +1,7 @@
 -- Retention, erasure, legal holds and pruning. The test is one transaction, so its writes after a
 -- seal are given a later transaction id, as they would have in reality.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(52);
 select tests.create_organizations();
 -- Entries of the past are made and sealed today, and later their seals are made older than they

@@ -1,10 +1,23 @@
--- The schedule. pg_net and Vault cannot run here, so objects of their shape stand in for them.
+-- The schedule. pg_net and Vault cannot run here, so objects of their shape stand in for them; in a
+-- project with Vault its own are used.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(6);
 
-create schema vault;
-create table vault.decrypted_secrets (name text, decrypted_secret text);
+do $$
+begin
+  if to_regnamespace('vault') is null then
+    create schema vault;
+    create table vault.secrets (name text, secret text);
+    create view vault.decrypted_secrets as
+      select s.name, s.secret as decrypted_secret from vault.secrets s;
+    create function vault.create_secret(new_secret text, new_name text) returns void
+      language sql as 'insert into vault.secrets (name, secret) values (new_name, new_secret)';
+  end if;
+end;
+$$;
+delete from vault.secrets
+where name in ('bulwark_project_url', 'bulwark_scheduler_secret', 'another');
 create schema net;
 create table net.sent (url text, body jsonb, headers jsonb);
 create function net.http_post(
@@ -18,9 +31,9 @@ $$;
 select tests.error_is('AUC-01: without its secrets nothing is sent',
   '55000 SCHEDULER_NOT_CONFIGURED',
   $$ select bulwark_private.request_function('bulwark-audit/checkpoint') $$);
-insert into vault.decrypted_secrets values
-  ('bulwark_project_url', 'https://project.test/'), ('bulwark_scheduler_secret', 'hush'),
-  ('another', 'secret');
+select vault.create_secret('https://project.test/', 'bulwark_project_url'),
+  vault.create_secret('hush', 'bulwark_scheduler_secret'),
+  vault.create_secret('secret', 'another');
 select is(bulwark_private.request_function(
   'bulwark-audit/checkpoint'
 ), 1::bigint, 'AUC-02: a request has an id');

@@ -1,7 +1,7 @@
 -- Seals: the trees of RFC 6962, and the chain of seals. Real sealing needs transactions of its own
 -- (tests/audit/log.test.ts); transaction ids are made up here.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(23);
 select tests.create_organizations();
 select tests.start_log();

@@ -1,6 +1,6 @@
 -- Changes around the triggers, each found and named.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(16);
 select tests.create_organizations();
 select tests.start_log();

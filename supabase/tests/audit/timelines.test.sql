@@ -1,6 +1,6 @@
 -- The cluster that the log lives in, and how loading a backup is told from writing.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(18);
 
 select results_eq(

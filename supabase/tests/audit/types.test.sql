@@ -1,7 +1,7 @@
 -- Values of every type that a column can have: no write fails because of the log, and every change
 -- of a value is an entry.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(6);
 select tests.create_organizations();
 

@@ -1,7 +1,7 @@
 -- Audited tables whose columns, partitions or trigger functions change: no secret enters the log,
 -- and removing a part of the protection leaves a trace.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(17);
 select tests.create_organizations();
 -- Traces and entries of one table, of this transaction.

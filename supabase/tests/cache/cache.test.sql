@@ -1,6 +1,6 @@
 -- Cached permissions: the version changes with every change of a caller's permissions.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(10);
 select tests.create_organizations();
 

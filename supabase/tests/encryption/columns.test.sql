@@ -1,6 +1,6 @@
 -- Declared columns with long or similar names: each has its own checks and indexes.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(17);
 
 create table public.patients (

@@ -1,6 +1,6 @@
 -- Encryption in the database: access to keys, declared columns, rotation, shredding.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(50);
 select tests.create_organizations();
 

@@ -1,7 +1,7 @@
 -- The roles that may call each function, in one list. It has every function of schema bulwark, and
 -- each of bulwark_private that a role other than its owner may call.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(2);
 
 create temporary table listed (callers text, functions text);

@@ -1,6 +1,6 @@
 -- The project's own linter, over the catalogue instead of over text: the rules of every capability.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(28);
 
 create temporary view ours as

@@ -1,7 +1,7 @@
 -- Every table that clients can insert into, through a function or a trigger, has a limit on its
 -- rows or a retention. A table that is not listed here fails this file.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(4);
 
 create temporary view sources as

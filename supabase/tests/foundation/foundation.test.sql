@@ -1,6 +1,6 @@
 -- Helpers of all capabilities: durations compared as timestamps, and the claims of a request.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(9);
 
 -- lengths of time

@@ -1,6 +1,6 @@
 -- Sessions: who is calling, whatever the token says.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(30);
 select tests.create_organizations();
 create temporary table session as

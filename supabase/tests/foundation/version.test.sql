@@ -1,6 +1,6 @@
 -- The version: what is installed, and who may ask.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(6);
 
 select matches(

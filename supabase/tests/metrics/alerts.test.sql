@@ -1,7 +1,7 @@
 -- Alerts: raised once when a threshold is exceeded for long enough, resolved on recovery, and
 -- no_data without values.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(47);
 select tests.create_organizations();
 delete from bulwark_private.alert_rules;

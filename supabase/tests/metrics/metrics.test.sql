@@ -1,7 +1,7 @@
 -- Metrics: exact counts, percentiles within the stated error, and reading only with a system-wide
 -- system:monitor.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(49);
 select tests.create_organizations();
 

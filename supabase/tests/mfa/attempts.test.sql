@@ -1,6 +1,6 @@
 -- MFA: enrolment, verification and the throttle, as the function uses them.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(39);
 select tests.create_organizations();
 select tests.mfa_sessions();

@@ -1,6 +1,6 @@
 -- MFA: backup codes, repeated codes, trusted devices, the removal of factors, and the records.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(47);
 select tests.create_organizations();
 select tests.mfa_sessions();

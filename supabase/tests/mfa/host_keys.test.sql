@@ -1,6 +1,6 @@
 -- MFA and tables whose organizations are named by the host's own keys.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(8);
 select tests.create_organizations();
 delete from organizations;

@@ -1,13 +1,14 @@
 -- Membership and MFA: an organization decides about the second factors of its members only.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(10);
 select tests.create_organizations();
 -- Members of globex. In acme the role of one is over, of one it begins tomorrow, one is banned.
 select tests.create_user(name || '@both.test')
 from unnest(array['former', 'waiting', 'banned', 'member']) as name;
 select bulwark.grant_role(tests.user_id(n || '@both.test'), 'viewer', o.id)
-from unnest(array['former', 'waiting', 'banned', 'member']) as n, bulwark.organizations o;
+from unnest(array['former', 'waiting', 'banned', 'member']) as n, bulwark.organizations o
+where o.slug in ('acme', 'globex');
 update bulwark.user_roles
 set starts_at = now() - interval '2 days', expires_at = now() - interval '1 day'
 where user_id = tests.user_id('former@both.test')

@@ -1,6 +1,6 @@
 -- MFA: step-up for tables of the host application, and the check that finds ways around it.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(39);
 select is_empty(
   $$ select * from bulwark.mfa_uncovered_tables() $$,

@@ -1,6 +1,6 @@
 -- MFA: who may take the second factors from an account, and together with whom.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(51);
 select tests.create_organizations();
 select tests.create_user('second@acme.test');

@@ -1,6 +1,6 @@
 -- Rate limits: lists of networks, overrides, cleanup, and who may change rules.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(30);
 select tests.create_organizations();
 select tests.drain(40, 'api_strict', a => '203.0.113.4');

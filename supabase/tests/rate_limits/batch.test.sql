@@ -1,6 +1,6 @@
 -- Batches: concurrent calls of users, decided in one statement.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(7);
 
 create function pg_temp.batch(rules text[], users integer[]) returns text

@@ -1,6 +1,6 @@
 -- Sign-ins: the hooks of Supabase Auth, and the functions that bulwark-login calls.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(26);
 select tests.create_organizations();
 -- As the owner: on Postgres 17 the tests cannot become supabase_auth_admin. End-to-end tests cover

@@ -1,6 +1,6 @@
 -- Rate limits: buckets, who is charged, and blocks.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(49);
 select tests.create_organizations();
 

@@ -1,7 +1,7 @@
 -- The pre-request hook, called as PostgREST calls it: with the role and the GUCs of a request, in
 -- writing and in read-only transactions.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(35);
 select tests.create_organizations();
 update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';

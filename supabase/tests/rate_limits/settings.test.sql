@@ -1,6 +1,6 @@
 -- Rate limits: malformed settings.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(33);
 select tests.create_organizations();
 

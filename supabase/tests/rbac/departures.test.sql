@@ -1,6 +1,6 @@
 -- Departures: who has left an organization does not come back by an older invitation.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(21);
 select tests.create_organizations();
 create temporary table sent (name text primary key, token text);
@@ -156,7 +156,7 @@ select pg_temp.invite('pending', 'pending@acme.test');
 select cmp_ok(bulwark.cleanup_invitations(), '>', 5::bigint, 'DEP-13: what is over goes');
 select results_eq(
   $$ select distinct email from bulwark.invitations
-     where accepted_at is null and revoked_at is null order by 1 $$,
+     where accepted_at is null and revoked_at is null and email like '%@acme.test' order by 1 $$,
   array['later@acme.test', 'pending@acme.test'], 'DEP-13: what is pending stays'
 );
 select is(

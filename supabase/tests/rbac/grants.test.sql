@@ -1,6 +1,6 @@
 -- Grants: nobody gives more than they have, and no organization loses its last administrator.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(46);
 select tests.create_organizations();
 

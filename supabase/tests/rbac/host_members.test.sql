@@ -1,7 +1,9 @@
 -- Members that follow tables of the host.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(73);
+-- A project with organizations of its own first says which rows they are.
+select tests.without_organizations();
 
 create type public.team_role as enum ('owner', 'member', 'guest', 'invited', 'unheard_of');
 create table public.teams (

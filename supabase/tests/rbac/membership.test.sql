@@ -1,14 +1,15 @@
 -- Membership: who is a member right now, asked in one place, and what a grant outside its time
 -- still tells or opens: nothing.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(19);
 select tests.create_organizations();
 -- Members of globex. In acme the role of one is over, of one it begins tomorrow, one is banned.
 select tests.create_user(name || '@both.test')
 from unnest(array['former', 'waiting', 'banned', 'member']) as name;
 select bulwark.grant_role(tests.user_id(n || '@both.test'), 'viewer', o.id)
-from unnest(array['former', 'waiting', 'banned', 'member']) as n, bulwark.organizations o;
+from unnest(array['former', 'waiting', 'banned', 'member']) as n, bulwark.organizations o
+where o.slug in ('acme', 'globex');
 update bulwark.user_roles
 set starts_at = now() - interval '2 days', expires_at = now() - interval '1 day'
 where user_id = tests.user_id('former@both.test')

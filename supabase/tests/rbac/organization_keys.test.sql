@@ -1,6 +1,6 @@
 -- Keys of organizations that the host has: which id each of them is.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(11);
 
 select is(

@@ -1,6 +1,6 @@
 -- Organizations, and the claims for display.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(41);
 select tests.create_organizations();
 

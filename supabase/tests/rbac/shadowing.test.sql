@@ -2,7 +2,7 @@
 -- otherwise: none may run with the rights of a SECURITY DEFINER function. In a file of its own,
 -- because a function looks a type up once a session; pgTAP itself is asked afterwards.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(2);
 select tests.create_organizations();
 select tests.error('select 1');

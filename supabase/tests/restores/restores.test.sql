@@ -1,6 +1,6 @@
 -- Things that a restore loses or leaves open are reported, mended, and raise an alarm.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(18);
 select tests.create_organizations();
 

@@ -1,6 +1,6 @@
 -- Security events: raised once while open, visible to those concerned, assigned and resolved.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(54);
 select tests.create_organizations();
 

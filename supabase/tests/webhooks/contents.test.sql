@@ -1,6 +1,6 @@
 -- Webhooks: contents of deliveries, their visibility, ordering keys, samples and reused ids.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(35);
 select tests.create_organizations();
 update bulwark.settings set value = '3' where name = 'webhooks.maximum_attempts';

@@ -1,6 +1,6 @@
 -- Webhooks: writing the outbox, claims, results, replay, order and retention.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(52);
 select tests.create_organizations();
 update bulwark.settings set value = '3' where name = 'webhooks.maximum_attempts';

@@ -1,6 +1,6 @@
 -- Webhooks: shares of accounts, organizations and endpoints, and hanging endpoints.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(30);
 select tests.create_organizations();
 

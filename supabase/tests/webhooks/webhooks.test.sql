@@ -1,6 +1,6 @@
 -- Webhooks: creating and changing endpoints, subscriptions, and visibility.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(49);
 select tests.create_organizations();
 
