@@ -1,5 +1,6 @@
 import process from "node:process";
 import { add } from "./commands/add.ts";
+import { doctor } from "./commands/doctor.ts";
 import { init } from "./commands/init.ts";
 import { uninstall } from "./commands/uninstall.ts";
 import { upgrade } from "./commands/upgrade.ts";
@@ -15,7 +16,7 @@ export interface Command {
   run(args: string[], terminal: Terminal): Promise<number>;
 }
 
-const commands: Record<string, Command> = { init, add, upgrade, uninstall };
+const commands: Record<string, Command> = { init, add, upgrade, doctor, uninstall };
 
 const overview = [
   "Usage: bulwark <command>",

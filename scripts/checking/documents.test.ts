@@ -1,7 +1,10 @@
 /** Documents and code name the same things, in both directions. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { codes } from "../../cli/doctor/codes.ts";
+import { tableOf } from "../../cli/doctor/reference.ts";
 import { inRepository } from "../stack/paths.ts";
+import { filesBelow } from "../testing/selection.ts";
 
 async function* files(folder: string, ending: string): AsyncGenerator<string> {
   for await (const entry of Deno.readDir(folder)) {
@@ -39,6 +42,23 @@ Deno.test("docs/errors.md lists every code that is raised, and no other", async 
   const document = await Deno.readTextFile(inRepository("docs", "errors.md"));
   const listed = new Set([...document.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code]) => code ?? ""));
   assert.deepEqual([...listed].sort(), [...raised].sort());
+});
+
+Deno.test("docs/doctor.md lists every finding as the command judges it", async () => {
+  const document = await Deno.readTextFile(inRepository("docs", "doctor.md"));
+  assert.ok(document.includes(tableOf(codes)), `write this table into it:\n${tableOf(codes)}`);
+});
+
+Deno.test("every finding of the doctor is found by a check and seen by a test", async () => {
+  const textOf = async (folder: string) =>
+    (await Promise.all(
+      (await filesBelow(folder, ".ts")).map((path) => Deno.readTextFile(inRepository(path))),
+    )).join("\n");
+  const checks = await textOf("cli/doctor/checks");
+  const tests = await textOf("tests/doctor");
+  const names = Object.keys(codes);
+  assert.deepEqual(names.filter((code) => !checks.includes(`"${code}"`)), ["CHECK_FAILED"]);
+  assert.deepEqual(names.filter((code) => !tests.includes(code)), []);
 });
 
 Deno.test("every function pins the versions that the tests ran with", async () => {
