@@ -177,6 +177,33 @@ Deno.test("HOST-R: rows of the host, at once", async (test) => {
       assert.equal(made.filter((o) => o.slug === slug).length, 1);
     });
 
+    await test.step("HOST-R06: rows that are copied are followed", async () => {
+      const users = await Promise.all([account(sql), account(sql)]);
+      const copy = async (target: string, lines: string[]) => {
+        const stream = await sql.unsafe(`copy ${target} from stdin`).writable();
+        const finished = new Promise((done, failed) =>
+          stream.on("finish", done).on("error", failed)
+        );
+        stream.end(lines.map((line) => line + "\n").join(""));
+        await finished;
+      };
+      await copy("public.teams (id, name)", ["5001\tFirst", "5002\tSecond"]);
+      await copy("public.team_members (team_id, user_id, role)", [
+        `5001\t${users[0]}\towner`,
+        `5002\t${users[1]}\tmember`,
+      ]);
+      const held = await sql`
+        select k.key, g.user_id, r.name from bulwark.user_roles g
+        join bulwark_private.organization_keys k using (organization_id)
+        join bulwark.roles r on r.id = g.role_id
+        where k.key in ('5001', '5002') order by 1
+      `;
+      assert.deepEqual(held.map(({ key, user_id, name }) => [key, user_id, name]), [
+        ["5001", users[0], "admin"],
+        ["5002", users[1], "analyst"],
+      ]);
+    });
+
     await test.step("HOST-R05: teams, members and accounts that change and go at once never deadlock", async () => {
       for (let round = 0; round < rounds; round++) {
         const users = await Promise.all(Array.from({ length: 6 }, () => account(sql)));

@@ -115,6 +115,35 @@ $$;
 comment on function bulwark_private.host_slug(text, uuid) is
   'A slug of the host as ours: org- and the id if it is missing, taken, or no slug.';
 
+create function bulwark_private.rename_host_organization(
+  organization_id uuid,
+  name text,
+  slug text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update bulwark.organizations o
+  set name = rename_host_organization.name,
+      slug = coalesce(rename_host_organization.slug, o.slug)
+  where o.id = organization_id
+    and (
+      o.name <> rename_host_organization.name or o.slug <> rename_host_organization.slug
+    );
+exception when unique_violation then
+  -- Another transaction took the slug meanwhile.
+  update bulwark.organizations o
+  set name = rename_host_organization.name,
+      slug = bulwark_private.host_slug(null, organization_id)
+  where o.id = organization_id;
+end;
+$$;
+comment on function bulwark_private.rename_host_organization(uuid, text, text) is
+  'Renames an organization if its name or slug is another one; slug null keeps it.';
+
 create function bulwark_private.keep_host_organization(
   host bulwark_private.host_organizations,
   key text,
@@ -128,6 +157,7 @@ create function bulwark_private.keep_host_organization(
 as $$
 declare
   v_id constant uuid := bulwark_private.organization_of(key);
+  v_made boolean;
   v_name constant text := bulwark_private.host_name(name, v_id);
   -- Without a column of slugs the caller gives any text.
   v_slug constant text := case when host.slug_column is not null then slug end;
@@ -139,25 +169,16 @@ begin
   insert into bulwark.organizations (id, name, slug, created_by)
   values (v_id, v_name, bulwark_private.host_slug(v_slug, v_id), bulwark.current_person())
   on conflict do nothing;
-  if not found then
-    begin
-      update bulwark.organizations o
-      set name = v_name,
-          slug = case
-            when host.slug_column is null then o.slug
-            else bulwark_private.host_slug(v_slug, v_id)
-          end
-      where o.id = v_id;
-      if not found then
-        -- Another transaction took the slug meanwhile. Nobody else's is made of this id.
-        insert into bulwark.organizations (id, name, slug, created_by)
-        values (v_id, v_name, bulwark_private.host_slug(null, v_id), bulwark.current_person());
-      end if;
-    exception when unique_violation then
-      update bulwark.organizations o
-      set name = v_name, slug = bulwark_private.host_slug(null, v_id)
-      where o.id = v_id;
-    end;
+  v_made := found;
+  if not v_made and exists (select from bulwark.organizations o where o.id = v_id) then
+    perform bulwark_private.rename_host_organization(
+      v_id, v_name,
+      case when host.slug_column is not null then bulwark_private.host_slug(v_slug, v_id) end
+    );
+  elsif not v_made then
+    -- Another transaction took the slug meanwhile. Nobody else's is made of this id.
+    insert into bulwark.organizations (id, name, slug, created_by)
+    values (v_id, v_name, bulwark_private.host_slug(null, v_id), bulwark.current_person());
   end if;
   insert into bulwark_private.organization_keys (organization_id, key)
   values (v_id, keep_host_organization.key)

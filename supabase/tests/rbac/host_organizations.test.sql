@@ -1,7 +1,7 @@
 -- Organizations that follow a table of the host: bigint, text and UUID keys.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(61);
+select plan(62);
 -- A project with organizations of its own first says which rows they are.
 select tests.without_organizations();
 select tests.create_user('ada@host.test');
@@ -245,6 +245,13 @@ select use_organizations('public.teams', name => 'title');
 select is_empty(
   $$ select * from bulwark_private.host_organization_problems() $$,
   'HOST-40: adopting it again repairs both'
+);
+create temporary table logged as
+select count(*) as entries from audit_logs a where a.resource_type = 'bulwark.organizations';
+select use_organizations('public.teams', name => 'title');
+select is(
+  (select count(*) from audit_logs a where a.resource_type = 'bulwark.organizations'),
+  (select entries from logged), 'HOST-62: which writes nothing where nothing differs'
 );
 set local session_replication_role = replica;
 delete from public.teams where id = 21;
