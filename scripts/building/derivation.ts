@@ -153,8 +153,11 @@ function isRow({ kind, text }: Parsed): boolean {
 }
 
 /** The statements of every upgrade (upgrade.ts), which are no change. */
-const always =
-  /^(insert into bulwark_private\.capabilities|select (bulwark\.refresh_audit_fingerprints|bulwark\.schedule_jobs|bulwark_private\.remember_privileges)\(\))/;
+const always = new RegExp(
+  "^(insert into bulwark_private\\.capabilities|select (bulwark\\.refresh_audit_fingerprints|" +
+    "bulwark\\.schedule_jobs|bulwark_private\\.remember_privileges)\\(\\)|" +
+    "do \\$\\$\\s+begin\\s+if to_regprocedure\\('bulwark\\.close_privileges)",
+);
 
 function parsedByKey(sql: string): Map<string, Parsed> {
   const found = new Map<string, Parsed>();

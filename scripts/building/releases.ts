@@ -1,6 +1,7 @@
 import { gunzipSync, gzipSync } from "node:zlib";
 import { basename } from "node:path";
 import { exists } from "../stack/binaries.ts";
+import { Failure } from "../stack/failure.ts";
 import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
 import { derive } from "./derivation.ts";
@@ -62,7 +63,7 @@ export async function readByHand(folder: string): Promise<Map<string, ByHand>> {
 
 /**
  * The release migrations between two versions, by source folder; folders without a change have none.
- * @throws TypeError naming the changes that nobody can derive, if a folder with such changes has
+ * @throws Failure naming the changes that nobody can derive, if a folder with such changes has
  * nothing written by hand
  */
 export function releaseMigrations(
@@ -99,8 +100,9 @@ export function releaseMigrations(
     );
   }
   if (missing.length > 0) {
-    throw new TypeError(
-      `write these changes for databases that are there, in ${nextFolder}/by_hand/<nn>_<noun>.sql:\n` +
+    throw new Failure(
+      "CHANGES_BY_HAND",
+      `Cannot build: write these changes for databases that are there, in ${nextFolder}/by_hand/<nn>_<noun>.sql:\n` +
         missing.map((line) => `  ${line}`).join("\n"),
     );
   }

@@ -2319,7 +2319,8 @@ begin
 $body$
     end,
     -- The key is gone or another one, a column was added, or another column has a watched name now.
-    -- The organization is computed here because errors are caught here.
+    -- The cast of the organization is here because errors are caught here; keys of the host raise
+    -- none.
     format(
       E'    if %1$s - %2$L::text[] <> ''{}''\n'
         '      or bulwark_private.audit_table_fits(%3$L::regclass, %4$L::regclass, %5$L, %6$L)\n'
@@ -2328,7 +2329,7 @@ $body$
       array(select jsonb_object_keys(options[13]::jsonb)),
       (select string_agg(format('%s ->> %L is null', v_current, k), ' or ') from unnest(v_key) as k)
     ),
-    case when options[3] <> '' and options[4] = '' then
+    case when options[3] <> '' and options[4] = '' and v_organization like '(%)::uuid' then
       format(' or %s = ''00000000-0000-0000-0000-000000000000''', v_organization)
     end,
     case when operation = 'update' then format(

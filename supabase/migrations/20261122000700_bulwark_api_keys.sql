@@ -52,7 +52,7 @@ create table bulwark.api_keys (
   revoked_by uuid references auth.users (id) on delete set null,
   revoked_because text,
   constraint api_keys_name_is_printable
-    check (length(btrim(name)) between 1 and 100 and name !~ '[[:cntrl:]]'),
+    check (name !~ '[[:cntrl:]]' and length(btrim(name)) between 1 and 100),
   constraint api_keys_environment_format check (environment ~ '^[a-z]{2,12}$'),
   constraint api_keys_scopes_are_some check (cardinality(scopes) between 1 and 100),
   constraint api_keys_networks_are_some check (cardinality(networks) between 1 and 50),

@@ -38,7 +38,7 @@ create view bulwark_private.present_privileges with (security_invoker = true) as
     where c.relkind in ('r', 'p', 'v', 'm', 'S')
       and bulwark_private.is_of_bulwark(coalesce(d.refobjid, c.oid)::regclass)
     union all
-    select 'type', t.oid, format('%I.%I', n.nspname, t.typname),
+    select 'type' as kind, t.oid, format('%I.%I', n.nspname, t.typname),
       coalesce(t.typacl, acldefault('T', t.typowner))
     from pg_catalog.pg_type t
     join pg_catalog.pg_namespace n on n.oid = t.typnamespace
@@ -51,7 +51,8 @@ create view bulwark_private.present_privileges with (security_invoker = true) as
         )
       )
     union all
-    select 'schema', n.oid, quote_ident(n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
+    select 'schema' as kind, n.oid, quote_ident(n.nspname),
+      coalesce(n.nspacl, acldefault('n', n.nspowner))
     from pg_catalog.pg_namespace n
     where n.nspname = 'bulwark_private'
   )

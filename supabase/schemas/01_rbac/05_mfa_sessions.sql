@@ -40,7 +40,7 @@ create table bulwark.mfa_secrets (
   activated_at timestamptz,
   last_used_at timestamptz,
   constraint mfa_secrets_name_is_printable
-    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
+    check (name !~ '[[:cntrl:]]' and length(btrim(name)) between 1 and 64)
 );
 comment on table bulwark.mfa_secrets is
   'TOTP factors. The secret is ciphertext, bound to this row and its user; no role of the API reads
@@ -61,7 +61,7 @@ create table bulwark_private.mfa_trusted_devices (
   expires_at timestamptz not null,
   last_used_at timestamptz,
   constraint mfa_trusted_devices_name_is_printable
-    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
+    check (name !~ '[[:cntrl:]]' and length(btrim(name)) between 1 and 64)
 );
 comment on table bulwark_private.mfa_trusted_devices is
   'Devices that skip the MFA prompt. SHA-256 of each token; the tokens have 256 random bits, so a

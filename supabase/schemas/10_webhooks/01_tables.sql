@@ -27,7 +27,7 @@ create table bulwark.webhook_endpoints (
   disabled_at timestamptz,
   disabled_reason text,
   constraint webhook_endpoints_name_is_printable
-    check (length(name) between 1 and 100 and name !~ '[[:cntrl:]]'),
+    check (name !~ '[[:cntrl:]]' and length(name) between 1 and 100),
   constraint webhook_endpoints_origin_format
     check (origin ~ '^https?://[^/?#@\s[:cntrl:]]+$' and length(origin) <= 300),
   constraint webhook_endpoints_every_organization_is_the_installations

@@ -1,0 +1,55 @@
+/** Installations of a version have the same schema in every database. */
+import assert from "node:assert/strict";
+import { builtVersion } from "../../scripts/building/migrations.ts";
+import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { installations, schemaOf } from "./schema_text.ts";
+import { install, withDatabase } from "./versions.ts";
+
+/** A host's guarded tables, as `fill` makes them. */
+const guards = `
+  create table public.guarded (id integer primary key, organization_id uuid, note text);
+  alter table public.guarded enable row level security;
+  grant select on public.guarded to authenticated;
+  select bulwark.enable_audit('public.guarded', 'organization_id', redact => '{note}');
+  select bulwark.declare_encrypted_column('public.guarded', 'note', 'organization_id', true);
+  select bulwark.require_mfa('public.guarded');
+  create table public."Open" (id integer primary key, organization_id uuid);
+  alter table public."Open" enable row level security;
+  grant select on public."Open" to authenticated;
+  select bulwark.admit_api_keys('public."Open"', read_permission => 'analytics:read');
+  select bulwark.enable_audit('public."Open"', 'organization_id', bulk => true);
+`;
+
+for (const [number, installation] of Object.entries(installations)) {
+  const ignore = installation === null;
+
+  Deno.test({
+    name: `UPG-01: on ${number}, two installations have the same schema, guards of tables included`,
+    ignore,
+    async fn() {
+      assert.ok(installation);
+      const present = await builtVersion();
+      const target = await startScratchCluster("installed", installation);
+      try {
+        const schemas: string[][] = [];
+        for (const name of ["one", "other"]) {
+          await withDatabase(target, name, async (sql) => {
+            // Numbers of objects and transactions differ.
+            if (name === "other") {
+              await sql`create table public.earlier (id integer)`;
+              await sql`drop table public.earlier`;
+            }
+            await install(sql, present);
+            await sql.unsafe(guards);
+            await sql`select bulwark.seal_audit_log()`;
+            schemas.push(await schemaOf(target, installation, [sql, name]));
+          });
+        }
+        assert.deepEqual(schemas[1], schemas[0]);
+        assert.ok(schemas[0]!.length > 1000);
+      } finally {
+        await target.stop();
+      }
+    },
+  });
+}
