@@ -7,20 +7,24 @@ import type { Lock } from "./lock.ts";
 import type { Clash } from "./plan.ts";
 import { migrationsFolder } from "./project.ts";
 
-/** A connection to a project's database. */
-export type Database = postgres.Sql;
+/** A read-only transaction in a project's database. */
+export type Database = postgres.TransactionSql;
 
-/** A connection for questions: read-only, and closed afterwards. */
-export async function withDatabase<T>(url: string, task: (sql: Database) => Promise<T>) {
+/** Asks in a read-only transaction, also through a pooler of transactions. */
+export async function withDatabase<T>(
+  url: string,
+  task: (sql: Database) => Promise<T>,
+): Promise<T> {
   let sql: postgres.Sql | undefined;
   try {
     sql = postgres(url, {
       max: 1,
       onnotice: () => {},
       connect_timeout: 10,
-      connection: { default_transaction_read_only: true, application_name: "bulwark" },
+      prepare: false,
+      connection: { application_name: "bulwark" },
     });
-    return await task(sql);
+    return await sql.begin("read only", task) as T;
   } catch (thrown) {
     if (thrown instanceof CliError) throw thrown;
     // A message of the driver may hold the address, never the password.
@@ -46,7 +50,7 @@ export async function appliedVersions(sql: Database): Promise<string[]> {
  * What the database has in the way of Bulwark: the answer of the first migration's own check. None
  * where the database has this installation.
  */
-export async function databaseClashes(sql: postgres.Sql, lock: Lock | null): Promise<Clash[]> {
+export async function databaseClashes(sql: Database, lock: Lock | null): Promise<Clash[]> {
   const ours = Object.keys(lock?.files ?? {}).map((path) =>
     new RegExp(`^${migrationsFolder}/(\\d+)_`).exec(path)?.[1]
   );
@@ -54,7 +58,7 @@ export async function databaseClashes(sql: postgres.Sql, lock: Lock | null): Pro
   const statements = statementsOf(contentsFor([]).migrations[0]?.text ?? "");
   const preflight = statements.find((text) => text.includes("Cannot install Bulwark")) ?? "";
   try {
-    await sql.unsafe(preflight);
+    await sql.savepoint((inner) => inner.unsafe(preflight));
     return [];
   } catch (thrown) {
     const list = /^Cannot install Bulwark: (.*)$/s.exec(reason(thrown))?.[1];

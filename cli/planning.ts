@@ -132,10 +132,11 @@ function configOf({ project, contents, lock }: Installation, changes: Change[]):
   const wanted = sectionsFor(contents.functionNames);
   const exposed = exposeSchema(before, "bulwark");
   const after = addSections(exposed, wanted);
-  if (after !== before) {
-    changes.push({ path: configPath, before, after, detail: "api.schemas, hook, functions" });
-  }
   const added = wanted.filter(({ name }) => configValue(before, name) === undefined);
+  if (after !== before) {
+    const parts = [...exposed === before ? [] : ["api.schemas"], ...added.map(({ name }) => name)];
+    changes.push({ path: configPath, before, after, detail: parts.join(", ") });
+  }
   const isListed = configValue(before, "api.schemas") !== undefined;
   const schemas = lock?.config.schemas ??
     (exposed === before ? undefined : isListed ? "extended" : "added");

@@ -89,8 +89,8 @@ function settingsChanges(project: Project, lock: Lock): Change[] {
   const hidden = lock.config.schemas ? hideSchema(config, "bulwark", lock.config.schemas) : config;
   const reduced = removeSections(hidden, lock.config.sections);
   if (reduced !== config) {
-    const detail = "api.schemas, hook, functions";
-    changes.push({ path: configPath, before: config, after: reduced, detail });
+    const parts = [...hidden === config ? [] : ["api.schemas"], ...lock.config.sections];
+    changes.push({ path: configPath, before: config, after: reduced, detail: parts.join(", ") });
   }
   const env = project.read(envPath);
   const left = env === null ? null : reduceEnv(env, lock.env);

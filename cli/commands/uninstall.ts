@@ -79,8 +79,20 @@ async function examine(sql: Database, lock: Lock) {
   );
   const [holdings] = await sql.unsafe<{ entries: string }[]>(shippedSql("holdings.sql"));
   const dependents = objects.filter(({ made }) => !made).map(({ object }) => object);
+  dependents.push(...await dependentJobs(sql));
   const encrypted = await encryptedColumns(sql);
   return { applied, dependents, entries: Number(holdings?.entries ?? 0), encrypted };
+}
+
+/** The jobs of the host that name Bulwark: they would fail afterwards. */
+async function dependentJobs(sql: Database): Promise<string[]> {
+  const [there] = await sql`select to_regclass('cron.job') as there`;
+  if (!there?.there) return [];
+  const jobs = await sql<{ name: string }[]>`
+    select coalesce(j.jobname, j.jobid::text) as name from cron.job j
+    where j.command ~ '\\mbulwark(_private)?\\.' and coalesce(j.jobname, '') not like 'bulwark-%'
+  `;
+  return jobs.map(({ name }) => `cron job ${name}`);
 }
 
 /** The columns of the host that hold ciphertext. */

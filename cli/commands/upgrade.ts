@@ -48,7 +48,9 @@ ${commonHelp}`,
       resolutions.push(await resolve(file, contents.version, terminal, asks));
     }
     const upgrades = upgradeMigrations(lock.version, contents.version, lock.capabilities);
-    const title = `Bulwark ${lock.version} becomes ${contents.version}`;
+    const title = lock.version === contents.version
+      ? `Bulwark ${contents.version} is installed`
+      : `Bulwark ${lock.version} becomes ${contents.version}`;
     const now = new Date();
     const plan = planInstallation(title, {
       ...{ project, contents, lock, applied, now, resolutions, upgrades },

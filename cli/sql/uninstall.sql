@@ -9,6 +9,7 @@ declare
   v_drop_dependents constant boolean := {{dependents}};
   v_column record;
   v_found boolean;
+  v_jobs text;
   v_list text;
   v_next text;
 begin
@@ -33,6 +34,16 @@ begin
   from (
 {{dependents_query}}
   ) d;
+  if to_regclass('cron.job') is not null then
+    execute $query$
+      select string_agg(
+        format('cron job %s, which names bulwark', coalesce(j.jobname, j.jobid::text)), '; '
+      )
+      from cron.job j
+      where j.command ~ '\mbulwark(_private)?\.' and coalesce(j.jobname, '') not like 'bulwark-%'
+    $query$ into v_jobs;
+    v_list := nullif(concat_ws('; ', v_list, v_jobs), '');
+  end if;
   if v_list is not null and not v_drop_dependents then
     raise exception 'Cannot uninstall Bulwark: these depend on it: %', v_list
       using errcode = 'dependent_objects_still_exist', detail = 'UNINSTALL_DEPENDENTS',

@@ -108,7 +108,16 @@ for (const installation of installations) {
       // And once more: an installation after it works as the first.
       await succeed(project, "init", "--with", "all", "--yes", "--db", database.url);
       await database.push(project);
+      if (installation.major === 15) {
+        await sql`select cron.schedule('nightly', '0 3 * * *', 'select bulwark.seal_audit_log()')`;
+        const stopped = await command.run(project, "uninstall", "--yes", "--db", database.url);
+        assert.match(stopped.stderr, /cron job nightly: depends on Bulwark/);
+      }
       await succeed(project, "uninstall", "--yes");
+      if (installation.major === 15) {
+        await assert.rejects(database.push(project), /cron job nightly, which names bulwark/);
+        await sql`select cron.unschedule('nightly')`;
+      }
       await database.push(project);
       assert.equal(await database.schema(), before);
     } finally {
