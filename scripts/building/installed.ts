@@ -47,7 +47,7 @@ export async function builtInstalledTest(): Promise<string> {
       objects.push({ fields: [noun, "audited"], names: audited.map(([, name]) => name ?? "") });
     }
     grants.push(...statements.flatMap((statement) => grantsOf(noun, statement)));
-    policies.push(...statements.flatMap(policyOf));
+    policies.push(...statements.flatMap((statement) => policyOf(noun, statement)));
   }
   const template = await Deno.readTextFile(inRepository("scripts", "building", "installed.sql"));
   return header + template
@@ -86,13 +86,13 @@ function grantsOf(noun: string, statement: string): Row[] {
 }
 
 /** The values of a permissive policy of ours. */
-function policyOf(statement: string): string[] {
+function policyOf(noun: string, statement: string): string[] {
   const [, name = "", table = "", mode, command = "all", roles = "public"] =
     /^create policy "([^"]+)"\s+on\s+([\w.]+)(?:\s+as\s+(\w+))?(?:\s+for\s+(\w+))?(?:\s+to\s+([\w\s,]+?))?\s+(?:using|with)\b/
       .exec(statement) ?? [];
   if (!name || mode === "restrictive") return [];
   const to = roles.split(",").map((role) => role.trim()).sort().join(" ");
-  const values = [table, command, to].map((text) => `'${text}'`).join(", ");
+  const values = [noun, table, command, to].map((text) => `'${text}'`).join(", ");
   return [`(${values},\n    '${name.replaceAll("'", "''")}')`];
 }
 
