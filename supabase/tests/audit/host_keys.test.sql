@@ -49,7 +49,8 @@ select ok(
 );
 
 -- row by row
-insert into by_bigint values (1, 7, 'a'), (2, 8, 'b'), (3, null, 'c'), (4, 9223372036854775807, 'd');
+insert into by_bigint values
+  (1, 7, 'a'), (2, 8, 'b'), (3, null, 'c'), (4, 9223372036854775807, 'd');
 update by_bigint set team_id = 8 where id = 1;
 delete from by_bigint where id = 2;
 select results_eq(

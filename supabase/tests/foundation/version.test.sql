@@ -8,7 +8,8 @@ select matches(
   'VER-01: the version is one of Semantic Versioning'
 );
 select is_empty(
-  $$ select from bulwark.installed_capabilities() where version is distinct from bulwark.version() $$,
+  $$ select from bulwark.installed_capabilities()
+     where version is distinct from bulwark.version() $$,
   'VER-01: all capabilities have it'
 );
 select is_empty(

@@ -53,7 +53,9 @@ select bulwark_private.release_mfa('payouts');
 insert into bulwark.mfa_policies (organization_id, required_from)
 values (bulwark.organization_id('7'), now() - interval '1 minute');
 select tests.act_in('admin@acme.test', (select stale from session));
-select is_empty($$ select from payouts $$, 'MFH-04: the helper knows what an organization requires');
+select is_empty(
+  $$ select from payouts $$, 'MFH-04: the helper knows what an organization requires'
+);
 select tests.act_in('admin@acme.test', (select fresh from session));
 select isnt_empty($$ select from payouts $$, 'MFH-04: and who is verified');
 
