@@ -88,6 +88,7 @@ const seal: Checks<AuditSeal> = {
   sealed_at: text,
   sealed_at_us: integer,
   snapshot: text,
+  through: orNull(hash),
   hash,
 };
 

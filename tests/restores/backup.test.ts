@@ -75,7 +75,7 @@ Deno.test({
               assert.deepEqual(await verify(sql), intact);
               assert.deepEqual(await protections(sql), guarded);
               const [later] = await sql`
-                select timeline, bulwark_private.audit_seal_of(timeline, xid) is not null as sealed
+                select timeline, bulwark_private.audit_seal_of(timeline, xid, id) is not null as sealed
                 from bulwark.audit_logs where resource_id = 'test:later'
               `;
               assert.deepEqual({ ...later }, { timeline: 2, sealed: true });

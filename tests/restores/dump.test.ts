@@ -70,7 +70,7 @@ Deno.test({
       await after`select bulwark.seal_audit_log()`;
 
       const timelines = await after`
-        select e.resource_id, e.timeline, bulwark_private.audit_seal_of(e.timeline, e.xid)::int - ${head?.tree_size}::int as seal
+        select e.resource_id, e.timeline, bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)::int - ${head?.tree_size}::int as seal
         from bulwark.audit_logs e
         where e.resource_type = 'bulwark.permissions' and e.resource_id like 'test:%'
         order by e.id

@@ -138,7 +138,7 @@ export async function verify(sql: Sql): Promise<Record<string, unknown>> {
     select v.intact, v.complete, v.problem, v.detail, v.problems::int,
       v.entries_checked = (
         select count(*) from bulwark.audit_logs e
-        where bulwark_private.audit_seal_of(e.timeline, e.xid) is not null
+        where bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is not null
       ) as all_checked
     from bulwark.verify_audit_log() v
   `;

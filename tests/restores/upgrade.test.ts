@@ -28,7 +28,7 @@ for (const first of ["seal", "write"] as const) {
         await after`insert into bulwark.permissions values ('test:later', 'x')`;
         assert.deepEqual(await verify(after), intact);
         const entries = await after`
-          select e.resource_id, e.timeline, bulwark_private.audit_seal_of(e.timeline, e.xid) is not null as sealed
+          select e.resource_id, e.timeline, bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is not null as sealed
           from bulwark.audit_logs e where e.resource_id like 'test:%' order by e.id
         `;
         assert.deepEqual(entries.map((row) => Object.values(row)), [

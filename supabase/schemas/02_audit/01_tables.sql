@@ -111,9 +111,9 @@ comment on column bulwark.audit_logs.removed_by is
 comment on column bulwark.audit_logs.commitment is
   'SHA-256 of salt and payload, stored once the payload is removed, so that proofs stay valid.';
 
--- Indexes for the sealer (new entries by transaction), for readers (pages of an organization by id)
--- and for verification (entries that a removal record covers).
-create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid);
+-- Indexes for the sealer (new entries by transaction, in the order of a seal), for readers (pages of
+-- an organization by id) and for verification (entries that a removal record covers).
+create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid, id);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
   where removed_by is not null;
@@ -128,6 +128,8 @@ create function bulwark_private.audited_organizations()
   rows 10
   security definer            -- definer because clients cannot read groups
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
 as $$
 begin
   return query select bulwark.organizations_with('audit:read');

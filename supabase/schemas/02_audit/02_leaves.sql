@@ -46,7 +46,23 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
     c.organization_id,
     c.timeline,
     c.xid,
+    c.occurred_at,
     c.removed_by,
+    -- Nearly the bytes that are hashed, without reading them: compressed ones count 64 times.
+    512
+      + coalesce(pg_column_size(c.resource_id), 0)
+      + coalesce(
+        pg_column_size(c.before)
+          * case when pg_column_compression(c.before) is null then 1 else 64 end, 0
+      )
+      + coalesce(
+        pg_column_size(c.after)
+          * case when pg_column_compression(c.after) is null then 1 else 64 end, 0
+      )
+      + coalesce(
+        pg_column_size(c.details)
+          * case when pg_column_compression(c.details) is null then 1 else 64 end, 0
+      ) as size,
     sha256(
       '\x0001'::bytea
       || uuid_send(c.id)
@@ -66,4 +82,5 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
     ) as leaf
   from bulwark_private.audit_commitments c;
 comment on view bulwark_private.audit_leaves is
-  'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment).';
+  'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment), and its size,
+   about and in bytes.';

@@ -49,7 +49,11 @@ create view bulwark_private.audit_types with (security_invoker = true) as
   from pg_catalog.pg_type t
   join pg_catalog.pg_namespace n on n.oid = t.typnamespace
   where n.nspname in ('bulwark_private', 'bulwark')
-    and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
+    and t.typname like 'audit\_%'
+    -- Not the row types of tables and views.
+    and (t.typtype in ('e', 'd') or exists (
+      select from pg_catalog.pg_class c where c.oid = t.typrelid and c.relkind = 'c'
+    ));
 comment on view bulwark_private.audit_types is 'The log''s own types.';
 
 -- Types, operators and casts of the host are left out, because our code does not use them. Rights

@@ -3,6 +3,14 @@
 -- hash is defined once. Every result depends on the arguments alone.
 -- No function here is SECURITY DEFINER.
 
+create type bulwark_private.audit_position as (
+  timeline integer,
+  xid xid8,
+  id uuid
+);
+comment on type bulwark_private.audit_position is
+  'The place of an entry in the order in which entries are sealed.';
+
 create function bulwark_private.merkle_root(leaves bytea)
   returns bytea
   language plpgsql
@@ -115,13 +123,28 @@ $$;
 comment on function bulwark_private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea) is
   'The leaf of an organization''s group in the tree of a seal.';
 
+create function bulwark_private.audit_position_hash(place bulwark_private.audit_position)
+  returns bytea
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(int4send(place.timeline) || xid8send(place.xid) || uuid_send(place.id));
+end;
+$$;
+comment on function bulwark_private.audit_position_hash(bulwark_private.audit_position) is
+  'The hash of the last entry of a seal that the next one continues.';
+
 create function bulwark_private.audit_seal_hash(
   number bigint,
   previous_hash bytea,
   root bytea,
   timeline integer,
   sealed_at timestamptz,
-  snapshot pg_snapshot
+  snapshot pg_snapshot,
+  through bulwark_private.audit_position
 )
   returns bytea
   language plpgsql
@@ -134,11 +157,16 @@ begin
     '\x01'::bytea || int8send(number) || previous_hash || root || int4send(timeline)
     || timestamptz_send(sealed_at) || int4send(octet_length(snapshot::text))
     || convert_to(snapshot::text, 'UTF8')
+    -- Hashed by itself: a proof shows the hash, not the id of another organization's entry.
+    || case
+      when through is null then '\x00'::bytea
+      else '\x01'::bytea || bulwark_private.audit_position_hash(through)
+    end
   );
 end;
 $$;
 comment on function bulwark_private.audit_seal_hash(
-  bigint, bytea, bytea, integer, timestamptz, pg_snapshot
+  bigint, bytea, bytea, integer, timestamptz, pg_snapshot, bulwark_private.audit_position
 ) is
   'The hash of a seal: the next seal chains to it, and it is the content of the seal''s leaf in the
    tree of all seals.';

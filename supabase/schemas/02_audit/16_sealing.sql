@@ -4,98 +4,202 @@
 -- and triggers that were switched off.
 -- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
 
+insert into bulwark.settings (name, value, description) values
+  ('audit.seal_entries', '20000', 'Maximum number of entries in a seal'),
+  ('audit.seal_bytes', '67108864', 'Size that the entries of a seal may have together');
+
+create function bulwark_private.audit_segments(range bulwark_private.audit_range)
+  returns table (timeline integer, low xid8, high xid8)
+  language sql
+  stable
+  rows 2
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+  with recursive older (timeline) as (
+    -- Entries that earlier timelines left unsealed; only after a restore.
+    select (
+      select e.timeline from bulwark.audit_logs e
+      where e.timeline > coalesce((range).base_timeline, -1) and e.timeline < (range).timeline
+      order by e.timeline
+      limit 1
+    )
+    where (range).base_timeline is distinct from (range).timeline
+    union all
+    select (
+      select e.timeline from bulwark.audit_logs e
+      where e.timeline > o.timeline and e.timeline < (range).timeline
+      order by e.timeline
+      limit 1
+    )
+    from older o
+    where o.timeline is not null
+  )
+  select s.timeline, s.low, s.high
+  from (
+    -- Transactions that were open in the base. A dump holds only committed ones.
+    select (range).base_timeline as timeline, open.xid as low, open.xid as high
+    from pg_snapshot_xip((range).base_snapshot) as open (xid)
+    where (range).base_timeline < (range).timeline
+      or pg_visible_in_snapshot(open.xid, (range).snapshot)
+    union all
+    select (range).base_timeline, pg_snapshot_xmax((range).base_snapshot), null
+    where (range).base_timeline < (range).timeline
+    union all
+    select o.timeline, '0', null from older o where o.timeline is not null
+    union all
+    select
+      (range).timeline,
+      case
+        when (range).base_timeline = (range).timeline then pg_snapshot_xmax((range).base_snapshot)
+        else '0'
+      end,
+      pg_snapshot_xmax((range).snapshot)
+  ) s
+  order by s.timeline, s.low;
+$$;
+comment on function bulwark_private.audit_segments(bulwark_private.audit_range) is
+  'The transactions between a base and a snapshot, as ranges of the index, in order. Not the range
+   from the old xmin, which would hold all that was written since the oldest open transaction.';
+
+-- The plan does not depend on statistics, which are wrong after a bulk load: with sorting and other
+-- scans switched off only the index in the order of a seal is left.
 create function bulwark_private.audit_entries(
-  after_timeline integer,
-  after_snapshot pg_snapshot,
-  timeline integer,
-  snapshot pg_snapshot,
+  range bulwark_private.audit_range,
   everybody boolean default true,
   organization uuid default null,
-  hashed boolean default true
+  hashed boolean default true,
+  most integer default null
 )
   returns table (
     id uuid,
     organization_id uuid,
     timeline integer,
     xid xid8,
+    occurred_at timestamptz,
     removed_by uuid,
-    leaf bytea
+    leaf bytea,
+    size integer
   )
-  language sql
+  language plpgsql
   stable
   rows 1000
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
-  -- Two index scans instead of the range from the old xmin, which would read everything written
-  -- since the oldest open transaction.
-  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
-    case when hashed then e.leaf end
-  from bulwark_private.audit_leaves e
-  where e.timeline = audit_entries.timeline
-    and e.xid >= case
-      when after_timeline = audit_entries.timeline then pg_snapshot_xmax(after_snapshot) else '0'
-    end
-    and e.xid < pg_snapshot_xmax(audit_entries.snapshot)
-    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
-    and (everybody or e.organization_id is not distinct from organization)
-  union all
-  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
-    case when hashed then e.leaf end
-  from bulwark_private.audit_leaves e
-  where e.timeline = audit_entries.timeline
-    and after_timeline = audit_entries.timeline
-    and e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
-    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
-    and (everybody or e.organization_id is not distinct from organization)
-  union all
-  -- Entries that an earlier timeline left unsealed; a dump holds only committed ones.
-  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
-    case when hashed then e.leaf end
-  from bulwark_private.audit_leaves e
-  where after_timeline is distinct from audit_entries.timeline
-    and e.timeline < audit_entries.timeline
-    and e.timeline >= coalesce(after_timeline, 0)
-    and (
-      e.timeline is distinct from after_timeline
-      or e.xid >= pg_snapshot_xmax(after_snapshot)
-      or e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
-    )
-    and (everybody or e.organization_id is not distinct from organization);
+declare
+  v_after constant bulwark_private.audit_position := (range).after;
+  v_count integer;
+  v_from bulwark_private.audit_position;
+  v_left integer := most;
+  v_segment record;
+  v_snapshot constant pg_snapshot := (range).snapshot;
+  v_through constant bulwark_private.audit_position := (range).through;
+  v_upto bulwark_private.audit_position;
+begin
+  for v_segment in select * from bulwark_private.audit_segments(range) loop
+    v_from := (v_segment.timeline, v_segment.low, '00000000-0000-0000-0000-000000000000');
+    v_upto := (
+      v_segment.timeline, coalesce(v_segment.high, '18446744073709551615'),
+      'ffffffff-ffff-ffff-ffff-ffffffffffff'
+    );
+    continue when v_after is not null and v_after > v_upto;
+    exit when v_through is not null and v_through < v_from;
+    if v_after is not null then
+      v_from := greatest(v_from, v_after);
+    end if;
+    if v_through is not null then
+      v_upto := least(v_upto, v_through);
+    end if;
+    return query
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at, e.removed_by,
+        case when hashed then e.leaf end, case when not hashed then e.size end
+      from bulwark_private.audit_leaves e
+      where e.timeline = v_segment.timeline
+        and (e.xid, e.id) >= (v_from.xid, v_from.id)
+        and (e.xid, e.id) <= (v_upto.xid, v_upto.id)
+        and (v_segment.timeline <> (range).timeline or pg_visible_in_snapshot(e.xid, v_snapshot))
+        and (v_after is null or (e.timeline, e.xid, e.id)
+          is distinct from (v_after.timeline, v_after.xid, v_after.id))
+        and (everybody or e.organization_id is not distinct from organization)
+      order by e.xid, e.id
+      limit v_left;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+    exit when v_left <= 0;
+  end loop;
+end;
 $$;
 comment on function bulwark_private.audit_entries(
-  integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
+  bulwark_private.audit_range, boolean, uuid, boolean, integer
 ) is
-  'The entries, with their leaves, of the seal that follows a seal with the first timeline and
-   snapshot (null: of the first seal) and has the second, of all organizations or of one. Sealing,
-   verification and export share it. hashed false omits the leaves, the costly part.';
+  'The entries of a range, at most so many, in the order of a seal, of all organizations or of one.
+   Sealing, verification and export share it. hashed: with their leaves, the costly part; otherwise
+   with their sizes.';
 
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
   set jit = off
 as $$
 declare
-  v_timeline constant integer := bulwark_private.audit_timeline();
+  v_base bulwark_private.audit_seals;
+  v_bytes constant bigint := (bulwark_private.setting('audit.seal_bytes'))::bigint;
   v_last bulwark_private.audit_seals;
+  v_most constant integer := (bulwark_private.setting('audit.seal_entries'))::integer;
   v_number bigint;
+  v_range bulwark_private.audit_range;
+  v_through bulwark_private.audit_position;
+  v_timeline constant integer := bulwark_private.audit_timeline();
 begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
-  -- Another session sealed a later snapshot while this one waited.
-  if v_last.timeline = v_timeline
+  if v_last.through is not null then
+    -- More entries than a seal may hold: this one holds the next, of the same snapshot.
+    select * into v_base
+    from bulwark_private.audit_seals s where s.through is null order by s.number desc limit 1;
+    v_range := (
+      v_base.timeline, v_base.snapshot, v_last.timeline, v_last.snapshot, v_last.through, null
+    );
+  elsif v_last.timeline = v_timeline
     and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+    -- Another session sealed a later snapshot while this one waited.
     return null;
+  else
+    v_range := (v_last.timeline, v_last.snapshot, v_timeline, snapshot, null, null);
+  end if;
+  -- The last entry that fits, if there are more. The first always does.
+  select f.timeline, f.xid, f.id into v_through
+  from (
+    select
+      n.*,
+      n.place <= v_most and (n.bytes <= v_bytes or n.place = 1) as fits,
+      lead(n.place <= v_most and n.bytes <= v_bytes) over (order by n.place) as next_fits
+    from (
+      select e.timeline, e.xid, e.id, row_number() over w as place, sum(e.size) over w as bytes
+      from bulwark_private.audit_entries(v_range, hashed => false, most => v_most + 1) e
+      window w as (order by e.timeline, e.xid, e.id)
+    ) n
+  ) f
+  where f.fits and not f.next_fits;
+  if v_through is not null then
+    v_range.through := v_through;
   end if;
   with trees as (
     select
       e.organization_id,
       count(*) as entry_count,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
-    from bulwark_private.audit_entries(
-      v_last.timeline, v_last.snapshot, v_timeline, write_audit_seal.snapshot
-    ) e
+    from bulwark_private.audit_entries(v_range) e
     group by e.organization_id
   ),
   chained as (
@@ -104,7 +208,7 @@ begin
       t.entry_count,
       t.leaves,
       bulwark_private.merkle_root(t.leaves) as root,
-      coalesce(p.counted, 0) as entries_before,
+      coalesce(p.entries_before + p.entry_count, 0) as entries_before,
       coalesce(p.hash, decode(repeat('00', 32), 'hex')) as previous
     from trees t
     left join lateral bulwark_private.audit_group_before(
@@ -122,12 +226,13 @@ begin
     from chained c
   ),
   sealed as (
-    insert into bulwark_private.audit_seals (timeline, snapshot, root)
+    insert into bulwark_private.audit_seals (timeline, snapshot, through, root)
     select
-      v_timeline, write_audit_seal.snapshot,
-      bulwark_private.merkle_root(string_agg(h.hash, '' order by h.position))
+      v_range.timeline, v_range.snapshot, v_range.through,
+      bulwark_private.merkle_root(coalesce(string_agg(h.hash, '' order by h.position), ''))
     from hashed h
-    having count(*) > 0
+    -- A seal that continues another is written even if somebody deleted what it was to hold.
+    having count(*) > 0 or v_last.through is not null
     returning number
   ),
   grouped as (
@@ -145,9 +250,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.write_audit_seal(pg_snapshot) is
-  'Seals the entries that are finished in the snapshot and not sealed yet, and returns the seal''s
-   number, or null if there are none. The snapshot must be older than every write of the calling
-   transaction.';
+  'Seals entries that are finished in the snapshot and not sealed yet, as many as one seal may hold,
+   and returns the seal''s number, or null if there are none; first it continues the last seal, if
+   that needs it. The snapshot must be older than every write of the calling transaction.';
 
 create function bulwark_private.inspect_audit_fingerprints()
   returns void
@@ -275,7 +380,9 @@ create function bulwark.seal_audit_log()
 as $$
 declare
   v_number bigint;
+  v_sealed bigint;
   v_snapshot pg_snapshot;
+  v_started constant timestamptz := clock_timestamp();
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
@@ -294,14 +401,22 @@ begin
   if not bulwark_private.settle_audit_timeline() then
     return null;
   end if;
-  v_number := bulwark_private.write_audit_seal(v_snapshot);
+  loop
+    v_sealed := bulwark_private.write_audit_seal(v_snapshot);
+    exit when v_sealed is null;
+    v_number := v_sealed;
+    -- The next run goes on; a crash in between loses nothing.
+    exit when clock_timestamp() - v_started > interval '3 seconds';
+  end loop;
   perform bulwark_private.inspect_audit_fingerprints();
   perform bulwark_private.report_missing_checkpoint();
   return v_number;
 end;
 $$;
 comment on function bulwark.seal_audit_log() is
-  'Seals the entries committed since the last seal and returns the new seal''s number, or null if
-   there were none; then checks timelines, watched objects and checkpoints. Runs each second; call
-   it before a verification that has to include the last second. Errors:
+  'Seals the entries committed since the last seal and returns the newest seal''s number, or null if
+   there were none; then checks timelines, watched objects and checkpoints. A seal holds at most
+   audit.seal_entries entries and about audit.seal_bytes bytes, so a large transaction spans several.
+   A call makes seals for about three seconds, and the next one goes on: call it until it returns
+   null. Runs each second; call it before a verification that has to include the last second. Errors:
    AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';

@@ -23,11 +23,14 @@ comment on function bulwark_private.require_audit(text, uuid) is
   'Checks that the caller may use a function on the audit log: the permission in the organization
    or, without one, a super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
 
-create function bulwark_private.audit_seal_of(timeline integer, xid xid8)
+create function bulwark_private.audit_seal_of(timeline integer, xid xid8, id uuid)
   returns bigint
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set jit = off
 as $$
   select coalesce(
     (
@@ -36,6 +39,10 @@ as $$
       where s.timeline = audit_seal_of.timeline
         and pg_snapshot_xmax(s.snapshot) > audit_seal_of.xid
         and pg_visible_in_snapshot(audit_seal_of.xid, s.snapshot)
+        and (s.through is null or s.through
+          >= row(
+            audit_seal_of.timeline, audit_seal_of.xid, audit_seal_of.id
+          )::bulwark_private.audit_position)
       order by pg_snapshot_xmax(s.snapshot), s.number
       limit 1
     ),
@@ -43,13 +50,17 @@ as $$
       select s.number
       from bulwark_private.audit_seals s
       where s.timeline > audit_seal_of.timeline
+        and (s.through is null or s.through
+          >= row(
+            audit_seal_of.timeline, audit_seal_of.xid, audit_seal_of.id
+          )::bulwark_private.audit_position)
       order by s.timeline, pg_snapshot_xmax(s.snapshot), s.number
       limit 1
     )
   );
 $$;
-comment on function bulwark_private.audit_seal_of(integer, xid8) is
-  'The number of the seal that holds the entries of a transaction; null while there is none.';
+comment on function bulwark_private.audit_seal_of(integer, xid8, uuid) is
+  'The number of the seal that holds an entry; null while there is none.';
 
 create function bulwark_private.audit_entry_is_sealed(entry_id uuid)
   returns boolean
@@ -61,7 +72,7 @@ as $$
     select
     from bulwark_private.audit_leaves e
     join bulwark_private.audit_groups g
-      on g.seal = bulwark_private.audit_seal_of(e.timeline, e.xid)
+      on g.seal = bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)
       and g.organization_id is not distinct from e.organization_id
     -- At a multiple of 32 bytes, not anywhere in the bytes.
     where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
@@ -88,6 +99,9 @@ create function bulwark_private.audit_removal_problem(record_id uuid)
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_count bigint;
@@ -99,8 +113,10 @@ begin
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
     and e.source = 'system'
-    and (bulwark_private.audit_seal_of(e.timeline,
-      e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
+    and (
+      bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is null
+      or bulwark_private.audit_entry_is_sealed(e.id)
+    );
   if not found then
     return 'removal_without_record';
   end if;

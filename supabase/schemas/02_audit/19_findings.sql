@@ -15,14 +15,14 @@ create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   stable
   rows 1
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with found as (
     select e.id, e.leaf, row_number() over (order by e.timeline, e.xid, e.id) as place
-    from bulwark_private.audit_seals s
-    left join bulwark_private.audit_seals p on p.number = s.number - 1
-    cross join lateral bulwark_private.audit_entries(
-      p.timeline, p.snapshot, s.timeline, s.snapshot, false, organization
-    ) e
+    from bulwark_private.audit_seal_ranges s
+    cross join lateral bulwark_private.audit_entries(s.range, false, organization) e
     where s.number = seal
   ),
   stored as (
@@ -95,12 +95,21 @@ create function bulwark_private.audit_seal_problems(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with chain as (
     select
       s.*,
       lag(s.number, 1, case when first_seal = 1 then 0 end) over w as number_before,
       lag(s.hash, 1, decode(repeat('00', 32), 'hex')) over w as hash_before,
+      -- A seal goes on where the one before it, if that is continued, ends.
+      lag(s.through) over w is not null and (
+        s.through <= lag(s.through) over w
+        or (s.timeline, s.snapshot::text)
+          is distinct from (lag(s.timeline) over w, lag(s.snapshot::text) over w)
+      ) as elsewhere,
       lag(s.sealed_at, 1, s.sealed_at) over w as sealed_before
     from bulwark_private.audit_seals s
     where s.number between first_seal - 1 and last_seal
@@ -127,13 +136,13 @@ as $$
     c.number,
     case
       when c.number_before is distinct from c.number - 1 then 'seal_missing'
-      when c.previous_hash is distinct from c.hash_before then 'chain_broken'
+      when c.previous_hash is distinct from c.hash_before or c.elsewhere then 'chain_broken'
       else 'seal_altered'
     end,
     case
       when c.number_before is distinct from c.number - 1
         then format('before seal %s at least one is gone', c.number)
-      when c.previous_hash is distinct from c.hash_before
+      when c.previous_hash is distinct from c.hash_before or c.elsewhere
         then format('seal %s does not follow from the one before', c.number)
       else format('seal %s is not what its hash says', c.number)
     end,
@@ -143,8 +152,9 @@ as $$
     and (
       c.number_before is distinct from c.number - 1
       or c.previous_hash is distinct from c.hash_before
+      or c.elsewhere
       or c.hash is distinct from bulwark_private.audit_seal_hash(
-        c.number, c.previous_hash, c.root, c.timeline, c.sealed_at, c.snapshot
+        c.number, c.previous_hash, c.root, c.timeline, c.sealed_at, c.snapshot, c.through
       )
       -- Null if a seal that it needs is gone, which is a finding of its own.
       or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
@@ -156,7 +166,7 @@ as $$
     format('the organizations'' trees of seal %s do not make its root', s.number),
     -- If the seal and all groups match their own hashes, a group is gone.
     not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot, s.through
     )
   from bulwark_private.audit_seals s
   left join trees t on t.seal = s.number
@@ -189,15 +199,15 @@ create function bulwark_private.compare_audit_groups(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with sealed as (
-    select s.number, s.timeline, s.snapshot,
-      p.timeline as after_timeline, p.snapshot as after_snapshot
-    from bulwark_private.audit_seals s
-    left join bulwark_private.audit_seals p on p.number = s.number - 1
-    where s.number between first_seal and last_seal
-      -- Without the previous seal the new entries are unknown; the gap is reported already.
-      and (s.number = 1 or p.number is not null)
+    select s.number, s.range
+    from bulwark_private.audit_seal_ranges s
+    -- Without the seal before it the new entries are unknown; the gap is reported already.
+    where s.number between first_seal and last_seal and s.known
   ),
   found as (
     select
@@ -208,9 +218,7 @@ as $$
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from sealed s
-    cross join lateral bulwark_private.audit_entries(
-      s.after_timeline, s.after_snapshot, s.timeline, s.snapshot, everybody, organization
-    ) e
+    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization) e
     group by s.number, e.organization_id
   ),
   chained as (
@@ -227,7 +235,7 @@ as $$
     select
       c.seal, c.organization_id, c.entry_count, c.leaves, c.root, c.previous, c.entries_before,
       coalesce(c.hash_before, b.hash) as hash_before,
-      coalesce(c.counted_before, b.counted) as counted_before
+      coalesce(c.counted_before, b.entries_before + b.entry_count) as counted_before
     from chained c
     -- offset 0 keeps the condition inside, so that the look-up runs only for groups that differ.
     left join lateral (

@@ -13,60 +13,51 @@ create function bulwark_private.audit_backdated(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
-  with sealed as (
-    select
-      s.number, s.timeline, s.snapshot, s.sealed_at,
-      p.timeline as after_timeline, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
-    from bulwark_private.audit_seals s
-    left join bulwark_private.audit_seals p on p.number = s.number - 1
-    where s.number between first_seal and last_seal
-      and (s.number = 1 or p.number is not null)
-  ),
-  tolerated as materialized (
+  with tolerated as materialized (
     select make_interval(
       secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
     ) as time
   ),
-  timed as (
-    -- A transaction whose id is at or above a snapshot's xmax wrote after that seal.
-    select s.number, s.sealed_at, s.after_sealed_at as not_before, e.id, e.occurred_at
-    from sealed s
-    cross join lateral (
-      select e.id, e.occurred_at
-      from bulwark.audit_logs e
-      where e.timeline = s.timeline
-        and e.xid >= case
-          when s.after_timeline = s.timeline then pg_snapshot_xmax(s.after_snapshot) else '0'
-        end
-        and e.xid < pg_snapshot_xmax(s.snapshot)
-        and pg_visible_in_snapshot(e.xid, s.snapshot)
-        and (everybody or e.organization_id is not distinct from organization)
-    ) e
-    union all
-    -- A transaction that was open in the last snapshot may be older: it began after the last seal
-    -- whose xmax is at or below its id.
-    select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
-    from sealed s
-    cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
-    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid = open.xid
+  entries as materialized (
+    select
+      s.number, s.sealed_at, s.base_sealed_at, e.timeline, e.xid, e.id, e.occurred_at,
+      (s.range).base_timeline = e.timeline
+        and e.xid < pg_snapshot_xmax((s.range).base_snapshot) as open
+    from bulwark_private.audit_seal_ranges s
+    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization, false) e
+    where s.number between first_seal and last_seal and s.known
+      and e.timeline = (s.range).timeline
+  ),
+  -- A transaction that was open in the base is older than it: it began after the last seal whose
+  -- xmax is at or below its id.
+  opened as materialized (
+    select o.timeline, o.xid, b.sealed_at
+    from (select distinct e.timeline, e.xid from entries e where e.open) o
     left join lateral (
       select k.sealed_at
       from bulwark_private.audit_seals k
-      where k.timeline = s.timeline and pg_snapshot_xmax(k.snapshot) <= open.xid
+      where k.timeline = o.timeline and pg_snapshot_xmax(k.snapshot) <= o.xid
       order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
       limit 1
     ) b on true
-    where s.after_timeline = s.timeline
-      and pg_visible_in_snapshot(open.xid, s.snapshot)
-      and (everybody or e.organization_id is not distinct from organization)
+  ),
+  timed as (
+    -- Any other transaction wrote after the base, since its id is at or above its xmax.
+    select e.number, e.sealed_at, e.id, e.occurred_at,
+      case when e.open then o.sealed_at else e.base_sealed_at end as not_before
+    from entries e
+    left join opened o on e.open and o.timeline = e.timeline and o.xid = e.xid
   )
   select
     t.number,
     t.id,
     case
       when t.occurred_at < t.not_before - d.time
-      then format('it says %s, but seal %s was made before it', t.occurred_at, t.number - 1)
+      then format('it says %s, but it is younger than the seal of %s', t.occurred_at, t.not_before)
       when t.occurred_at > t.sealed_at + d.time
       then format('it says %s, after seal %s was made', t.occurred_at, t.number)
       else format('it says %s, its id another time', t.occurred_at)
@@ -94,23 +85,63 @@ create function bulwark_private.audit_unsealed(everybody boolean, organization u
   stable
   rows 1
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with last_seal as (
-    select s.timeline, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
+    select s.range from bulwark_private.audit_seal_ranges s order by s.number desc limit 1
   ),
+  -- Each part is bounded; the newest are read as well, because a forged transaction lies there.
   waiting as (
-    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
-    from last_seal s
-    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid >= pg_snapshot_xmax(s.snapshot)
-    union all
-    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
-    from last_seal s
-    cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
-    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid = open.xid
-    union all
-    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
-    from bulwark.audit_logs e
-    where e.timeline > coalesce((select s.timeline from last_seal s), -1)
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from last_seal s
+      cross join lateral bulwark_private.audit_entries(
+        row(
+          (s.range).base_timeline, (s.range).base_snapshot, (s.range).timeline, (s.range).snapshot,
+          (s.range).through, null
+        )::bulwark_private.audit_range,
+        hashed => false, most => 100000
+      ) e
+      where (s.range).through is not null
+    )
+    union
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from last_seal s
+      cross join lateral pg_snapshot_xip((s.range).snapshot) as open (xid)
+      cross join lateral (
+        select * from bulwark.audit_logs e
+        where e.timeline = (s.range).timeline and e.xid = open.xid
+        order by e.timeline, e.xid, e.id
+        limit 100000
+      ) e
+    )
+    union
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from bulwark.audit_logs e
+      where (e.timeline, e.xid) >= (
+        coalesce((select (s.range).timeline from last_seal s), -1),
+        coalesce((select pg_snapshot_xmax((s.range).snapshot) from last_seal s), '0')
+      )
+      order by e.timeline, e.xid, e.id
+      limit 100000
+    )
+    union
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from bulwark.audit_logs e
+      where (e.timeline, e.xid) >= (
+        coalesce((select (s.range).timeline from last_seal s), -1),
+        coalesce((select pg_snapshot_xmax((s.range).snapshot) from last_seal s), '0')
+      )
+      order by e.timeline desc, e.xid desc, e.id desc
+      limit 10000
+    )
   ),
   judged as (
     select
@@ -136,4 +167,5 @@ as $$
 $$;
 comment on function bulwark_private.audit_unsealed(boolean, uuid) is
   'Counts committed entries that have waited for a seal longer than audit.seal_overdue_seconds, or
-   whose time or transaction lies in the future, so that no seal holds them for long.';
+   whose time or transaction lies in the future, so that no seal holds them for long; among the
+   first 100,000 that wait and the last 10,000.';

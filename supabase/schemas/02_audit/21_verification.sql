@@ -4,13 +4,13 @@
 -- SECURITY DEFINER: verify_audit_log, because no client can read seals, and a seal also holds
 --   entries of other organizations.
 
-create function bulwark_private.verify_audit_log(
-  organization_id uuid,
-  since timestamptz,
-  until timestamptz,
-  after_seal bigint,
-  max_entries integer,
-  max_seconds integer
+create function bulwark.verify_audit_log(
+  organization_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  after_seal bigint default null,
+  max_entries integer default 1000000,
+  max_seconds integer default 5
 )
   returns table (
     intact boolean,
@@ -30,7 +30,10 @@ create function bulwark_private.verify_audit_log(
   language plpgsql
   stable
   rows 1
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
@@ -43,6 +46,8 @@ declare
   );
   v_records uuid[] := array[]::uuid[];
   v_started constant timestamptz := clock_timestamp();
+  v_step integer := 2000;
+  v_step_started timestamptz;
   v_stop bigint;
 begin
   perform bulwark_private.require_audit('audit:read', organization_id);
@@ -85,7 +90,8 @@ begin
   last_seal := first_seal - 1;
 
   while last_seal < v_stop loop
-    -- As many seals as hold 20,000 entries or the rest of the limit, but at least one.
+    v_step_started := clock_timestamp();
+    -- As many seals as hold so many entries or the rest of the limit, but at least one.
     select coalesce(max(w.number), v_stop) into v_high
     from (
       select s.number, sum(g.entries) over (order by s.number) as entries
@@ -100,7 +106,7 @@ begin
           where g.seal = s.number
       ) g on true
     ) w
-    where coalesce(w.entries, 0) <= least(20000, max_entries - entries_checked)
+    where coalesce(w.entries, 0) <= least(v_step, max_entries - entries_checked)
       or w.number = last_seal + 1;
 
     for v_chunk in
@@ -165,6 +171,12 @@ begin
     end loop;
     seals_checked := seals_checked + v_high - last_seal;
     last_seal := v_high;
+    -- Large payloads and slow machines need smaller steps.
+    v_step := case
+      when clock_timestamp() - v_step_started > make_interval(secs => max_seconds / 5.0)
+        then greatest(v_step / 4, 100)
+      else least(v_step * 2, 20000)
+    end;
     exit when entries_checked >= max_entries
       or clock_timestamp() - v_started > make_interval(secs => max_seconds);
   end loop;
@@ -203,17 +215,27 @@ begin
     -- Entries that no seal can ever hold: of an unknown timeline, or of a pruned prefix.
     (
       select 'entry_inserted', null, e.id, 'the entry is of a timeline that the log never had'
-      from bulwark.audit_logs e
-      where (
-          e.timeline < least(
+      from (
+        (
+          select l.id, l.organization_id from bulwark.audit_logs l
+          where l.timeline < least(
             (select min(k.timeline) from bulwark_private.audit_timelines k),
             (select k.timeline from bulwark_private.audit_seals k order by k.number limit 1)
           )
-          or e.timeline > greatest(
+          order by l.timeline, l.xid, l.id
+          limit 1000
+        )
+        union all
+        (
+          select l.id, l.organization_id from bulwark.audit_logs l
+          where l.timeline > greatest(
             (select max(k.timeline) from bulwark_private.audit_timelines k), v_last.timeline
           )
+          order by l.timeline desc, l.xid desc, l.id desc
+          limit 1000
         )
-        and (v_everybody or e.organization_id = verify_audit_log.organization_id)
+      ) e
+      where v_everybody or e.organization_id = verify_audit_log.organization_id
       limit 1
     )
     union all
@@ -221,7 +243,8 @@ begin
       select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
       from bulwark_private.audit_prunings p
       cross join lateral bulwark_private.audit_entries(
-        null, null, p.timeline, p.snapshot, hashed => false
+        row(null, null, p.timeline, p.snapshot, null, null)::bulwark_private.audit_range,
+        hashed => false, most => 1000
       ) e
       where p.through_seal = v_pruned
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
@@ -255,45 +278,6 @@ begin
   end loop;
   return next;
 end;
-$$;
-comment on function bulwark_private.verify_audit_log(
-  uuid, timestamptz, timestamptz, bigint, integer, integer
-) is
-  'Implements bulwark.verify_audit_log.';
-
--- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
-create function bulwark.verify_audit_log(
-  organization_id uuid default null,
-  "from" timestamptz default null,
-  "to" timestamptz default null,
-  after_seal bigint default null,
-  max_entries integer default 1000000,
-  max_seconds integer default 5
-)
-  returns table (
-    intact boolean,
-    complete boolean,
-    problem text,
-    seal bigint,
-    entry uuid,
-    detail text,
-    problems bigint,
-    seals_checked bigint,
-    entries_checked bigint,
-    payloads_removed bigint,
-    first_seal bigint,
-    last_seal bigint,
-    next_after_seal bigint
-  )
-  language sql
-  stable
-  rows 1
-  security definer            -- definer because no client can read seals
-  set search_path = pg_catalog, pg_temp
-as $$
-  select * from bulwark_private.verify_audit_log(
-    verify_audit_log.organization_id, "from", "to", after_seal, max_entries, max_seconds
-  );
 $$;
 comment on function bulwark.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer

@@ -97,6 +97,9 @@ create function bulwark_private.audit_group_proof(seal bigint, organization uuid
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_checkpoint bulwark.audit_checkpoints;
@@ -137,6 +140,10 @@ begin
       'sealed_at', bulwark_private.time_json(v_seal.sealed_at),
       'sealed_at_us', bulwark_private.time_microseconds(v_seal.sealed_at),
       'snapshot', v_seal.snapshot::text,
+      'through', case
+        when v_seal.through is not null
+        then bulwark_private.base64(bulwark_private.audit_position_hash(v_seal.through))
+      end,
       'hash', bulwark_private.base64(v_seal.hash)
     ),
     'tree_index', v_seal.number - 1,
@@ -159,6 +166,9 @@ create function bulwark.audit_inclusion_proof(entry_id uuid)
   stable
   security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_entry bulwark_private.audit_commitments;
@@ -177,7 +187,7 @@ begin
     raise exception 'Cannot prove the entry: there is none here that you may read'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
   end if;
-  v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid);
+  v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid, v_entry.id);
   if v_seal is null then
     raise exception 'Cannot prove the entry: it is not sealed yet'
       using errcode = 'PT409', detail = 'AUDIT_NOT_SEALED_YET', hint = 'Try again in a second';
@@ -275,6 +285,9 @@ create function bulwark.audit_group_nodes(
   stable
   security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_leaves bytea;

@@ -64,8 +64,12 @@ begin
   if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
     return;
   end if;
-  select s.sealed_at into v_waiting
-  from bulwark_private.audit_seals s where s.number = coalesce(v_last.tree_size, 0) + 1;
+  -- A seal that continues another has its time, and may be younger than the checkpoint.
+  select case when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at) end
+  into v_waiting
+  from bulwark_private.audit_seals s
+  left join bulwark_private.audit_seals p on p.number = s.number - 1
+  where s.number = coalesce(v_last.tree_size, 0) + 1;
   if v_waiting < now() - 3 * v_interval then
     v_overdue := coalesce(v_last.tree_size, 0);
   end if;
@@ -125,7 +129,7 @@ declare
 begin
   -- A second run waits, and continues where this one stopped.
   select * into v_progress from bulwark_private.audit_check_progress p for update;
-  select * into v_verdict from bulwark_private.verify_audit_log(
+  select * into v_verdict from bulwark.verify_audit_log(
     null, null, null, v_progress.after_seal, max_entries, 5
   );
   -- A verdict names only its first finding, so the number of findings is part of the key. Otherwise
@@ -162,6 +166,9 @@ create function bulwark.audit_status()
   stable
   security definer            -- definer because no client can read seals and audited tables
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_checkpoint bulwark.audit_checkpoints;

@@ -23,20 +23,20 @@ comment on function bulwark_private.audit_id_floor(timestamptz) is
   'The smallest id that an entry at this time can have: turns a range of time into a range of the
    key.';
 
-create function bulwark_private.search_audit_logs(
-  organization_id uuid,
-  since timestamptz,
-  until timestamptz,
-  event_types text[],
-  severities bulwark.audit_severity[],
-  results bulwark.audit_result[],
-  actor_id uuid,
-  resource_type text,
-  resource_id text,
-  correlation_id uuid,
-  search text,
-  before uuid,
-  page_size integer
+create function bulwark.search_audit_logs(
+  organization_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  event_types text[] default null,
+  severities bulwark.audit_severity[] default null,
+  results bulwark.audit_result[] default null,
+  actor_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  correlation_id uuid default null,
+  search text default null,
+  before uuid default null,
+  page_size integer default 50
 )
   returns setof bulwark.audit_logs
   language plpgsql
@@ -114,40 +114,6 @@ begin
     limit page_size;
 end;
 $$;
-comment on function bulwark_private.search_audit_logs(
-  uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
-  text, text, uuid, text, uuid, integer
-) is
-  'Implements bulwark.search_audit_logs; row-level security applies.';
-
--- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
-create function bulwark.search_audit_logs(
-  organization_id uuid default null,
-  "from" timestamptz default null,
-  "to" timestamptz default null,
-  event_types text[] default null,
-  severities bulwark.audit_severity[] default null,
-  results bulwark.audit_result[] default null,
-  actor_id uuid default null,
-  resource_type text default null,
-  resource_id text default null,
-  correlation_id uuid default null,
-  search text default null,
-  before uuid default null,
-  page_size integer default 50
-)
-  returns setof bulwark.audit_logs
-  language sql
-  stable
-  rows 50
-  set search_path = pg_catalog, pg_temp
-as $$
-  select * from bulwark_private.search_audit_logs(
-    search_audit_logs.organization_id, "from", "to", event_types, severities, results,
-    search_audit_logs.actor_id, search_audit_logs.resource_type, search_audit_logs.resource_id,
-    search_audit_logs.correlation_id, search, search_audit_logs.before, page_size
-  );
-$$;
 comment on function bulwark.search_audit_logs(
   uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
   text, text, uuid, text, uuid, integer
@@ -157,26 +123,31 @@ comment on function bulwark.search_audit_logs(
    resource, action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
    AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
 
-create function bulwark_private.export_audit_log(
-  organization_id uuid,
-  after text,
-  page_size integer,
-  since timestamptz,
-  until timestamptz,
-  signed boolean
+create function bulwark.export_audit_log(
+  organization_id uuid default null,
+  after text default null,
+  page_size integer default 1000,
+  since timestamptz default null,
+  until timestamptz default null,
+  signed boolean default false
 )
   returns jsonb
   language plpgsql
   volatile
+  security definer            -- definer because no client can read seals and it records itself
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
   v_cursor text := after;
   v_entries jsonb;
-  v_first bigint;
-  v_group record;
   v_bytes bigint := 0;
+  v_first bigint;
+  v_found bigint;
+  v_from bigint;
+  v_group bulwark_private.audit_groups;
   v_groups jsonb[] := array[]::jsonb[];
   v_left integer := page_size;
   v_news boolean := false;
@@ -184,9 +155,13 @@ declare
   v_page bigint;
   v_place bigint := 0;
   v_pruned constant bigint := (select max(r.through_seal) from bulwark_private.audit_prunings r);
+  v_range bulwark_private.audit_range;
+  v_read integer := 0;
   v_seal bigint := 0;
   v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
+  v_size bigint;
   v_started constant timestamptz := clock_timestamp();
+  v_upto bigint := v_signed;
 begin
   perform bulwark_private.require_audit('audit:export', organization_id);
   if page_size is null or page_size not between 1 and 5000 then
@@ -208,87 +183,114 @@ begin
     v_place := split_part(after, ':', 2)::bigint;
   end if;
 
+  v_from := greatest(v_seal, v_pruned + 1);
+  if since is not null then
+    v_from := greatest(v_from, coalesce(
+      (
+        select s.number from bulwark_private.audit_seals s
+        where s.sealed_at >= since
+        order by s.sealed_at, s.number
+        limit 1
+      ),
+      9223372036854775807
+    ));
+  end if;
+  if signed is not true then
+    v_upto := null;
+  end if;
+  if until is not null then
+    v_upto := least(v_upto, coalesce(
+      (
+        select s.number from bulwark_private.audit_seals s
+        where s.sealed_at <= until
+        order by s.sealed_at desc, s.number desc
+        limit 1
+      ),
+      0
+    ));
+  end if;
+
   for v_group in
-    select g as stored, g.seal, g.entry_count, s.timeline, s.snapshot,
-      p.timeline as after_timeline, p.snapshot as after_snapshot
-    from bulwark_private.audit_groups g
-    join bulwark_private.audit_seals s on s.number = g.seal
-    left join bulwark_private.audit_seals p on p.number = g.seal - 1
-    where (
-        g.organization_id = export_audit_log.organization_id
-        or export_audit_log.organization_id is null and g.organization_id is null
-      )
-      and g.seal >= v_seal
-      and g.seal > coalesce(v_pruned, 0)
-      and (g.seal > v_seal or g.entry_count > v_place)
-      and (since is null or s.sealed_at >= since)
-      and (until is null or s.sealed_at <= until)
-      and (signed is not true or v_signed is null or g.seal <= v_signed)
-    order by g.seal
+    select * from bulwark_private.audit_groups_of(
+      export_audit_log.organization_id, v_from, v_upto
+    )
   loop
-    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
-    -- It has at least one group, however long that waited: otherwise it would look like the end.
+    v_read := v_read + 1;
+    continue when v_group.seal = v_seal and v_group.entry_count <= v_place;
+    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout. It
+    -- has at least one group, however long that waited: otherwise it would look like the end.
     if v_left = 0 or v_bytes > 4194304
       or v_groups <> '{}' and clock_timestamp() - v_started > interval '3 seconds' then
       v_next := v_cursor;
       exit;
     end if;
     v_first := case when v_group.seal = v_seal then v_place else 0 end;
+    select (r.range).* into v_range
+    from bulwark_private.audit_seal_ranges r where r.number = v_group.seal;
+    with found as materialized (
+      select m.id, row_number() over w as place, sum(m.size) over w as bytes
+      from (
+        select * from bulwark_private.audit_entries(
+          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer
+        ) e
+        order by e.timeline, e.xid, e.id
+        offset v_first
+      ) m
+      window w as (order by m.timeline, m.xid, m.id)
+    )
     select
       coalesce(
         jsonb_agg(
-          bulwark_private.audit_entry_json(c) || jsonb_build_object('leaf', m.leaf)
-          order by c.timeline, c.xid, c.id
+          bulwark_private.audit_entry_json(c.entry) || jsonb_build_object(
+            -- The sealed leaf at this position: shows which entry was altered.
+            'leaf', bulwark_private.base64(nullif(
+              substring(
+                v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
+              ), ''
+            ))
+          )
+          order by f.place
         ),
         '[]'
       ),
       count(*),
+      coalesce(max(f.bytes), 0),
+      (select count(*) from found),
       v_news or coalesce(
         bool_or(
-          (e.source, e.event_type, e.action)
+          ((c.entry).source, (c.entry).event_type, (c.entry).action)
             is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
         ),
         false
       )
-    into v_entries, v_page, v_news
-    from (
-      select
-        m.id,
-        -- The sealed leaf at this position: shows which entry was altered.
-        bulwark_private.base64(nullif(
-          substring(
-            (v_group.stored).leaves
-            from ((row_number() over (order by m.timeline, m.xid, m.id) - 1) * 32 + 1)::integer
-            for 32
-          ),
-          ''
-        )) as leaf
-      from bulwark_private.audit_entries(
-        v_group.after_timeline, v_group.after_snapshot, v_group.timeline, v_group.snapshot,
-        false, export_audit_log.organization_id, false
-      ) m
-      order by m.timeline, m.xid, m.id
-      offset v_first
-      limit v_left
-    ) m
-    join bulwark_private.audit_commitments c on c.id = m.id
-    join bulwark.audit_logs e on e.id = m.id;
+    into v_entries, v_page, v_size, v_found, v_news
+    from found f
+    -- The limit keeps this a look-up, whatever the statistics say.
+    cross join lateral (
+      select e as entry from bulwark_private.audit_commitments e where e.id = f.id limit 1
+    ) c
+    -- A page is bounded within a group, too; its first entry always fits.
+    where f.bytes <= 4194304 - v_bytes or f.place = 1;
     v_groups := array_append(
       v_groups,
-      bulwark_private.audit_group_json(v_group.stored)
+      bulwark_private.audit_group_json(v_group)
         || jsonb_build_object('first', v_first, 'entries', v_entries)
     );
-    v_bytes := v_bytes + pg_column_size(v_entries);
+    v_bytes := v_bytes + v_size;
     v_left := v_left - v_page;
     v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
     -- If rows are missing the group ends before its count; the next page must not start here again.
-    if v_first + v_page >= v_group.entry_count or v_left > 0 then
+    if v_page >= v_found and (v_first + v_page >= v_group.entry_count or v_left > 0) then
       v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
     else
       v_next := v_cursor;
       exit;
     end if;
   end loop;
+  -- The function that lists groups stops after a thousand.
+  if v_read = 1000 then
+    v_next := v_cursor;
+  end if;
 
   -- A page that contains only records of exports is not recorded. Otherwise a follower would never
   -- reach the end of the log.
@@ -315,48 +317,20 @@ begin
     -- The group that the first one chains to, which proves that nothing is left out between them.
     'previous', (
       select bulwark_private.audit_group_json(g)
-      from bulwark_private.audit_groups g
-      where (
-          g.organization_id = export_audit_log.organization_id
-          or export_audit_log.organization_id is null and g.organization_id is null
-        )
-        and g.seal < (v_groups[1] ->> 'seal')::bigint
-      order by g.seal desc
-      limit 1
+      from bulwark_private.audit_group_before(
+        export_audit_log.organization_id, (v_groups[1] ->> 'seal')::bigint
+      ) g
     ),
     'proof', bulwark_private.audit_group_proof(
       (
-        select max(g.seal)
-        from bulwark_private.audit_groups g
-        where g.organization_id is not distinct from export_audit_log.organization_id
-          and g.seal between (v_groups[1] ->> 'seal')::bigint
-            and least((v_groups[cardinality(v_groups)] ->> 'seal')::bigint, v_signed)
+        select max((g ->> 'seal')::bigint)
+        from unnest(v_groups) as g
+        where v_signed is null or (g ->> 'seal')::bigint <= v_signed
       ),
       export_audit_log.organization_id
     )
   );
 end;
-$$;
-comment on function bulwark_private.export_audit_log(
-  uuid, text, integer, timestamptz, timestamptz, boolean
-) is
-  'Implements bulwark.export_audit_log.';
-
-create function bulwark.export_audit_log(
-  organization_id uuid default null,
-  after text default null,
-  page_size integer default 1000,
-  "from" timestamptz default null,
-  "to" timestamptz default null,
-  signed boolean default false
-)
-  returns jsonb
-  language sql
-  volatile
-  security definer            -- definer because no client can read seals and it records itself
-  set search_path = pg_catalog, pg_temp
-as $$
-  select bulwark_private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
 $$;
 comment on function bulwark.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean

@@ -24,6 +24,11 @@ create function bulwark_private.remove_audit_payloads(ids uuid[], organization u
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_count integer;
@@ -62,6 +67,11 @@ create function bulwark.cleanup_old_audit_logs(retention_days integer default 90
   volatile
   security definer            -- definer because no client may change the log
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_batch record;

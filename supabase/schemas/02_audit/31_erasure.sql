@@ -160,6 +160,8 @@ create function bulwark.erase_subject(
   rows 1
   security definer            -- definer because no client may change the log
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
@@ -209,12 +211,24 @@ begin
         ) as named,
         not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
           as is_evidence
-      from bulwark.audit_logs e
-      where e.id > next_after
-        and (erase_subject.organization_id is null
-          or e.organization_id = erase_subject.organization_id)
-      order by e.id
-      limit least(2000, max_entries)
+      from (
+        (
+          select * from bulwark.audit_logs l
+          where erase_subject.organization_id is null and l.id > next_after
+          order by l.id
+          limit least(2000, max_entries)
+        )
+        union all
+        -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+        (
+          select * from bulwark.audit_logs l
+          where (l.organization_id, l.id) > (erase_subject.organization_id, next_after)
+            and (l.organization_id, l.id)
+              <= (erase_subject.organization_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          order by l.organization_id, l.id
+          limit least(2000, max_entries)
+        )
+      ) e
     ) p;
     v_found := v_found || v_page.found;
     kept := kept + v_page.kept;

@@ -36,8 +36,10 @@ as $$
       and e.source = 'system'
       and e.details ->> 'through_seal' = p.through_seal::text
       and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
-      and (bulwark_private.audit_seal_of(e.timeline,
-        e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
+      and (
+        bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is null
+        or bulwark_private.audit_entry_is_sealed(e.id)
+      )
   );
 $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
@@ -49,6 +51,9 @@ create function bulwark.prune_audit_log(keep_days integer)
   volatile
   security definer            -- definer because no client may change the log
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_entries bigint;
@@ -74,10 +79,10 @@ begin
   v_holds := bulwark_private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
   -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
-  -- checkpoints are made, not beyond the newest.
-  select max(w.number) into v_through
+  -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
+  select max(w.number) filter (where w.is_last) into v_through
   from (
-    select s.number, sum(g.entries) over (order by s.number) as entries
+    select s.number, s.through is null as is_last, sum(g.entries) over (order by s.number) as entries
     from bulwark_private.audit_seals s
     left join lateral (
       select sum(g.entry_count) as entries from bulwark_private.audit_groups g
@@ -94,11 +99,17 @@ begin
   ) w
   where w.entries <= greatest(
     (bulwark_private.setting('audit.removal_batch'))::integer,
-    (select sum(g.entry_count) from bulwark_private.audit_groups g where g.seal = v_pruned + 1)
+    (
+      select sum(g.entry_count) from bulwark_private.audit_groups g
+      where g.seal between v_pruned + 1 and (
+        select min(s.number) from bulwark_private.audit_seals s
+        where s.number > v_pruned and s.through is null
+      )
+    )
   );
   select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
-    select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid)) - 1)
+    select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)) - 1)
     into v_through
     from bulwark.audit_logs e
     where (e.timeline < v_seal.timeline
@@ -106,6 +117,8 @@ begin
       and e.removed_by is null
       and e.event_type <> 'compliance.data_deleted'
       and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
+    select max(s.number) into v_through
+    from bulwark_private.audit_seals s where s.number <= v_through and s.through is null;
     select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   end if;
   if v_through is null or v_through <= v_pruned then

@@ -29,8 +29,6 @@ grant execute on function
   bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(timestamptz),
-  bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[],
-    bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
   bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
   bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),

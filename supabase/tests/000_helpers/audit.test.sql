@@ -136,7 +136,7 @@ begin
     where s.number = v_number;
     update bulwark_private.audit_seals s
     set hash = bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot, s.through
     )
     where s.number = v_number;
     update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(

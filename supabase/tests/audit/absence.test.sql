@@ -115,7 +115,7 @@ create function pg_temp.last_seal_anew() returns text language sql as $rewrite$
     update bulwark_private.audit_seals s set root = sha256('') from tests.base b
     where s.number = b.last + 5;
     update bulwark_private.audit_seals s set hash = bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot, s.through
     ) from tests.base b where s.number = b.last + 5;
     update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(
       s.number, s.hash

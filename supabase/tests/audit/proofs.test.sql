@@ -62,9 +62,9 @@ select tests.error_is('AUS-37: a super_admin verifies everything', 'no error',
 select tests.act_as_owner();
 select tests.error_is('AUS-38: a range that ends before it begins is an error',
   '22023 AUDIT_INVALID_RANGE',
-  $$ select * from verify_audit_log("from" => now(), "to" => now() - interval '1 s') $$);
+  $$ select * from verify_audit_log(since => now(), until => now() - interval '1 s') $$);
 select tests.error_is('AUS-39: and so is one without end', '22023 AUDIT_INVALID_RANGE',
-  $$ select * from verify_audit_log("to" => 'infinity') $$);
+  $$ select * from verify_audit_log(until => 'infinity') $$);
 select tests.error_is('AUS-40: and a limit of nothing', '22023 AUDIT_INVALID_LIMIT',
   $$ select * from verify_audit_log(max_entries => 0) $$);
 select is(

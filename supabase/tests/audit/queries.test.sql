@@ -87,7 +87,7 @@ select is(
 );
 select is(
   (select count(*)::int from search_audit_logs(
-     "from" => now() - interval '1000 s' + interval '50 s', "to" => now() - interval '1000 s'
+     since => now() - interval '1000 s' + interval '50 s', until => now() - interval '1000 s'
        + interval '59 s', resource_type => 'public.tests', page_size => 1000)),
   10, 'AUQ-09: by time, both ends included'
 );
@@ -119,9 +119,9 @@ select is_empty(
 select tests.error_is('AUQ-16: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
   $$ select * from search_audit_logs(page_size => 1001) $$);
 select tests.error_is('AUQ-17: the far future is an error', '22023 AUDIT_INVALID_RANGE',
-  $$ select * from search_audit_logs("from" => now() + interval '1 year') $$);
+  $$ select * from search_audit_logs(since => now() + interval '1 year') $$);
 select tests.error_is('AUQ-18: and so is no time at all', '22023 AUDIT_INVALID_RANGE',
-  $$ select * from search_audit_logs("to" => '-infinity') $$);
+  $$ select * from search_audit_logs(until => '-infinity') $$);
 select tests.error_is('AUQ-19: and a type that does not exist', '22023 AUDIT_UNKNOWN_EVENT_TYPE',
   $$ select * from search_audit_logs(event_types => '{data.raed}') $$);
 select tests.error_is('AUQ-20: and a text too short', '22023 AUDIT_INVALID_SEARCH',
@@ -229,12 +229,12 @@ select is(
 select ok(
   (select bool_and((g ->> 'seal')::bigint > b.last)
    from base b, jsonb_array_elements(export_audit_log(
-     tests.acme(), "from" => now() - interval '1 minute') -> 'groups') as g),
+     tests.acme(), since => now() - interval '1 minute') -> 'groups') as g),
   'AUQ-33: an export can be of a range of time'
 );
 select is(
   export_audit_log(
-    tests.acme(), "to" => now() - interval '10 years'
+    tests.acme(), until => now() - interval '10 years'
   ) ->> 'entries',
   '0', 'AUQ-34: also an empty one'
 );
@@ -243,7 +243,7 @@ select tests.error_is('AUQ-35: a cursor is one of its own', '22023 AUDIT_INVALID
 select tests.error_is('AUQ-36: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
   $$ select export_audit_log(tests.acme(), page_size => 5001) $$);
 select tests.error_is('AUQ-37: a range has an end', '22023 AUDIT_INVALID_RANGE',
-  $$ select export_audit_log(tests.acme(), "from" => 'infinity') $$);
+  $$ select export_audit_log(tests.acme(), since => 'infinity') $$);
 select tests.error_is('AUQ-38: nobody exports a foreign log', '42501 RBAC_PERMISSION_DENIED',
   $$ select export_audit_log(tests.globex()) $$);
 select tests.error_is('AUQ-39: nor the installation''s', '42501 RBAC_PERMISSION_DENIED',

@@ -279,7 +279,7 @@ select is(
     )
    from tests.base b
    cross join (
-     select bulwark_private.export_audit_log(null, null, 5, null, null, false)
+     select bulwark.export_audit_log(null, null, 5, null, null, false)
    ) as x (page)
    join bulwark_private.audit_groups g on g.organization_id is null
      and g.seal = (x.page #>> '{previous,seal}')::bigint),

@@ -79,7 +79,7 @@ insert into listed values
     bulwark.top_queries bulwark.unlist_network bulwark.update_organization bulwark.update_role
     bulwark.update_webhook_endpoint bulwark.user_has_permission bulwark.verify_audit_log
     bulwark_private.audit_id_floor bulwark_private.organization_of
-    bulwark_private.search_audit_logs bulwark_private.uuid_or_null
+    bulwark_private.uuid_or_null
   '),
   ('anon api_key authenticated service_role', '
     bulwark.check_request bulwark_private.charge_request bulwark_private.resolve_api_key

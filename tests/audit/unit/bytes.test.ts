@@ -94,13 +94,13 @@ Deno.test("groupBytes() and sealBytes() write fixed widths and the snapshot's le
     sealed_at: "",
     sealed_at_us: -1,
     snapshot: "8:9:",
+    through: null,
     hash,
   };
-  assert.equal(
-    toHex(sealBytes(seal)),
-    "01" + "0000000000000007" + "00".repeat(64) + "00000001" + "ffffffffffffffff" + "00000004" +
-      "383a393a",
-  );
+  const sealed = "01" + "0000000000000007" + "00".repeat(64) + "00000001" + "ffffffffffffffff" +
+    "00000004" + "383a393a";
+  assert.equal(toHex(sealBytes(seal)), `${sealed}00`);
+  assert.equal(toHex(sealBytes({ ...seal, through: hash })), `${sealed}01${"00".repeat(32)}`);
   assert.throws(() => groupBytes({ ...group, root: "AAAA" }), /root is not base64 of 32 bytes/);
 });
 

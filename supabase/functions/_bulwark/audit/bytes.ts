@@ -81,12 +81,15 @@ export function sealBytes(seal: AuditSeal): Uint8Array {
   if (typeof seal.snapshot !== "string") throw new MalformedError("snapshot is not text");
   const snapshot = utf8(seal.snapshot);
   view.setUint32(12, snapshot.length);
+  const through = seal.through === null ? [] : [fromBase64(seal.through, "through", 32)];
   return concat(
     head,
     fromBase64(seal.previous_hash, "previous_hash", 32),
     fromBase64(seal.root, "root", 32),
     tail,
     snapshot,
+    new Uint8Array([through.length]),
+    ...through,
   );
 }
 

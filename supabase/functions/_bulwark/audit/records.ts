@@ -65,6 +65,8 @@ export interface AuditSeal {
   sealed_at: string;
   sealed_at_us: number;
   snapshot: string;
+  /** Hash of its last entry's position if the next seal continues it; null: it holds the rest. */
+  through: string | null;
   hash: string;
 }
 

@@ -1778,11 +1778,11 @@ export type Database = {
       "export_audit_log": {
         Args: {
           "after"?: string;
-          "from"?: string;
           "organization_id"?: string;
           "page_size"?: number;
           "signed"?: boolean;
-          "to"?: string;
+          "since"?: string;
+          "until"?: string;
         };
         Returns: Json;
       };
@@ -2373,7 +2373,6 @@ export type Database = {
           "before"?: string;
           "correlation_id"?: string;
           "event_types"?: (string)[];
-          "from"?: string;
           "organization_id"?: string;
           "page_size"?: number;
           "resource_id"?: string;
@@ -2381,7 +2380,8 @@ export type Database = {
           "results"?: (Database["bulwark"]["Enums"]["audit_result"])[];
           "search"?: string;
           "severities"?: (Database["bulwark"]["Enums"]["audit_severity"])[];
-          "to"?: string;
+          "since"?: string;
+          "until"?: string;
         };
         Returns: {
           "action": string | null;
@@ -2640,11 +2640,11 @@ export type Database = {
       "verify_audit_log": {
         Args: {
           "after_seal"?: number;
-          "from"?: string;
           "max_entries"?: number;
           "max_seconds"?: number;
           "organization_id"?: string;
-          "to"?: string;
+          "since"?: string;
+          "until"?: string;
         };
         Returns: {
           "complete": boolean;
