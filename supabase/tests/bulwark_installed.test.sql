@@ -67,8 +67,8 @@ insert into built_objects values
     bulwark_private.audit_gaps bulwark_private.audit_groups bulwark_private.audit_key_acceptances
     bulwark_private.audit_leaves bulwark_private.audit_parents bulwark_private.audit_payloads
     bulwark_private.audit_prunings bulwark_private.audit_removable
-    bulwark_private.audit_retention_progress bulwark_private.audit_seals
-    bulwark_private.audit_system_objects bulwark_private.audit_tables
+    bulwark_private.audit_retention_progress bulwark_private.audit_seal_ranges
+    bulwark_private.audit_seals bulwark_private.audit_system_objects bulwark_private.audit_tables
     bulwark_private.audit_timelines bulwark_private.audit_types
     bulwark_private.audit_watched_tables
   '),
@@ -341,10 +341,8 @@ insert into built_grants values
     timestamptz, bigint, integer, integer); bulwark.audit_inclusion_proof(uuid);
     bulwark.audit_consistency_proof(bigint, bigint); bulwark.audit_group_nodes(bigint, bigint,
     bigint, uuid); bulwark.audit_status(); bulwark_private.audit_id_floor(timestamptz);
-    bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[],
-    bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer);
     bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
-    bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer);
+    bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer, integer);
     bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean);
     bulwark.place_legal_hold(text, uuid, uuid, text, text); bulwark.release_legal_hold(uuid);
     bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)

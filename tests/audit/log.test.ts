@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
-import { connect } from "../support.ts";
+import { connect, service } from "../support.ts";
 import { seal, withTable } from "./tables.ts";
 
 const clients = 30;
@@ -151,6 +151,75 @@ Deno.test("AUD-P04: twenty sealers at once make one chain", async () => {
     `;
     assert.equal(broken?.n, 0);
   });
+});
+
+Deno.test("AUD-P13: a transaction larger than a seal is split, and sealers that die or race lose nothing", async () => {
+  await withTable({ bulk: true }, async (sql, table, [organization]) => {
+    const before = await sql`select value from bulwark.settings where name = 'audit.seal_entries'`;
+    await sql`update bulwark.settings set value = '150' where name = 'audit.seal_entries'`;
+    try {
+      const rows = (count: number) =>
+        sql.unsafe(
+          `insert into public.${table} (organization_id, n) select $1, i from generate_series(1, ${count}) i`,
+          [organization!],
+        );
+      const reader = sql.begin("isolation level repeatable read", async (t) => {
+        for (let turn = 0; turn < 5; turn++) {
+          assert.equal((await verdict(t as unknown as Sql, organization!))?.intact, true);
+        }
+      });
+      await Promise.all([
+        rows(2000),
+        ...[...Array(20).keys()].map(() => rows(10)),
+        ...[...Array(10).keys()].map(() => seal(sql)),
+        reader,
+        // One part, or a few, and then the sealer dies.
+        ...[...Array(5).keys()].map(() =>
+          assert.rejects(
+            sql.begin(async (t) => {
+              await t`select bulwark.seal_audit_log()`;
+              throw new Error("died");
+            }),
+            /died/,
+          )
+        ),
+      ]);
+      await seal(sql);
+      assert.deepEqual(await sealed(sql, table), { entries: 2200, sealed: 2200 });
+      for (const whose of [null, organization!]) {
+        assert.deepEqual(await verdict(sql, whose).then((row) => [row?.intact, row?.complete]), [
+          true,
+          true,
+        ]);
+      }
+      const [parts] = await sql`
+        select max(entries)::int as most, count(*) filter (where open)::int as open
+        from (
+          select (s.through) is not null as open,
+            (select sum(entry_count) from bulwark_private.audit_groups g where g.seal = s.number) as entries
+          from bulwark_private.audit_seals s order by s.number desc limit 15
+        ) s
+      `;
+      assert.ok(parts?.most <= 150 && parts?.open >= 1, JSON.stringify(parts));
+    } finally {
+      await sql`
+        update bulwark.settings set value = ${before[0]!.value} where name = 'audit.seal_entries'
+      `;
+    }
+  });
+});
+
+Deno.test("AUD-P14: the times of verification, search and export work through the Data API", async () => {
+  const range = { since: new Date(Date.now() - 60_000).toJSON(), until: new Date().toJSON() };
+  for (const name of ["verify_audit_log", "search_audit_logs", "export_audit_log"] as const) {
+    const { error } = await service().rpc(name, range);
+    assert.equal(error, null, name);
+    const { error: backwards } = await service().rpc(name, {
+      since: range.until,
+      until: range.since,
+    });
+    assert.equal(backwards?.details, "AUDIT_INVALID_RANGE", name);
+  }
 });
 
 Deno.test("AUD-P05: sealing refuses a transaction that has written, and any but READ COMMITTED", async () => {

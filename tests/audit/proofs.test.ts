@@ -117,6 +117,7 @@ Deno.test("AUD-P10: an inclusion proof leads from the entry's own bytes to the t
         int(seal.sealed_at_us, 8),
         int(seal.snapshot.length, 4),
         Buffer.from(seal.snapshot),
+        seal.through === null ? int(0, 1) : Buffer.concat([int(1, 1), base64(seal.through)]),
       );
       assert.equal(Buffer.from(sealHash).toString("base64"), seal.hash);
       assert.equal(

@@ -111,8 +111,8 @@ comment on column bulwark.audit_logs.removed_by is
 comment on column bulwark.audit_logs.commitment is
   'SHA-256 of salt and payload, stored once the payload is removed, so that proofs stay valid.';
 
--- Indexes for the sealer (new entries by transaction, in the order of a seal), for readers (pages of
--- an organization by id) and for verification (entries that a removal record covers).
+-- Indexes for the sealer (new entries by transaction, in the order of a seal), for readers (pages
+-- of an organization by id) and for verification (entries that a removal record covers).
 create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid, id);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)

@@ -416,7 +416,8 @@ $$;
 comment on function bulwark.seal_audit_log() is
   'Seals the entries committed since the last seal and returns the newest seal''s number, or null if
    there were none; then checks timelines, watched objects and checkpoints. A seal holds at most
-   audit.seal_entries entries and about audit.seal_bytes bytes, so a large transaction spans several.
-   A call makes seals for about three seconds, and the next one goes on: call it until it returns
-   null. Runs each second; call it before a verification that has to include the last second. Errors:
+   audit.seal_entries entries and about audit.seal_bytes bytes, so a large transaction spans
+   several. A call makes seals for about three seconds, and the next one goes on: call it until it
+   returns null. Runs each second; call it before a verification that has to include the last
+   second. Errors:
    AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';

@@ -65,7 +65,9 @@ begin
     return;
   end if;
   -- A seal that continues another has its time, and may be younger than the checkpoint.
-  select case when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at) end
+  select case
+    when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at)
+  end
   into v_waiting
   from bulwark_private.audit_seals s
   left join bulwark_private.audit_seals p on p.number = s.number - 1

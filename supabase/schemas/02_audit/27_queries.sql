@@ -36,24 +36,39 @@ create function bulwark.search_audit_logs(
   correlation_id uuid default null,
   search text default null,
   before uuid default null,
-  page_size integer default 50
+  page_size integer default 50,
+  max_entries integer default 1000000
 )
-  returns setof bulwark.audit_logs
+  returns jsonb
   language plpgsql
   stable
-  rows 50
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_custom_plan
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
+  v_all boolean := organization_id is null;
+  v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_entries jsonb := '[]';
+  v_floor uuid := '00000000-0000-0000-0000-000000000000';
   v_from timestamptz := since;
-  v_organizations uuid[];
-  v_pattern text := '%'
+  v_last uuid;
+  v_left integer := max_entries;
+  v_low uuid;
+  v_organizations uuid[] := array[organization_id];
+  v_page jsonb;
+  v_pattern constant text := '%'
     || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%';
+  v_started constant timestamptz := clock_timestamp();
+  v_step integer := 1000;
+  v_step_started timestamptz;
 begin
-  if page_size is null or page_size not between 1 and 1000 then
-    raise exception 'Cannot search the audit log: a page has 1 to 1000 entries'
+  if page_size between 1 and 1000 is not true or max_entries between 1 and 10000000 is not true then
+    raise exception 'Cannot search the audit log: a page has 1 to 1000 entries of 1 to 10,000,000'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
   end if;
   if not (isfinite(since) and isfinite(until)) or since > until
@@ -77,51 +92,107 @@ begin
   if search is not null and v_from is null then
     v_from := coalesce(until, now()) - interval '31 days';
   end if;
-  -- Row-level security decides; the list of organizations only lets the index be used.
-  if organization_id is null and current_user = 'authenticated'
-    and not bulwark.is_super_admin() then
-    v_organizations := array(select bulwark.organizations_with('audit:read'));
-    if cardinality(v_organizations) = 1 then
-      organization_id := v_organizations[1];
-    end if;
+  if v_from is not null then
+    v_floor := bulwark_private.audit_id_floor(v_from);
   end if;
-  return query
-    select e.*
-    from bulwark.audit_logs e
-    where (search_audit_logs.organization_id is null
-        or e.organization_id = search_audit_logs.organization_id)
-      and (v_organizations is null or e.organization_id = any (v_organizations))
-      and (search_audit_logs.before is null or e.id < search_audit_logs.before)
-      and (v_from is null
-        or e.id >= bulwark_private.audit_id_floor(v_from) and e.occurred_at >= v_from)
-      and (until is null
-        or e.id < bulwark_private.audit_id_floor(until + interval '1 millisecond')
-        and e.occurred_at <= until)
-      and (event_types is null or e.event_type = any (event_types))
-      and (severities is null or e.severity = any (severities))
-      and (results is null or e.result = any (results))
-      and (search_audit_logs.actor_id is null or e.actor_id = search_audit_logs.actor_id)
-      and (search_audit_logs.resource_type is null
-        or e.resource_type = search_audit_logs.resource_type)
-      and (search_audit_logs.resource_id is null
-        or e.resource_id = search_audit_logs.resource_id)
-      and (search_audit_logs.correlation_id is null
-        or e.correlation_id = search_audit_logs.correlation_id)
-      and (search is null or concat_ws(
-        ' ', e.event_type, e.resource_type, e.resource_id, e.action, e.before, e.after, e.details
-      ) ilike v_pattern)
-    order by e.id desc
-    limit page_size;
+  if until is not null then
+    v_before := least(
+      v_before, bulwark_private.audit_id_floor(until + interval '1 millisecond')
+    );
+  end if;
+  -- Row-level security decides; this only keeps a step from reading what nobody may see.
+  if current_user = 'authenticated' and not bulwark.is_super_admin() then
+    v_organizations := array(
+      select o from bulwark.organizations_with('audit:read') as o where v_all or o = organization_id
+    );
+    v_all := false;
+  end if;
+  -- Step by step, because a filter may match nothing among millions of entries.
+  loop
+    v_step_started := clock_timestamp();
+    v_step := least(v_step, v_left);
+    select l.id into v_low
+    from (
+      (
+        select e.id from bulwark.audit_logs e
+        where v_all and e.id < v_before and e.id >= v_floor
+        order by e.id desc
+        offset v_step limit 1
+      )
+      union all
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      select e.id
+      from unnest(v_organizations) as o (id)
+      cross join lateral (
+        select k.id from bulwark.audit_logs k
+        where (k.organization_id, k.id) < (o.id, v_before)
+          and (k.organization_id, k.id) >= (o.id, v_floor)
+        order by k.organization_id desc, k.id desc
+        offset v_step limit 1
+      ) e
+    ) l
+    order by l.id desc
+    limit 1;
+    select jsonb_agg(to_jsonb(f) order by f.id desc), (array_agg(f.id order by f.id))[1]
+    into v_page, v_last
+    from (
+      select e.*
+      from (
+        select * from bulwark.audit_logs k
+        where v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
+        union all
+        select k.*
+        from unnest(v_organizations) as o (id)
+        cross join lateral (
+          select * from bulwark.audit_logs i
+          where (i.organization_id, i.id) < (o.id, v_before)
+            and (i.organization_id, i.id) >= (o.id, coalesce(v_low, v_floor))
+          order by i.organization_id desc, i.id desc
+        ) k
+      ) e
+      where (v_from is null or e.occurred_at >= v_from)
+        and (until is null or e.occurred_at <= until)
+        and (event_types is null or e.event_type = any (event_types))
+        and (severities is null or e.severity = any (severities))
+        and (results is null or e.result = any (results))
+        and (search_audit_logs.actor_id is null or e.actor_id = search_audit_logs.actor_id)
+        and (search_audit_logs.resource_type is null
+          or e.resource_type = search_audit_logs.resource_type)
+        and (search_audit_logs.resource_id is null
+          or e.resource_id = search_audit_logs.resource_id)
+        and (search_audit_logs.correlation_id is null
+          or e.correlation_id = search_audit_logs.correlation_id)
+        and (search is null or concat_ws(
+          ' ', e.event_type, e.resource_type, e.resource_id, e.action, e.before, e.after, e.details
+        ) ilike v_pattern)
+      order by e.id desc
+      limit page_size - jsonb_array_length(v_entries)
+    ) f;
+    v_entries := v_entries || coalesce(v_page, '[]');
+    if jsonb_array_length(v_entries) = page_size then
+      return jsonb_build_object('entries', v_entries, 'next', v_last);
+    end if;
+    v_before := v_low;
+    v_left := v_left - v_step;
+    exit when v_low is null or v_left <= 0
+      or clock_timestamp() - v_started > interval '2 seconds';
+    if clock_timestamp() - v_step_started < interval '200 milliseconds' then
+      v_step := least(v_step * 2, 64000);
+    end if;
+  end loop;
+  return jsonb_build_object('entries', v_entries, 'next', v_low);
 end;
 $$;
 comment on function bulwark.search_audit_logs(
   uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
-  text, text, uuid, text, uuid, integer
+  text, text, uuid, text, uuid, integer, integer
 ) is
-  'A page of the entries that the caller may read and that match all given filters, newest first.
-   before, the id of the last entry of a page, requests the next page. search looks for text in
-   resource, action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
-   AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
+  'A page of the entries that the caller may read and that match all given filters, newest first:
+   { entries, next }. Pass next as before to continue; null: there are no more. A page has fewer
+   entries than page_size, or none, if it would read more than max_entries, in each organization, or
+   for longer than about two seconds. Only organization and time use an index. search
+   looks for text in resource, action and payload, by default of the last 31 days. Errors:
+   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
 
 create function bulwark.export_audit_log(
   organization_id uuid default null,
@@ -217,8 +288,8 @@ begin
   loop
     v_read := v_read + 1;
     continue when v_group.seal = v_seal and v_group.entry_count <= v_place;
-    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout. It
-    -- has at least one group, however long that waited: otherwise it would look like the end.
+    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
+    -- It has at least one group, however long that waited: otherwise it would look like the end.
     if v_left = 0 or v_bytes > 4194304
       or v_groups <> '{}' and clock_timestamp() - v_started > interval '3 seconds' then
       v_next := v_cursor;

@@ -82,7 +82,8 @@ begin
   -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
   select max(w.number) filter (where w.is_last) into v_through
   from (
-    select s.number, s.through is null as is_last, sum(g.entries) over (order by s.number) as entries
+    select s.number, s.through is null as is_last,
+      sum(g.entries) over (order by s.number) as entries
     from bulwark_private.audit_seals s
     left join lateral (
       select sum(g.entry_count) as entries from bulwark_private.audit_groups g

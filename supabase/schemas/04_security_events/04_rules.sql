@@ -98,6 +98,9 @@ create function bulwark_private.evaluate_security_rule(
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off       -- statistics lag behind a bulk load
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_actor uuid;

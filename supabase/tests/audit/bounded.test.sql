@@ -1,7 +1,8 @@
 -- Seals of bounded size: a transaction larger than a seal spans several, which verify, prove and
--- export as one, and of which no part can be altered, left out or moved. Transaction ids are made up.
+-- export as one, and of which no part can be altered, left out or moved. Transaction ids are made
+-- up.
 begin;
-set local search_path = public, bulwark, extensions;
+set local search_path = bulwark, public, extensions;
 select plan(25);
 select tests.create_organizations();
 select tests.start_log();

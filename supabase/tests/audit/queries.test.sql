@@ -1,7 +1,7 @@
 -- Search and export of the log: pages, filters, cursors and permissions.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(45);
+select plan(48);
 select tests.create_organizations();
 create temporary table base as
   select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000 as xid,
@@ -37,6 +37,10 @@ as $$
     jsonb_build_object('text', format('needle_%s 100%%', number))
   from base b;
 $$;
+create function pg_temp.of(page jsonb)
+  returns setof audit_logs
+  language sql
+as $$ select * from jsonb_populate_recordset(null::audit_logs, page -> 'entries'); $$;
 select pg_temp.seal(0);
 alter table audit_logs disable trigger audit_logs_stamp;
 select count(pg_temp.entry(1 + n / 40, 'acme', n)) from generate_series(1, 120) as n;
@@ -48,84 +52,111 @@ select pg_temp.seal(3), pg_temp.seal(4);
 -- acting as the administrator of acme
 select tests.act_as('admin@acme.test');
 select results_eq(
-  $$ select resource_id from search_audit_logs(resource_type => 'public.tests', page_size => 3) $$,
+  $$ select resource_id
+    from pg_temp.of(search_audit_logs(resource_type => 'public.tests', page_size => 3)) $$,
   array['120', '119', '118'], 'AUQ-01: a search brings the newest first'
 );
 select results_eq(
-  $$ select resource_id from search_audit_logs(resource_type => 'public.tests', page_size => 3,
+  $$ select resource_id
+    from pg_temp.of(search_audit_logs(resource_type => 'public.tests', page_size => 3,
        before => (select id from audit_logs where resource_type = 'public.tests'
-         and resource_id = '118')) $$,
+         and resource_id = '118'))) $$,
   array['117', '116', '115'], 'AUQ-02: and page by page the ones before'
 );
 select is(
-  (select count(*)::int from search_audit_logs(event_types => '{data.read}',
-     resource_type => 'public.tests', page_size => 1000)),
+  (select count(*)::int from pg_temp.of(search_audit_logs(event_types => '{data.read}',
+     resource_type => 'public.tests', page_size => 1000))),
   60, 'AUQ-03: by event type'
 );
 select is(
-  (select count(*)::int from search_audit_logs(severities => '{error,critical}',
-     resource_type => 'public.tests', page_size => 1000)),
+  (select count(*)::int from pg_temp.of(search_audit_logs(severities => '{error,critical}',
+     resource_type => 'public.tests', page_size => 1000))),
   12, 'AUQ-04: by severity'
 );
 select is(
-  (select count(*)::int from search_audit_logs(results => '{failure}', page_size => 1000)), 6,
+  (select count(*)::int
+    from pg_temp.of(search_audit_logs(results => '{failure}', page_size => 1000))), 6,
   'AUQ-05: by result'
 );
 select is(
-  (select count(*)::int from search_audit_logs(actor_id => tests.user_id('admin@acme.test'),
-     resource_type => 'public.tests', page_size => 1000)),
+  (select count(*)::int
+    from pg_temp.of(search_audit_logs(actor_id => tests.user_id('admin@acme.test'),
+     resource_type => 'public.tests', page_size => 1000))),
   120, 'AUQ-06: by actor'
 );
 select is(
   (select count(*)::int
-   from search_audit_logs(resource_type => 'public.tests', resource_id => '7')),
+   from pg_temp.of(search_audit_logs(resource_type => 'public.tests', resource_id => '7'))),
   1, 'AUQ-07: by resource'
 );
 select is(
-  (select count(*)::int from search_audit_logs(correlation_id => md5('request3')::uuid)), 10,
+  (select count(*)::int
+    from pg_temp.of(search_audit_logs(correlation_id => md5('request3')::uuid))), 10,
   'AUQ-08: by correlation id'
 );
 select is(
-  (select count(*)::int from search_audit_logs(
+  (select count(*)::int from pg_temp.of(search_audit_logs(
      since => now() - interval '1000 s' + interval '50 s', until => now() - interval '1000 s'
-       + interval '59 s', resource_type => 'public.tests', page_size => 1000)),
+       + interval '59 s', resource_type => 'public.tests', page_size => 1000))),
   10, 'AUQ-09: by time, both ends included'
 );
 select is(
-  (select count(*)::int from search_audit_logs(search => 'needle_7 ', page_size => 1000)), 1,
+  (select count(*)::int
+    from pg_temp.of(search_audit_logs(search => 'needle_7 ', page_size => 1000))), 1,
   'AUQ-10: by text'
 );
 select is(
-  (select count(*)::int from search_audit_logs(search => 'needle%100', page_size => 1000)), 0,
+  (select count(*)::int
+    from pg_temp.of(search_audit_logs(search => 'needle%100', page_size => 1000))), 0,
   'AUQ-11: in which no character is a wildcard'
 );
 select is(
-  (select count(*)::int from search_audit_logs(search => '100%', page_size => 1000)), 120,
+  (select count(*)::int
+    from pg_temp.of(search_audit_logs(search => '100%', page_size => 1000))), 120,
   'AUQ-12: and each is found'
 );
+select is(
+  (with recursive p (page) as (
+     select search_audit_logs(results => '{failure}', page_size => 2, max_entries => 7)
+     union all
+     select search_audit_logs(results => '{failure}', page_size => 2, max_entries => 7,
+       before => (p.page ->> 'next')::uuid)
+     from p where p.page ->> 'next' is not null
+   )
+   select concat_ws(' ', count(f.id), count(distinct f.id), count(distinct p.page) > 4)
+   from p left join lateral pg_temp.of(p.page) f on true),
+  '6 6 t', 'AUQ-11a: a search that would read too much ends early, and goes on at its cursor'
+);
+select is(
+  (select page -> 'entries' = '[]' and page ->> 'next' is not null
+   from search_audit_logs(actor_id => tests.globex(), max_entries => 5) as page),
+  true, 'AUQ-11b: also before it found anything'
+);
+select tests.error_is('AUQ-11c: it reads something', '22023 AUDIT_INVALID_LIMIT',
+  $$ select search_audit_logs(max_entries => 0) $$);
 select is_empty(
-  $$ select * from search_audit_logs(organization_id => tests.globex()) $$,
+  $$ select * from pg_temp.of(search_audit_logs(organization_id => tests.globex())) $$,
   'AUQ-13: a foreign organization is empty'
 );
 select is_empty(
-  $$ select * from search_audit_logs(page_size => 1000) e
+  $$ select * from pg_temp.of(search_audit_logs(page_size => 1000)) e
      where e.organization_id is distinct from tests.acme() $$,
   'AUQ-14: and nothing else of it is found without naming one'
 );
 select is_empty(
-  $$ select * from search_audit_logs(actor_id => tests.user_id('admin@globex.test')) $$,
+  $$ select * from pg_temp.of(search_audit_logs(actor_id => tests.user_id('admin@globex.test'))) $$,
   'AUQ-15: nor by its people'
 );
 select tests.error_is('AUQ-16: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
-  $$ select * from search_audit_logs(page_size => 1001) $$);
+  $$ select * from pg_temp.of(search_audit_logs(page_size => 1001)) $$);
 select tests.error_is('AUQ-17: the far future is an error', '22023 AUDIT_INVALID_RANGE',
-  $$ select * from search_audit_logs(since => now() + interval '1 year') $$);
+  $$ select * from pg_temp.of(search_audit_logs(since => now() + interval '1 year')) $$);
 select tests.error_is('AUQ-18: and so is no time at all', '22023 AUDIT_INVALID_RANGE',
-  $$ select * from search_audit_logs(until => '-infinity') $$);
+  $$ select * from pg_temp.of(search_audit_logs(until => '-infinity')) $$);
 select tests.error_is('AUQ-19: and a type that does not exist', '22023 AUDIT_UNKNOWN_EVENT_TYPE',
-  $$ select * from search_audit_logs(event_types => '{data.raed}') $$);
+  $$ select * from pg_temp.of(search_audit_logs(event_types => '{data.raed}')) $$);
 select tests.error_is('AUQ-20: and a text too short', '22023 AUDIT_INVALID_SEARCH',
-  $$ select * from search_audit_logs(search => 'x') $$);
+  $$ select * from pg_temp.of(search_audit_logs(search => 'x')) $$);
 
 -- exporting as the administrator of acme
 create temporary table pages (number integer, page jsonb);
@@ -254,7 +285,7 @@ select tests.error_is('AUQ-40: nor asks how it does', '42501 RBAC_PERMISSION_DEN
 -- acting as others
 select tests.act_as('analyst@acme.test');
 select is_empty(
-  $$ select * from search_audit_logs() $$, 'AUQ-41: without audit:read there is nothing'
+  $$ select * from pg_temp.of(search_audit_logs()) $$, 'AUQ-41: without audit:read there is nothing'
 );
 select tests.error_is('AUQ-42: without audit:export no export', '42501 RBAC_PERMISSION_DENIED',
   $$ select export_audit_log(tests.acme()) $$);
@@ -267,7 +298,7 @@ select tests.error_is('AUQ-44: and exports what belongs to no organization', 'no
   $$ select export_audit_log(), audit_status() $$);
 select tests.act_as_role('service_role');
 select ok(
-  (select count(*) = 1000 or count(*) > 150 from search_audit_logs(page_size => 1000)),
+  (select count(*) = 1000 or count(*) > 150 from pg_temp.of(search_audit_logs(page_size => 1000))),
   'AUQ-45: the service role searches everywhere'
 );
 

@@ -2373,6 +2373,7 @@ export type Database = {
           "before"?: string;
           "correlation_id"?: string;
           "event_types"?: (string)[];
+          "max_entries"?: number;
           "organization_id"?: string;
           "page_size"?: number;
           "resource_id"?: string;
@@ -2383,40 +2384,7 @@ export type Database = {
           "since"?: string;
           "until"?: string;
         };
-        Returns: {
-          "action": string | null;
-          "actor_id": string | null;
-          "actor_type": Database["bulwark"]["Enums"]["audit_actor_type"] | null;
-          "after": Json | null;
-          "before": Json | null;
-          "commitment": string | null;
-          "correlation_id": string | null;
-          "database_user": string | null;
-          "details": Json | null;
-          "event_type": string;
-          "id": string;
-          "ip": string | null;
-          "occurred_at": string;
-          "organization_id": string | null;
-          "parent_id": string | null;
-          "removed_by": string | null;
-          "resource_id": string | null;
-          "resource_type": string | null;
-          "result": Database["bulwark"]["Enums"]["audit_result"];
-          "salt": string | null;
-          "session_id": string | null;
-          "severity": Database["bulwark"]["Enums"]["audit_severity"];
-          "source": Database["bulwark"]["Enums"]["audit_source"];
-          "timeline": number;
-          "user_agent": string | null;
-          "xid": unknown;
-        }[];
-        SetofOptions: {
-          from: "*";
-          to: "audit_logs";
-          isOneToOne: false;
-          isSetofReturn: true;
-        };
+        Returns: Json;
       };
       "send_test_webhook": { Args: { "endpoint_id": string }; Returns: string };
       "set_alert_rule": {
