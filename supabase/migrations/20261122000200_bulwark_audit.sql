@@ -150,9 +150,9 @@ comment on column bulwark.audit_logs.removed_by is
 comment on column bulwark.audit_logs.commitment is
   'SHA-256 of salt and payload, stored once the payload is removed, so that proofs stay valid.';
 
--- Indexes for the sealer (new entries by transaction), for readers (pages of an organization by id)
--- and for verification (entries that a removal record covers).
-create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid);
+-- Indexes for the sealer (new entries by transaction, in the order of a seal), for readers (pages
+-- of an organization by id) and for verification (entries that a removal record covers).
+create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid, id);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
   where removed_by is not null;
@@ -167,6 +167,8 @@ create function bulwark_private.audited_organizations()
   rows 10
   security definer            -- definer because clients cannot read groups
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
 as $$
 begin
   return query select bulwark.organizations_with('audit:read');
@@ -299,7 +301,23 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
     c.organization_id,
     c.timeline,
     c.xid,
+    c.occurred_at,
     c.removed_by,
+    -- Nearly the bytes that are hashed, without reading them: compressed ones count 64 times.
+    512
+      + coalesce(pg_column_size(c.resource_id), 0)
+      + coalesce(
+        pg_column_size(c.before)
+          * case when pg_column_compression(c.before) is null then 1 else 64 end, 0
+      )
+      + coalesce(
+        pg_column_size(c.after)
+          * case when pg_column_compression(c.after) is null then 1 else 64 end, 0
+      )
+      + coalesce(
+        pg_column_size(c.details)
+          * case when pg_column_compression(c.details) is null then 1 else 64 end, 0
+      ) as size,
     sha256(
       '\x0001'::bytea
       || uuid_send(c.id)
@@ -319,7 +337,8 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
     ) as leaf
   from bulwark_private.audit_commitments c;
 comment on view bulwark_private.audit_leaves is
-  'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment).';
+  'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment), and its size,
+   about and in bytes.';
 
 -- Audit timelines: one for each cluster that the log has lived in. Entries are sealed by
 -- transaction id, and those restart where a dump is restored, so each cluster writes under a
@@ -863,7 +882,11 @@ create view bulwark_private.audit_types with (security_invoker = true) as
   from pg_catalog.pg_type t
   join pg_catalog.pg_namespace n on n.oid = t.typnamespace
   where n.nspname in ('bulwark_private', 'bulwark')
-    and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
+    and t.typname like 'audit\_%'
+    -- Not the row types of tables and views.
+    and (t.typtype in ('e', 'd') or exists (
+      select from pg_catalog.pg_class c where c.oid = t.typrelid and c.relkind = 'c'
+    ));
 comment on view bulwark_private.audit_types is 'The log''s own types.';
 
 -- Types, operators and casts of the host are left out, because our code does not use them. Rights
@@ -3220,6 +3243,14 @@ create constraint trigger user_roles_report_lost_administrator
 -- hash is defined once. Every result depends on the arguments alone.
 -- No function here is SECURITY DEFINER.
 
+create type bulwark_private.audit_position as (
+  timeline integer,
+  xid xid8,
+  id uuid
+);
+comment on type bulwark_private.audit_position is
+  'The place of an entry in the order in which entries are sealed.';
+
 create function bulwark_private.merkle_root(leaves bytea)
   returns bytea
   language plpgsql
@@ -3332,13 +3363,28 @@ $$;
 comment on function bulwark_private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea) is
   'The leaf of an organization''s group in the tree of a seal.';
 
+create function bulwark_private.audit_position_hash(place bulwark_private.audit_position)
+  returns bytea
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(int4send(place.timeline) || xid8send(place.xid) || uuid_send(place.id));
+end;
+$$;
+comment on function bulwark_private.audit_position_hash(bulwark_private.audit_position) is
+  'The hash of the last entry of a seal that the next one continues.';
+
 create function bulwark_private.audit_seal_hash(
   number bigint,
   previous_hash bytea,
   root bytea,
   timeline integer,
   sealed_at timestamptz,
-  snapshot pg_snapshot
+  snapshot pg_snapshot,
+  through bulwark_private.audit_position
 )
   returns bytea
   language plpgsql
@@ -3351,11 +3397,16 @@ begin
     '\x01'::bytea || int8send(number) || previous_hash || root || int4send(timeline)
     || timestamptz_send(sealed_at) || int4send(octet_length(snapshot::text))
     || convert_to(snapshot::text, 'UTF8')
+    -- Hashed by itself: a proof shows the hash, not the id of another organization's entry.
+    || case
+      when through is null then '\x00'::bytea
+      else '\x01'::bytea || bulwark_private.audit_position_hash(through)
+    end
   );
 end;
 $$;
 comment on function bulwark_private.audit_seal_hash(
-  bigint, bytea, bytea, integer, timestamptz, pg_snapshot
+  bigint, bytea, bytea, integer, timestamptz, pg_snapshot, bulwark_private.audit_position
 ) is
   'The hash of a seal: the next seal chains to it, and it is the content of the seal''s leaf in the
    tree of all seals.';
@@ -3386,14 +3437,20 @@ create table bulwark_private.audit_seals (
   timeline integer not null,
   sealed_at timestamptz not null,
   snapshot pg_snapshot not null,
+  through bulwark_private.audit_position,
   root bytea not null,
   previous_hash bytea not null,
   hash bytea not null,
   nodes bytea not null
 );
 comment on table bulwark_private.audit_seals is
-  'The chain of seals. A seal holds the entries that are finished in its snapshot and not in the one
-   before.';
+  'The chain of seals. A seal holds the entries that are finished in its snapshot and in no earlier
+   one. If there are more of them than one seal may hold, several seals with the same snapshot hold
+   them, one after the other.';
+comment on column bulwark_private.audit_seals.sealed_at is
+  'When its snapshot was taken; seals that continue one another have the same time.';
+comment on column bulwark_private.audit_seals.through is
+  'The last entry of a seal that the next one continues; null: it holds all that were left.';
 comment on column bulwark_private.audit_seals.nodes is
   'The nodes that this seal completes in the tree of all seals, from its own leaf upwards.';
 
@@ -3428,6 +3485,43 @@ create unique index audit_groups_organization_id_idx
 alter table bulwark_private.audit_seals enable row level security;
 alter table bulwark_private.audit_groups enable row level security;
 
+create type bulwark_private.audit_range as (
+  base_timeline integer,
+  base_snapshot pg_snapshot,
+  timeline integer,
+  snapshot pg_snapshot,
+  after bulwark_private.audit_position,
+  through bulwark_private.audit_position
+);
+comment on type bulwark_private.audit_range is
+  'The entries that are finished in a snapshot and not in its base (null: the beginning), of them
+   those after one position and up to another (null: all).';
+
+create view bulwark_private.audit_seal_ranges with (security_invoker = true) as
+  select
+    s.number,
+    s.sealed_at,
+    b.sealed_at as base_sealed_at,
+    row(
+      b.timeline, b.snapshot, s.timeline, s.snapshot, p.through, s.through
+    )::bulwark_private.audit_range as range,
+    -- If a seal before it is gone, so is the knowledge of where it begins.
+    (
+      select count(*) from bulwark_private.audit_seals k
+      where k.number > coalesce(b.number, 0) and k.number < s.number
+    ) = s.number - coalesce(b.number, 0) - 1 as known
+  from bulwark_private.audit_seals s
+  left join bulwark_private.audit_seals p on p.number = s.number - 1
+  left join lateral (
+    select k.number, k.timeline, k.snapshot, k.sealed_at
+    from bulwark_private.audit_seals k
+    where k.number < s.number and k.through is null
+    order by k.number desc
+    limit 1
+  ) b on true;
+comment on view bulwark_private.audit_seal_ranges is
+  'Which entries each seal holds. The base is the last seal with an earlier snapshot.';
+
 create function bulwark_private.audit_seal_nodes(number bigint, hash bytea)
   returns bytea
   language plpgsql
@@ -3457,33 +3551,72 @@ comment on function bulwark_private.audit_seal_nodes(bigint, bytea) is
   'The nodes of the tree of all seals that the seal of this number and hash completes.';
 
 create function bulwark_private.audit_group_before(organization uuid, seal bigint)
-  returns table (hash bytea, counted bigint)
+  returns setof bulwark_private.audit_groups
   language plpgsql
   stable
   rows 1
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set jit = off
 as $$
 begin
+  -- Sorted by both columns of the index, so that no other index can be taken for a faster one.
   if organization is null then
     return query
-      select g.hash, g.entries_before + g.entry_count
-      from bulwark_private.audit_groups g
+      select * from bulwark_private.audit_groups g
       where g.organization_id is null and g.seal < audit_group_before.seal
-      order by g.seal desc
+      order by g.organization_id desc, g.seal desc
       limit 1;
   else
     return query
-      select g.hash, g.entries_before + g.entry_count
-      from bulwark_private.audit_groups g
-      where g.organization_id = organization and g.seal < audit_group_before.seal
-      order by g.seal desc
+      select * from bulwark_private.audit_groups g
+      where (g.organization_id, g.seal) < (organization, audit_group_before.seal)
+        and (g.organization_id, g.seal) >= (organization, 0)
+      order by g.organization_id desc, g.seal desc
       limit 1;
   end if;
 end;
 $$;
 comment on function bulwark_private.audit_group_before(uuid, bigint) is
-  'The group that an organization''s group in a seal chains to, and the number of entries up to
-   it.';
+  'The group that an organization''s group in a seal chains to.';
+
+create function bulwark_private.audit_groups_of(
+  organization uuid,
+  first_seal bigint,
+  last_seal bigint default null
+)
+  returns setof bulwark_private.audit_groups
+  language plpgsql
+  stable
+  rows 100
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set jit = off
+as $$
+begin
+  if organization is null then
+    return query
+      select * from bulwark_private.audit_groups g
+      where g.organization_id is null and g.seal between first_seal and coalesce(last_seal, g.seal)
+      order by g.organization_id, g.seal
+      limit 1000;
+  else
+    return query
+      select * from bulwark_private.audit_groups g
+      where (g.organization_id, g.seal) >= (organization, first_seal)
+        and (g.organization_id, g.seal) <= (organization, coalesce(last_seal, 9223372036854775807))
+      order by g.organization_id, g.seal
+      limit 1000;
+  end if;
+end;
+$$;
+comment on function bulwark_private.audit_groups_of(uuid, bigint, bigint) is
+  'The next groups of an organization (null: of the entries without one) in a range of seals, at
+   most a thousand. Reads only these, whatever the statistics say.';
 
 create function bulwark_private.audit_seals_extend_chain()
   returns trigger
@@ -3502,8 +3635,17 @@ begin
   new.number := coalesce(v_last.number, 0) + 1;
   new.previous_hash := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
   new.sealed_at := greatest(clock_timestamp(), v_last.sealed_at);
+  if v_last.through is not null then
+    if (new.timeline, new.snapshot::text)
+        is distinct from (v_last.timeline, v_last.snapshot::text)
+      or new.through <= v_last.through then
+      raise exception 'Cannot seal the audit log: the last seal has to be continued first'
+        using errcode = 'object_not_in_prerequisite_state', detail = 'AUDIT_SEAL_IS_OPEN';
+    end if;
+    new.sealed_at := v_last.sealed_at;
+  end if;
   new.hash := bulwark_private.audit_seal_hash(
-    new.number, new.previous_hash, new.root, new.timeline, new.sealed_at, new.snapshot
+    new.number, new.previous_hash, new.root, new.timeline, new.sealed_at, new.snapshot, new.through
   );
   new.nodes := bulwark_private.audit_seal_nodes(new.number, new.hash);
   return new;
@@ -3563,98 +3705,202 @@ from unnest('{bulwark_private.audit_seals, bulwark_private.audit_groups}'::regcl
 -- and triggers that were switched off.
 -- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
 
+insert into bulwark.settings (name, value, description) values
+  ('audit.seal_entries', '20000', 'Maximum number of entries in a seal'),
+  ('audit.seal_bytes', '67108864', 'Size that the entries of a seal may have together');
+
+create function bulwark_private.audit_segments(range bulwark_private.audit_range)
+  returns table (timeline integer, low xid8, high xid8)
+  language sql
+  stable
+  rows 2
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+  with recursive older (timeline) as (
+    -- Entries that earlier timelines left unsealed; only after a restore.
+    select (
+      select e.timeline from bulwark.audit_logs e
+      where e.timeline > coalesce((range).base_timeline, -1) and e.timeline < (range).timeline
+      order by e.timeline
+      limit 1
+    )
+    where (range).base_timeline is distinct from (range).timeline
+    union all
+    select (
+      select e.timeline from bulwark.audit_logs e
+      where e.timeline > o.timeline and e.timeline < (range).timeline
+      order by e.timeline
+      limit 1
+    )
+    from older o
+    where o.timeline is not null
+  )
+  select s.timeline, s.low, s.high
+  from (
+    -- Transactions that were open in the base. A dump holds only committed ones.
+    select (range).base_timeline as timeline, open.xid as low, open.xid as high
+    from pg_snapshot_xip((range).base_snapshot) as open (xid)
+    where (range).base_timeline < (range).timeline
+      or pg_visible_in_snapshot(open.xid, (range).snapshot)
+    union all
+    select (range).base_timeline, pg_snapshot_xmax((range).base_snapshot), null
+    where (range).base_timeline < (range).timeline
+    union all
+    select o.timeline, '0', null from older o where o.timeline is not null
+    union all
+    select
+      (range).timeline,
+      case
+        when (range).base_timeline = (range).timeline then pg_snapshot_xmax((range).base_snapshot)
+        else '0'
+      end,
+      pg_snapshot_xmax((range).snapshot)
+  ) s
+  order by s.timeline, s.low;
+$$;
+comment on function bulwark_private.audit_segments(bulwark_private.audit_range) is
+  'The transactions between a base and a snapshot, as ranges of the index, in order. Not the range
+   from the old xmin, which would hold all that was written since the oldest open transaction.';
+
+-- The plan does not depend on statistics, which are wrong after a bulk load: with sorting and other
+-- scans switched off only the index in the order of a seal is left.
 create function bulwark_private.audit_entries(
-  after_timeline integer,
-  after_snapshot pg_snapshot,
-  timeline integer,
-  snapshot pg_snapshot,
+  range bulwark_private.audit_range,
   everybody boolean default true,
   organization uuid default null,
-  hashed boolean default true
+  hashed boolean default true,
+  most integer default null
 )
   returns table (
     id uuid,
     organization_id uuid,
     timeline integer,
     xid xid8,
+    occurred_at timestamptz,
     removed_by uuid,
-    leaf bytea
+    leaf bytea,
+    size integer
   )
-  language sql
+  language plpgsql
   stable
   rows 1000
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
-  -- Two index scans instead of the range from the old xmin, which would read everything written
-  -- since the oldest open transaction.
-  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
-    case when hashed then e.leaf end
-  from bulwark_private.audit_leaves e
-  where e.timeline = audit_entries.timeline
-    and e.xid >= case
-      when after_timeline = audit_entries.timeline then pg_snapshot_xmax(after_snapshot) else '0'
-    end
-    and e.xid < pg_snapshot_xmax(audit_entries.snapshot)
-    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
-    and (everybody or e.organization_id is not distinct from organization)
-  union all
-  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
-    case when hashed then e.leaf end
-  from bulwark_private.audit_leaves e
-  where e.timeline = audit_entries.timeline
-    and after_timeline = audit_entries.timeline
-    and e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
-    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
-    and (everybody or e.organization_id is not distinct from organization)
-  union all
-  -- Entries that an earlier timeline left unsealed; a dump holds only committed ones.
-  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
-    case when hashed then e.leaf end
-  from bulwark_private.audit_leaves e
-  where after_timeline is distinct from audit_entries.timeline
-    and e.timeline < audit_entries.timeline
-    and e.timeline >= coalesce(after_timeline, 0)
-    and (
-      e.timeline is distinct from after_timeline
-      or e.xid >= pg_snapshot_xmax(after_snapshot)
-      or e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
-    )
-    and (everybody or e.organization_id is not distinct from organization);
+declare
+  v_after constant bulwark_private.audit_position := (range).after;
+  v_count integer;
+  v_from bulwark_private.audit_position;
+  v_left integer := most;
+  v_segment record;
+  v_snapshot constant pg_snapshot := (range).snapshot;
+  v_through constant bulwark_private.audit_position := (range).through;
+  v_upto bulwark_private.audit_position;
+begin
+  for v_segment in select * from bulwark_private.audit_segments(range) loop
+    v_from := (v_segment.timeline, v_segment.low, '00000000-0000-0000-0000-000000000000');
+    v_upto := (
+      v_segment.timeline, coalesce(v_segment.high, '18446744073709551615'),
+      'ffffffff-ffff-ffff-ffff-ffffffffffff'
+    );
+    continue when v_after is not null and v_after > v_upto;
+    exit when v_through is not null and v_through < v_from;
+    if v_after is not null then
+      v_from := greatest(v_from, v_after);
+    end if;
+    if v_through is not null then
+      v_upto := least(v_upto, v_through);
+    end if;
+    return query
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at, e.removed_by,
+        case when hashed then e.leaf end, case when not hashed then e.size end
+      from bulwark_private.audit_leaves e
+      where e.timeline = v_segment.timeline
+        and (e.xid, e.id) >= (v_from.xid, v_from.id)
+        and (e.xid, e.id) <= (v_upto.xid, v_upto.id)
+        and (v_segment.timeline <> (range).timeline or pg_visible_in_snapshot(e.xid, v_snapshot))
+        and (v_after is null or (e.timeline, e.xid, e.id)
+          is distinct from (v_after.timeline, v_after.xid, v_after.id))
+        and (everybody or e.organization_id is not distinct from organization)
+      order by e.xid, e.id
+      limit v_left;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+    exit when v_left <= 0;
+  end loop;
+end;
 $$;
 comment on function bulwark_private.audit_entries(
-  integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
+  bulwark_private.audit_range, boolean, uuid, boolean, integer
 ) is
-  'The entries, with their leaves, of the seal that follows a seal with the first timeline and
-   snapshot (null: of the first seal) and has the second, of all organizations or of one. Sealing,
-   verification and export share it. hashed false omits the leaves, the costly part.';
+  'The entries of a range, at most so many, in the order of a seal, of all organizations or of one.
+   Sealing, verification and export share it. hashed: with their leaves, the costly part; otherwise
+   with their sizes.';
 
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
   set jit = off
 as $$
 declare
-  v_timeline constant integer := bulwark_private.audit_timeline();
+  v_base bulwark_private.audit_seals;
+  v_bytes constant bigint := (bulwark_private.setting('audit.seal_bytes'))::bigint;
   v_last bulwark_private.audit_seals;
+  v_most constant integer := (bulwark_private.setting('audit.seal_entries'))::integer;
   v_number bigint;
+  v_range bulwark_private.audit_range;
+  v_through bulwark_private.audit_position;
+  v_timeline constant integer := bulwark_private.audit_timeline();
 begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
-  -- Another session sealed a later snapshot while this one waited.
-  if v_last.timeline = v_timeline
+  if v_last.through is not null then
+    -- More entries than a seal may hold: this one holds the next, of the same snapshot.
+    select * into v_base
+    from bulwark_private.audit_seals s where s.through is null order by s.number desc limit 1;
+    v_range := (
+      v_base.timeline, v_base.snapshot, v_last.timeline, v_last.snapshot, v_last.through, null
+    );
+  elsif v_last.timeline = v_timeline
     and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+    -- Another session sealed a later snapshot while this one waited.
     return null;
+  else
+    v_range := (v_last.timeline, v_last.snapshot, v_timeline, snapshot, null, null);
+  end if;
+  -- The last entry that fits, if there are more. The first always does.
+  select f.timeline, f.xid, f.id into v_through
+  from (
+    select
+      n.*,
+      n.place <= v_most and (n.bytes <= v_bytes or n.place = 1) as fits,
+      lead(n.place <= v_most and n.bytes <= v_bytes) over (order by n.place) as next_fits
+    from (
+      select e.timeline, e.xid, e.id, row_number() over w as place, sum(e.size) over w as bytes
+      from bulwark_private.audit_entries(v_range, hashed => false, most => v_most + 1) e
+      window w as (order by e.timeline, e.xid, e.id)
+    ) n
+  ) f
+  where f.fits and not f.next_fits;
+  if v_through is not null then
+    v_range.through := v_through;
   end if;
   with trees as (
     select
       e.organization_id,
       count(*) as entry_count,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
-    from bulwark_private.audit_entries(
-      v_last.timeline, v_last.snapshot, v_timeline, write_audit_seal.snapshot
-    ) e
+    from bulwark_private.audit_entries(v_range) e
     group by e.organization_id
   ),
   chained as (
@@ -3663,7 +3909,7 @@ begin
       t.entry_count,
       t.leaves,
       bulwark_private.merkle_root(t.leaves) as root,
-      coalesce(p.counted, 0) as entries_before,
+      coalesce(p.entries_before + p.entry_count, 0) as entries_before,
       coalesce(p.hash, decode(repeat('00', 32), 'hex')) as previous
     from trees t
     left join lateral bulwark_private.audit_group_before(
@@ -3681,12 +3927,13 @@ begin
     from chained c
   ),
   sealed as (
-    insert into bulwark_private.audit_seals (timeline, snapshot, root)
+    insert into bulwark_private.audit_seals (timeline, snapshot, through, root)
     select
-      v_timeline, write_audit_seal.snapshot,
-      bulwark_private.merkle_root(string_agg(h.hash, '' order by h.position))
+      v_range.timeline, v_range.snapshot, v_range.through,
+      bulwark_private.merkle_root(coalesce(string_agg(h.hash, '' order by h.position), ''))
     from hashed h
-    having count(*) > 0
+    -- A seal that continues another is written even if somebody deleted what it was to hold.
+    having count(*) > 0 or v_last.through is not null
     returning number
   ),
   grouped as (
@@ -3704,9 +3951,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.write_audit_seal(pg_snapshot) is
-  'Seals the entries that are finished in the snapshot and not sealed yet, and returns the seal''s
-   number, or null if there are none. The snapshot must be older than every write of the calling
-   transaction.';
+  'Seals entries that are finished in the snapshot and not sealed yet, as many as one seal may hold,
+   and returns the seal''s number, or null if there are none; first it continues the last seal, if
+   that needs it. The snapshot must be older than every write of the calling transaction.';
 
 create function bulwark_private.inspect_audit_fingerprints()
   returns void
@@ -3834,7 +4081,9 @@ create function bulwark.seal_audit_log()
 as $$
 declare
   v_number bigint;
+  v_sealed bigint;
   v_snapshot pg_snapshot;
+  v_started constant timestamptz := clock_timestamp();
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
@@ -3853,16 +4102,25 @@ begin
   if not bulwark_private.settle_audit_timeline() then
     return null;
   end if;
-  v_number := bulwark_private.write_audit_seal(v_snapshot);
+  loop
+    v_sealed := bulwark_private.write_audit_seal(v_snapshot);
+    exit when v_sealed is null;
+    v_number := v_sealed;
+    -- The next run goes on; a crash in between loses nothing.
+    exit when clock_timestamp() - v_started > interval '3 seconds';
+  end loop;
   perform bulwark_private.inspect_audit_fingerprints();
   perform bulwark_private.report_missing_checkpoint();
   return v_number;
 end;
 $$;
 comment on function bulwark.seal_audit_log() is
-  'Seals the entries committed since the last seal and returns the new seal''s number, or null if
-   there were none; then checks timelines, watched objects and checkpoints. Runs each second; call
-   it before a verification that has to include the last second. Errors:
+  'Seals the entries committed since the last seal and returns the newest seal''s number, or null if
+   there were none; then checks timelines, watched objects and checkpoints. A seal holds at most
+   audit.seal_entries entries and about audit.seal_bytes bytes, so a large transaction spans
+   several. A call makes seals for about three seconds, and the next one goes on: call it until it
+   returns null. Runs each second; call it before a verification that has to include the last
+   second. Errors:
    AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
 
 -- Audit settling: the first run of the sealer in a cluster into which the log was restored,
@@ -4055,11 +4313,14 @@ comment on function bulwark_private.require_audit(text, uuid) is
   'Checks that the caller may use a function on the audit log: the permission in the organization
    or, without one, a super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
 
-create function bulwark_private.audit_seal_of(timeline integer, xid xid8)
+create function bulwark_private.audit_seal_of(timeline integer, xid xid8, id uuid)
   returns bigint
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set jit = off
 as $$
   select coalesce(
     (
@@ -4068,6 +4329,10 @@ as $$
       where s.timeline = audit_seal_of.timeline
         and pg_snapshot_xmax(s.snapshot) > audit_seal_of.xid
         and pg_visible_in_snapshot(audit_seal_of.xid, s.snapshot)
+        and (s.through is null or s.through
+          >= row(
+            audit_seal_of.timeline, audit_seal_of.xid, audit_seal_of.id
+          )::bulwark_private.audit_position)
       order by pg_snapshot_xmax(s.snapshot), s.number
       limit 1
     ),
@@ -4075,13 +4340,17 @@ as $$
       select s.number
       from bulwark_private.audit_seals s
       where s.timeline > audit_seal_of.timeline
+        and (s.through is null or s.through
+          >= row(
+            audit_seal_of.timeline, audit_seal_of.xid, audit_seal_of.id
+          )::bulwark_private.audit_position)
       order by s.timeline, pg_snapshot_xmax(s.snapshot), s.number
       limit 1
     )
   );
 $$;
-comment on function bulwark_private.audit_seal_of(integer, xid8) is
-  'The number of the seal that holds the entries of a transaction; null while there is none.';
+comment on function bulwark_private.audit_seal_of(integer, xid8, uuid) is
+  'The number of the seal that holds an entry; null while there is none.';
 
 create function bulwark_private.audit_entry_is_sealed(entry_id uuid)
   returns boolean
@@ -4093,7 +4362,7 @@ as $$
     select
     from bulwark_private.audit_leaves e
     join bulwark_private.audit_groups g
-      on g.seal = bulwark_private.audit_seal_of(e.timeline, e.xid)
+      on g.seal = bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)
       and g.organization_id is not distinct from e.organization_id
     -- At a multiple of 32 bytes, not anywhere in the bytes.
     where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
@@ -4120,6 +4389,9 @@ create function bulwark_private.audit_removal_problem(record_id uuid)
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_count bigint;
@@ -4131,8 +4403,10 @@ begin
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
     and e.source = 'system'
-    and (bulwark_private.audit_seal_of(e.timeline,
-      e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
+    and (
+      bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is null
+      or bulwark_private.audit_entry_is_sealed(e.id)
+    );
   if not found then
     return 'removal_without_record';
   end if;
@@ -4180,14 +4454,14 @@ create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   stable
   rows 1
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with found as (
     select e.id, e.leaf, row_number() over (order by e.timeline, e.xid, e.id) as place
-    from bulwark_private.audit_seals s
-    left join bulwark_private.audit_seals p on p.number = s.number - 1
-    cross join lateral bulwark_private.audit_entries(
-      p.timeline, p.snapshot, s.timeline, s.snapshot, false, organization
-    ) e
+    from bulwark_private.audit_seal_ranges s
+    cross join lateral bulwark_private.audit_entries(s.range, false, organization) e
     where s.number = seal
   ),
   stored as (
@@ -4260,12 +4534,21 @@ create function bulwark_private.audit_seal_problems(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with chain as (
     select
       s.*,
       lag(s.number, 1, case when first_seal = 1 then 0 end) over w as number_before,
       lag(s.hash, 1, decode(repeat('00', 32), 'hex')) over w as hash_before,
+      -- A seal goes on where the one before it, if that is continued, ends.
+      lag(s.through) over w is not null and (
+        s.through <= lag(s.through) over w
+        or (s.timeline, s.snapshot::text)
+          is distinct from (lag(s.timeline) over w, lag(s.snapshot::text) over w)
+      ) as elsewhere,
       lag(s.sealed_at, 1, s.sealed_at) over w as sealed_before
     from bulwark_private.audit_seals s
     where s.number between first_seal - 1 and last_seal
@@ -4292,13 +4575,13 @@ as $$
     c.number,
     case
       when c.number_before is distinct from c.number - 1 then 'seal_missing'
-      when c.previous_hash is distinct from c.hash_before then 'chain_broken'
+      when c.previous_hash is distinct from c.hash_before or c.elsewhere then 'chain_broken'
       else 'seal_altered'
     end,
     case
       when c.number_before is distinct from c.number - 1
         then format('before seal %s at least one is gone', c.number)
-      when c.previous_hash is distinct from c.hash_before
+      when c.previous_hash is distinct from c.hash_before or c.elsewhere
         then format('seal %s does not follow from the one before', c.number)
       else format('seal %s is not what its hash says', c.number)
     end,
@@ -4308,8 +4591,9 @@ as $$
     and (
       c.number_before is distinct from c.number - 1
       or c.previous_hash is distinct from c.hash_before
+      or c.elsewhere
       or c.hash is distinct from bulwark_private.audit_seal_hash(
-        c.number, c.previous_hash, c.root, c.timeline, c.sealed_at, c.snapshot
+        c.number, c.previous_hash, c.root, c.timeline, c.sealed_at, c.snapshot, c.through
       )
       -- Null if a seal that it needs is gone, which is a finding of its own.
       or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
@@ -4321,7 +4605,7 @@ as $$
     format('the organizations'' trees of seal %s do not make its root', s.number),
     -- If the seal and all groups match their own hashes, a group is gone.
     not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot, s.through
     )
   from bulwark_private.audit_seals s
   left join trees t on t.seal = s.number
@@ -4354,15 +4638,15 @@ create function bulwark_private.compare_audit_groups(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with sealed as (
-    select s.number, s.timeline, s.snapshot,
-      p.timeline as after_timeline, p.snapshot as after_snapshot
-    from bulwark_private.audit_seals s
-    left join bulwark_private.audit_seals p on p.number = s.number - 1
-    where s.number between first_seal and last_seal
-      -- Without the previous seal the new entries are unknown; the gap is reported already.
-      and (s.number = 1 or p.number is not null)
+    select s.number, s.range
+    from bulwark_private.audit_seal_ranges s
+    -- Without the seal before it the new entries are unknown; the gap is reported already.
+    where s.number between first_seal and last_seal and s.known
   ),
   found as (
     select
@@ -4373,9 +4657,7 @@ as $$
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from sealed s
-    cross join lateral bulwark_private.audit_entries(
-      s.after_timeline, s.after_snapshot, s.timeline, s.snapshot, everybody, organization
-    ) e
+    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization) e
     group by s.number, e.organization_id
   ),
   chained as (
@@ -4392,7 +4674,7 @@ as $$
     select
       c.seal, c.organization_id, c.entry_count, c.leaves, c.root, c.previous, c.entries_before,
       coalesce(c.hash_before, b.hash) as hash_before,
-      coalesce(c.counted_before, b.counted) as counted_before
+      coalesce(c.counted_before, b.entries_before + b.entry_count) as counted_before
     from chained c
     -- offset 0 keeps the condition inside, so that the look-up runs only for groups that differ.
     left join lateral (
@@ -4448,60 +4730,51 @@ create function bulwark_private.audit_backdated(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
-  with sealed as (
-    select
-      s.number, s.timeline, s.snapshot, s.sealed_at,
-      p.timeline as after_timeline, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
-    from bulwark_private.audit_seals s
-    left join bulwark_private.audit_seals p on p.number = s.number - 1
-    where s.number between first_seal and last_seal
-      and (s.number = 1 or p.number is not null)
-  ),
-  tolerated as materialized (
+  with tolerated as materialized (
     select make_interval(
       secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
     ) as time
   ),
-  timed as (
-    -- A transaction whose id is at or above a snapshot's xmax wrote after that seal.
-    select s.number, s.sealed_at, s.after_sealed_at as not_before, e.id, e.occurred_at
-    from sealed s
-    cross join lateral (
-      select e.id, e.occurred_at
-      from bulwark.audit_logs e
-      where e.timeline = s.timeline
-        and e.xid >= case
-          when s.after_timeline = s.timeline then pg_snapshot_xmax(s.after_snapshot) else '0'
-        end
-        and e.xid < pg_snapshot_xmax(s.snapshot)
-        and pg_visible_in_snapshot(e.xid, s.snapshot)
-        and (everybody or e.organization_id is not distinct from organization)
-    ) e
-    union all
-    -- A transaction that was open in the last snapshot may be older: it began after the last seal
-    -- whose xmax is at or below its id.
-    select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
-    from sealed s
-    cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
-    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid = open.xid
+  entries as materialized (
+    select
+      s.number, s.sealed_at, s.base_sealed_at, e.timeline, e.xid, e.id, e.occurred_at,
+      (s.range).base_timeline = e.timeline
+        and e.xid < pg_snapshot_xmax((s.range).base_snapshot) as open
+    from bulwark_private.audit_seal_ranges s
+    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization, false) e
+    where s.number between first_seal and last_seal and s.known
+      and e.timeline = (s.range).timeline
+  ),
+  -- A transaction that was open in the base is older than it: it began after the last seal whose
+  -- xmax is at or below its id.
+  opened as materialized (
+    select o.timeline, o.xid, b.sealed_at
+    from (select distinct e.timeline, e.xid from entries e where e.open) o
     left join lateral (
       select k.sealed_at
       from bulwark_private.audit_seals k
-      where k.timeline = s.timeline and pg_snapshot_xmax(k.snapshot) <= open.xid
+      where k.timeline = o.timeline and pg_snapshot_xmax(k.snapshot) <= o.xid
       order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
       limit 1
     ) b on true
-    where s.after_timeline = s.timeline
-      and pg_visible_in_snapshot(open.xid, s.snapshot)
-      and (everybody or e.organization_id is not distinct from organization)
+  ),
+  timed as (
+    -- Any other transaction wrote after the base, since its id is at or above its xmax.
+    select e.number, e.sealed_at, e.id, e.occurred_at,
+      case when e.open then o.sealed_at else e.base_sealed_at end as not_before
+    from entries e
+    left join opened o on e.open and o.timeline = e.timeline and o.xid = e.xid
   )
   select
     t.number,
     t.id,
     case
       when t.occurred_at < t.not_before - d.time
-      then format('it says %s, but seal %s was made before it', t.occurred_at, t.number - 1)
+      then format('it says %s, but it is younger than the seal of %s', t.occurred_at, t.not_before)
       when t.occurred_at > t.sealed_at + d.time
       then format('it says %s, after seal %s was made', t.occurred_at, t.number)
       else format('it says %s, its id another time', t.occurred_at)
@@ -4529,23 +4802,63 @@ create function bulwark_private.audit_unsealed(everybody boolean, organization u
   stable
   rows 1
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
   with last_seal as (
-    select s.timeline, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
+    select s.range from bulwark_private.audit_seal_ranges s order by s.number desc limit 1
   ),
+  -- Each part is bounded; the newest are read as well, because a forged transaction lies there.
   waiting as (
-    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
-    from last_seal s
-    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid >= pg_snapshot_xmax(s.snapshot)
-    union all
-    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
-    from last_seal s
-    cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
-    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid = open.xid
-    union all
-    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
-    from bulwark.audit_logs e
-    where e.timeline > coalesce((select s.timeline from last_seal s), -1)
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from last_seal s
+      cross join lateral bulwark_private.audit_entries(
+        row(
+          (s.range).base_timeline, (s.range).base_snapshot, (s.range).timeline, (s.range).snapshot,
+          (s.range).through, null
+        )::bulwark_private.audit_range,
+        hashed => false, most => 100000
+      ) e
+      where (s.range).through is not null
+    )
+    union
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from last_seal s
+      cross join lateral pg_snapshot_xip((s.range).snapshot) as open (xid)
+      cross join lateral (
+        select * from bulwark.audit_logs e
+        where e.timeline = (s.range).timeline and e.xid = open.xid
+        order by e.timeline, e.xid, e.id
+        limit 100000
+      ) e
+    )
+    union
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from bulwark.audit_logs e
+      where (e.timeline, e.xid) >= (
+        coalesce((select (s.range).timeline from last_seal s), -1),
+        coalesce((select pg_snapshot_xmax((s.range).snapshot) from last_seal s), '0')
+      )
+      order by e.timeline, e.xid, e.id
+      limit 100000
+    )
+    union
+    (
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
+      from bulwark.audit_logs e
+      where (e.timeline, e.xid) >= (
+        coalesce((select (s.range).timeline from last_seal s), -1),
+        coalesce((select pg_snapshot_xmax((s.range).snapshot) from last_seal s), '0')
+      )
+      order by e.timeline desc, e.xid desc, e.id desc
+      limit 10000
+    )
   ),
   judged as (
     select
@@ -4571,7 +4884,8 @@ as $$
 $$;
 comment on function bulwark_private.audit_unsealed(boolean, uuid) is
   'Counts committed entries that have waited for a seal longer than audit.seal_overdue_seconds, or
-   whose time or transaction lies in the future, so that no seal holds them for long.';
+   whose time or transaction lies in the future, so that no seal holds them for long; among the
+   first 100,000 that wait and the last 10,000.';
 
 -- Audit verification: compares a range of the log with its seals and reports the differences.
 -- Protects against a log that was altered around its triggers, a tail cut off behind a checkpoint,
@@ -4579,13 +4893,13 @@ comment on function bulwark_private.audit_unsealed(boolean, uuid) is
 -- SECURITY DEFINER: verify_audit_log, because no client can read seals, and a seal also holds
 --   entries of other organizations.
 
-create function bulwark_private.verify_audit_log(
-  organization_id uuid,
-  since timestamptz,
-  until timestamptz,
-  after_seal bigint,
-  max_entries integer,
-  max_seconds integer
+create function bulwark.verify_audit_log(
+  organization_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  after_seal bigint default null,
+  max_entries integer default 1000000,
+  max_seconds integer default 5
 )
   returns table (
     intact boolean,
@@ -4605,7 +4919,10 @@ create function bulwark_private.verify_audit_log(
   language plpgsql
   stable
   rows 1
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
@@ -4618,6 +4935,8 @@ declare
   );
   v_records uuid[] := array[]::uuid[];
   v_started constant timestamptz := clock_timestamp();
+  v_step integer := 2000;
+  v_step_started timestamptz;
   v_stop bigint;
 begin
   perform bulwark_private.require_audit('audit:read', organization_id);
@@ -4660,7 +4979,8 @@ begin
   last_seal := first_seal - 1;
 
   while last_seal < v_stop loop
-    -- As many seals as hold 20,000 entries or the rest of the limit, but at least one.
+    v_step_started := clock_timestamp();
+    -- As many seals as hold so many entries or the rest of the limit, but at least one.
     select coalesce(max(w.number), v_stop) into v_high
     from (
       select s.number, sum(g.entries) over (order by s.number) as entries
@@ -4675,7 +4995,7 @@ begin
           where g.seal = s.number
       ) g on true
     ) w
-    where coalesce(w.entries, 0) <= least(20000, max_entries - entries_checked)
+    where coalesce(w.entries, 0) <= least(v_step, max_entries - entries_checked)
       or w.number = last_seal + 1;
 
     for v_chunk in
@@ -4740,6 +5060,12 @@ begin
     end loop;
     seals_checked := seals_checked + v_high - last_seal;
     last_seal := v_high;
+    -- Large payloads and slow machines need smaller steps.
+    v_step := case
+      when clock_timestamp() - v_step_started > make_interval(secs => max_seconds / 5.0)
+        then greatest(v_step / 4, 100)
+      else least(v_step * 2, 20000)
+    end;
     exit when entries_checked >= max_entries
       or clock_timestamp() - v_started > make_interval(secs => max_seconds);
   end loop;
@@ -4778,17 +5104,27 @@ begin
     -- Entries that no seal can ever hold: of an unknown timeline, or of a pruned prefix.
     (
       select 'entry_inserted', null, e.id, 'the entry is of a timeline that the log never had'
-      from bulwark.audit_logs e
-      where (
-          e.timeline < least(
+      from (
+        (
+          select l.id, l.organization_id from bulwark.audit_logs l
+          where l.timeline < least(
             (select min(k.timeline) from bulwark_private.audit_timelines k),
             (select k.timeline from bulwark_private.audit_seals k order by k.number limit 1)
           )
-          or e.timeline > greatest(
+          order by l.timeline, l.xid, l.id
+          limit 1000
+        )
+        union all
+        (
+          select l.id, l.organization_id from bulwark.audit_logs l
+          where l.timeline > greatest(
             (select max(k.timeline) from bulwark_private.audit_timelines k), v_last.timeline
           )
+          order by l.timeline desc, l.xid desc, l.id desc
+          limit 1000
         )
-        and (v_everybody or e.organization_id = verify_audit_log.organization_id)
+      ) e
+      where v_everybody or e.organization_id = verify_audit_log.organization_id
       limit 1
     )
     union all
@@ -4796,7 +5132,8 @@ begin
       select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
       from bulwark_private.audit_prunings p
       cross join lateral bulwark_private.audit_entries(
-        null, null, p.timeline, p.snapshot, hashed => false
+        row(null, null, p.timeline, p.snapshot, null, null)::bulwark_private.audit_range,
+        hashed => false, most => 1000
       ) e
       where p.through_seal = v_pruned
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
@@ -4830,45 +5167,6 @@ begin
   end loop;
   return next;
 end;
-$$;
-comment on function bulwark_private.verify_audit_log(
-  uuid, timestamptz, timestamptz, bigint, integer, integer
-) is
-  'Implements bulwark.verify_audit_log.';
-
--- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
-create function bulwark.verify_audit_log(
-  organization_id uuid default null,
-  "from" timestamptz default null,
-  "to" timestamptz default null,
-  after_seal bigint default null,
-  max_entries integer default 1000000,
-  max_seconds integer default 5
-)
-  returns table (
-    intact boolean,
-    complete boolean,
-    problem text,
-    seal bigint,
-    entry uuid,
-    detail text,
-    problems bigint,
-    seals_checked bigint,
-    entries_checked bigint,
-    payloads_removed bigint,
-    first_seal bigint,
-    last_seal bigint,
-    next_after_seal bigint
-  )
-  language sql
-  stable
-  rows 1
-  security definer            -- definer because no client can read seals
-  set search_path = pg_catalog, pg_temp
-as $$
-  select * from bulwark_private.verify_audit_log(
-    verify_audit_log.organization_id, "from", "to", after_seal, max_entries, max_seconds
-  );
 $$;
 comment on function bulwark.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer
@@ -5490,6 +5788,9 @@ create function bulwark_private.audit_group_proof(seal bigint, organization uuid
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_checkpoint bulwark.audit_checkpoints;
@@ -5530,6 +5831,10 @@ begin
       'sealed_at', bulwark_private.time_json(v_seal.sealed_at),
       'sealed_at_us', bulwark_private.time_microseconds(v_seal.sealed_at),
       'snapshot', v_seal.snapshot::text,
+      'through', case
+        when v_seal.through is not null
+        then bulwark_private.base64(bulwark_private.audit_position_hash(v_seal.through))
+      end,
       'hash', bulwark_private.base64(v_seal.hash)
     ),
     'tree_index', v_seal.number - 1,
@@ -5552,6 +5857,9 @@ create function bulwark.audit_inclusion_proof(entry_id uuid)
   stable
   security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_entry bulwark_private.audit_commitments;
@@ -5570,7 +5878,7 @@ begin
     raise exception 'Cannot prove the entry: there is none here that you may read'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
   end if;
-  v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid);
+  v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid, v_entry.id);
   if v_seal is null then
     raise exception 'Cannot prove the entry: it is not sealed yet'
       using errcode = 'PT409', detail = 'AUDIT_NOT_SEALED_YET', hint = 'Try again in a second';
@@ -5668,6 +5976,9 @@ create function bulwark.audit_group_nodes(
   stable
   security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_leaves bytea;
@@ -5756,8 +6067,14 @@ begin
   if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
     return;
   end if;
-  select s.sealed_at into v_waiting
-  from bulwark_private.audit_seals s where s.number = coalesce(v_last.tree_size, 0) + 1;
+  -- A seal that continues another has its time, and may be younger than the checkpoint.
+  select case
+    when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at)
+  end
+  into v_waiting
+  from bulwark_private.audit_seals s
+  left join bulwark_private.audit_seals p on p.number = s.number - 1
+  where s.number = coalesce(v_last.tree_size, 0) + 1;
   if v_waiting < now() - 3 * v_interval then
     v_overdue := coalesce(v_last.tree_size, 0);
   end if;
@@ -5817,7 +6134,7 @@ declare
 begin
   -- A second run waits, and continues where this one stopped.
   select * into v_progress from bulwark_private.audit_check_progress p for update;
-  select * into v_verdict from bulwark_private.verify_audit_log(
+  select * into v_verdict from bulwark.verify_audit_log(
     null, null, null, v_progress.after_seal, max_entries, 5
   );
   -- A verdict names only its first finding, so the number of findings is part of the key. Otherwise
@@ -5854,6 +6171,9 @@ create function bulwark.audit_status()
   stable
   security definer            -- definer because no client can read seals and audited tables
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_checkpoint bulwark.audit_checkpoints;
@@ -5921,37 +6241,52 @@ comment on function bulwark_private.audit_id_floor(timestamptz) is
   'The smallest id that an entry at this time can have: turns a range of time into a range of the
    key.';
 
-create function bulwark_private.search_audit_logs(
-  organization_id uuid,
-  since timestamptz,
-  until timestamptz,
-  event_types text[],
-  severities bulwark.audit_severity[],
-  results bulwark.audit_result[],
-  actor_id uuid,
-  resource_type text,
-  resource_id text,
-  correlation_id uuid,
-  search text,
-  before uuid,
-  page_size integer
+create function bulwark.search_audit_logs(
+  organization_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  event_types text[] default null,
+  severities bulwark.audit_severity[] default null,
+  results bulwark.audit_result[] default null,
+  actor_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  correlation_id uuid default null,
+  search text default null,
+  before uuid default null,
+  page_size integer default 50,
+  max_entries integer default 1000000
 )
-  returns setof bulwark.audit_logs
+  returns jsonb
   language plpgsql
   stable
-  rows 50
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_custom_plan
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
+  v_all boolean := organization_id is null;
+  v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
+  v_entries jsonb := '[]'::jsonb;
+  v_floor uuid := '00000000-0000-0000-0000-000000000000'::uuid;
   v_from timestamptz := since;
-  v_organizations uuid[];
-  v_pattern text := '%'
+  v_last uuid;
+  v_left integer := max_entries;
+  v_low uuid;
+  v_organizations uuid[] := array[organization_id];
+  v_page jsonb;
+  v_pattern constant text := '%'
     || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%';
+  v_started constant timestamptz := clock_timestamp();
+  v_step integer := 1000;
+  v_step_started timestamptz;
 begin
-  if page_size is null or page_size not between 1 and 1000 then
-    raise exception 'Cannot search the audit log: a page has 1 to 1000 entries'
+  if page_size between 1 and 1000 is not true or max_entries between 1 and 10000000 is not true then
+    raise exception 'Cannot search the audit log: a page has 1 to 1000 entries of 1 to 10,000,000'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
   end if;
   if not (isfinite(since) and isfinite(until)) or since > until
@@ -5975,106 +6310,137 @@ begin
   if search is not null and v_from is null then
     v_from := coalesce(until, now()) - interval '31 days';
   end if;
-  -- Row-level security decides; the list of organizations only lets the index be used.
-  if organization_id is null and current_user = 'authenticated'
-    and not bulwark.is_super_admin() then
-    v_organizations := array(select bulwark.organizations_with('audit:read'));
-    if cardinality(v_organizations) = 1 then
-      organization_id := v_organizations[1];
+  if v_from is not null then
+    v_floor := bulwark_private.audit_id_floor(v_from);
+  end if;
+  if until is not null then
+    v_before := least(
+      v_before, bulwark_private.audit_id_floor(until + interval '1 millisecond')
+    );
+  end if;
+  -- Row-level security decides; this only keeps a step from reading what nobody may see.
+  if current_user = 'authenticated' then
+    -- Within, because the service role may not even name these functions.
+    if not bulwark.is_super_admin() then
+      v_organizations := array(
+        select o from bulwark.organizations_with('audit:read') as o
+        where v_all or o = organization_id
+      );
+      v_all := false;
     end if;
   end if;
-  return query
-    select e.*
-    from bulwark.audit_logs e
-    where (search_audit_logs.organization_id is null
-        or e.organization_id = search_audit_logs.organization_id)
-      and (v_organizations is null or e.organization_id = any (v_organizations))
-      and (search_audit_logs.before is null or e.id < search_audit_logs.before)
-      and (v_from is null
-        or e.id >= bulwark_private.audit_id_floor(v_from) and e.occurred_at >= v_from)
-      and (until is null
-        or e.id < bulwark_private.audit_id_floor(until + interval '1 millisecond')
-        and e.occurred_at <= until)
-      and (event_types is null or e.event_type = any (event_types))
-      and (severities is null or e.severity = any (severities))
-      and (results is null or e.result = any (results))
-      and (search_audit_logs.actor_id is null or e.actor_id = search_audit_logs.actor_id)
-      and (search_audit_logs.resource_type is null
-        or e.resource_type = search_audit_logs.resource_type)
-      and (search_audit_logs.resource_id is null
-        or e.resource_id = search_audit_logs.resource_id)
-      and (search_audit_logs.correlation_id is null
-        or e.correlation_id = search_audit_logs.correlation_id)
-      and (search is null or concat_ws(
-        ' ', e.event_type, e.resource_type, e.resource_id, e.action, e.before, e.after, e.details
-      ) ilike v_pattern)
-    order by e.id desc
-    limit page_size;
+  -- Step by step, because a filter may match nothing among millions of entries.
+  loop
+    v_step_started := clock_timestamp();
+    v_step := least(v_step, v_left);
+    select l.id into v_low
+    from (
+      (
+        select e.id from bulwark.audit_logs e
+        where v_all and e.id < v_before and e.id >= v_floor
+        order by e.id desc
+        offset v_step limit 1
+      )
+      union all
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      select e.id
+      from unnest(v_organizations) as o (id)
+      cross join lateral (
+        select k.id from bulwark.audit_logs k
+        where (k.organization_id, k.id) < (o.id, v_before)
+          and (k.organization_id, k.id) >= (o.id, v_floor)
+        order by k.organization_id desc, k.id desc
+        offset v_step limit 1
+      ) e
+    ) l
+    order by l.id desc
+    limit 1;
+    select jsonb_agg(to_jsonb(f) order by f.id desc), (array_agg(f.id order by f.id))[1]
+    into v_page, v_last
+    from (
+      select e.*
+      from (
+        select * from bulwark.audit_logs k
+        where v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
+        union all
+        select k.*
+        from unnest(v_organizations) as o (id)
+        cross join lateral (
+          select * from bulwark.audit_logs i
+          where (i.organization_id, i.id) < (o.id, v_before)
+            and (i.organization_id, i.id) >= (o.id, coalesce(v_low, v_floor))
+          order by i.organization_id desc, i.id desc
+        ) k
+      ) e
+      where (v_from is null or e.occurred_at >= v_from)
+        and (until is null or e.occurred_at <= until)
+        and (event_types is null or e.event_type = any (event_types))
+        and (severities is null or e.severity = any (severities))
+        and (results is null or e.result = any (results))
+        and (search_audit_logs.actor_id is null or e.actor_id = search_audit_logs.actor_id)
+        and (search_audit_logs.resource_type is null
+          or e.resource_type = search_audit_logs.resource_type)
+        and (search_audit_logs.resource_id is null
+          or e.resource_id = search_audit_logs.resource_id)
+        and (search_audit_logs.correlation_id is null
+          or e.correlation_id = search_audit_logs.correlation_id)
+        and (search is null or concat_ws(
+          ' ', e.event_type, e.resource_type, e.resource_id, e.action, e.before, e.after, e.details
+        ) ilike v_pattern)
+      order by e.id desc
+      limit page_size - jsonb_array_length(v_entries)
+    ) f;
+    v_entries := v_entries || coalesce(v_page, '[]');
+    if jsonb_array_length(v_entries) = page_size then
+      return jsonb_build_object('entries', v_entries, 'next', v_last);
+    end if;
+    v_before := v_low;
+    v_left := v_left - v_step;
+    exit when v_low is null or v_left <= 0
+      or clock_timestamp() - v_started > interval '2 seconds';
+    if clock_timestamp() - v_step_started < interval '200 milliseconds' then
+      v_step := least(v_step * 2, 64000);
+    end if;
+  end loop;
+  return jsonb_build_object('entries', v_entries, 'next', v_low);
 end;
-$$;
-comment on function bulwark_private.search_audit_logs(
-  uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
-  text, text, uuid, text, uuid, integer
-) is
-  'Implements bulwark.search_audit_logs; row-level security applies.';
-
--- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
-create function bulwark.search_audit_logs(
-  organization_id uuid default null,
-  "from" timestamptz default null,
-  "to" timestamptz default null,
-  event_types text[] default null,
-  severities bulwark.audit_severity[] default null,
-  results bulwark.audit_result[] default null,
-  actor_id uuid default null,
-  resource_type text default null,
-  resource_id text default null,
-  correlation_id uuid default null,
-  search text default null,
-  before uuid default null,
-  page_size integer default 50
-)
-  returns setof bulwark.audit_logs
-  language sql
-  stable
-  rows 50
-  set search_path = pg_catalog, pg_temp
-as $$
-  select * from bulwark_private.search_audit_logs(
-    search_audit_logs.organization_id, "from", "to", event_types, severities, results,
-    search_audit_logs.actor_id, search_audit_logs.resource_type, search_audit_logs.resource_id,
-    search_audit_logs.correlation_id, search, search_audit_logs.before, page_size
-  );
 $$;
 comment on function bulwark.search_audit_logs(
   uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
-  text, text, uuid, text, uuid, integer
+  text, text, uuid, text, uuid, integer, integer
 ) is
-  'A page of the entries that the caller may read and that match all given filters, newest first.
-   before, the id of the last entry of a page, requests the next page. search looks for text in
-   resource, action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
-   AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
+  'A page of the entries that the caller may read and that match all given filters, newest first:
+   { entries, next }. Pass next as before to continue; null: there are no more. A page has fewer
+   entries than page_size, or none, if it would read more than max_entries, in each organization, or
+   for longer than about two seconds. Only organization and time use an index. search
+   looks for text in resource, action and payload, by default of the last 31 days. Errors:
+   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
 
-create function bulwark_private.export_audit_log(
-  organization_id uuid,
-  after text,
-  page_size integer,
-  since timestamptz,
-  until timestamptz,
-  signed boolean
+create function bulwark.export_audit_log(
+  organization_id uuid default null,
+  after text default null,
+  page_size integer default 1000,
+  since timestamptz default null,
+  until timestamptz default null,
+  signed boolean default false
 )
   returns jsonb
   language plpgsql
   volatile
+  security definer            -- definer because no client can read seals and it records itself
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
   v_cursor text := after;
   v_entries jsonb;
-  v_first bigint;
-  v_group record;
   v_bytes bigint := 0;
+  v_first bigint;
+  v_found bigint;
+  v_from bigint;
+  v_group bulwark_private.audit_groups;
   v_groups jsonb[] := array[]::jsonb[];
   v_left integer := page_size;
   v_news boolean := false;
@@ -6082,9 +6448,13 @@ declare
   v_page bigint;
   v_place bigint := 0;
   v_pruned constant bigint := (select max(r.through_seal) from bulwark_private.audit_prunings r);
+  v_range bulwark_private.audit_range;
+  v_read integer := 0;
   v_seal bigint := 0;
   v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
+  v_size bigint;
   v_started constant timestamptz := clock_timestamp();
+  v_upto bigint := v_signed;
 begin
   perform bulwark_private.require_audit('audit:export', organization_id);
   if page_size is null or page_size not between 1 and 5000 then
@@ -6106,24 +6476,40 @@ begin
     v_place := split_part(after, ':', 2)::bigint;
   end if;
 
+  v_from := greatest(v_seal, v_pruned + 1);
+  if since is not null then
+    v_from := greatest(v_from, coalesce(
+      (
+        select s.number from bulwark_private.audit_seals s
+        where s.sealed_at >= since
+        order by s.sealed_at, s.number
+        limit 1
+      ),
+      9223372036854775807
+    ));
+  end if;
+  if signed is not true then
+    v_upto := null;
+  end if;
+  if until is not null then
+    v_upto := least(v_upto, coalesce(
+      (
+        select s.number from bulwark_private.audit_seals s
+        where s.sealed_at <= until
+        order by s.sealed_at desc, s.number desc
+        limit 1
+      ),
+      0
+    ));
+  end if;
+
   for v_group in
-    select g as stored, g.seal, g.entry_count, s.timeline, s.snapshot,
-      p.timeline as after_timeline, p.snapshot as after_snapshot
-    from bulwark_private.audit_groups g
-    join bulwark_private.audit_seals s on s.number = g.seal
-    left join bulwark_private.audit_seals p on p.number = g.seal - 1
-    where (
-        g.organization_id = export_audit_log.organization_id
-        or export_audit_log.organization_id is null and g.organization_id is null
-      )
-      and g.seal >= v_seal
-      and g.seal > coalesce(v_pruned, 0)
-      and (g.seal > v_seal or g.entry_count > v_place)
-      and (since is null or s.sealed_at >= since)
-      and (until is null or s.sealed_at <= until)
-      and (signed is not true or v_signed is null or g.seal <= v_signed)
-    order by g.seal
+    select * from bulwark_private.audit_groups_of(
+      export_audit_log.organization_id, v_from, v_upto
+    )
   loop
+    v_read := v_read + 1;
+    continue when v_group.seal = v_seal and v_group.entry_count <= v_place;
     -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
     -- It has at least one group, however long that waited: otherwise it would look like the end.
     if v_left = 0 or v_bytes > 4194304
@@ -6132,61 +6518,72 @@ begin
       exit;
     end if;
     v_first := case when v_group.seal = v_seal then v_place else 0 end;
+    select (r.range).* into v_range
+    from bulwark_private.audit_seal_ranges r where r.number = v_group.seal;
+    with found as materialized (
+      select m.id, row_number() over w as place, sum(m.size) over w as bytes
+      from (
+        select * from bulwark_private.audit_entries(
+          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer
+        ) e
+        order by e.timeline, e.xid, e.id
+        offset v_first
+      ) m
+      window w as (order by m.timeline, m.xid, m.id)
+    )
     select
       coalesce(
         jsonb_agg(
-          bulwark_private.audit_entry_json(c) || jsonb_build_object('leaf', m.leaf)
-          order by c.timeline, c.xid, c.id
+          bulwark_private.audit_entry_json(c.entry) || jsonb_build_object(
+            -- The sealed leaf at this position: shows which entry was altered.
+            'leaf', bulwark_private.base64(nullif(
+              substring(
+                v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
+              ), ''
+            ))
+          )
+          order by f.place
         ),
         '[]'
       ),
       count(*),
+      coalesce(max(f.bytes), 0),
+      (select count(*) from found),
       v_news or coalesce(
         bool_or(
-          (e.source, e.event_type, e.action)
+          ((c.entry).source, (c.entry).event_type, (c.entry).action)
             is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
         ),
         false
       )
-    into v_entries, v_page, v_news
-    from (
-      select
-        m.id,
-        -- The sealed leaf at this position: shows which entry was altered.
-        bulwark_private.base64(nullif(
-          substring(
-            (v_group.stored).leaves
-            from ((row_number() over (order by m.timeline, m.xid, m.id) - 1) * 32 + 1)::integer
-            for 32
-          ),
-          ''
-        )) as leaf
-      from bulwark_private.audit_entries(
-        v_group.after_timeline, v_group.after_snapshot, v_group.timeline, v_group.snapshot,
-        false, export_audit_log.organization_id, false
-      ) m
-      order by m.timeline, m.xid, m.id
-      offset v_first
-      limit v_left
-    ) m
-    join bulwark_private.audit_commitments c on c.id = m.id
-    join bulwark.audit_logs e on e.id = m.id;
+    into v_entries, v_page, v_size, v_found, v_news
+    from found f
+    -- The limit keeps this a look-up, whatever the statistics say.
+    cross join lateral (
+      select e as entry from bulwark_private.audit_commitments e where e.id = f.id limit 1
+    ) c
+    -- A page is bounded within a group, too; its first entry always fits.
+    where f.bytes <= 4194304 - v_bytes or f.place = 1;
     v_groups := array_append(
       v_groups,
-      bulwark_private.audit_group_json(v_group.stored)
+      bulwark_private.audit_group_json(v_group)
         || jsonb_build_object('first', v_first, 'entries', v_entries)
     );
-    v_bytes := v_bytes + pg_column_size(v_entries);
+    v_bytes := v_bytes + v_size;
     v_left := v_left - v_page;
     v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
     -- If rows are missing the group ends before its count; the next page must not start here again.
-    if v_first + v_page >= v_group.entry_count or v_left > 0 then
+    if v_page >= v_found and (v_first + v_page >= v_group.entry_count or v_left > 0) then
       v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
     else
       v_next := v_cursor;
       exit;
     end if;
   end loop;
+  -- The function that lists groups stops after a thousand.
+  if v_read = 1000 then
+    v_next := v_cursor;
+  end if;
 
   -- A page that contains only records of exports is not recorded. Otherwise a follower would never
   -- reach the end of the log.
@@ -6213,48 +6610,20 @@ begin
     -- The group that the first one chains to, which proves that nothing is left out between them.
     'previous', (
       select bulwark_private.audit_group_json(g)
-      from bulwark_private.audit_groups g
-      where (
-          g.organization_id = export_audit_log.organization_id
-          or export_audit_log.organization_id is null and g.organization_id is null
-        )
-        and g.seal < (v_groups[1] ->> 'seal')::bigint
-      order by g.seal desc
-      limit 1
+      from bulwark_private.audit_group_before(
+        export_audit_log.organization_id, (v_groups[1] ->> 'seal')::bigint
+      ) g
     ),
     'proof', bulwark_private.audit_group_proof(
       (
-        select max(g.seal)
-        from bulwark_private.audit_groups g
-        where g.organization_id is not distinct from export_audit_log.organization_id
-          and g.seal between (v_groups[1] ->> 'seal')::bigint
-            and least((v_groups[cardinality(v_groups)] ->> 'seal')::bigint, v_signed)
+        select max((g ->> 'seal')::bigint)
+        from unnest(v_groups) as g
+        where v_signed is null or (g ->> 'seal')::bigint <= v_signed
       ),
       export_audit_log.organization_id
     )
   );
 end;
-$$;
-comment on function bulwark_private.export_audit_log(
-  uuid, text, integer, timestamptz, timestamptz, boolean
-) is
-  'Implements bulwark.export_audit_log.';
-
-create function bulwark.export_audit_log(
-  organization_id uuid default null,
-  after text default null,
-  page_size integer default 1000,
-  "from" timestamptz default null,
-  "to" timestamptz default null,
-  signed boolean default false
-)
-  returns jsonb
-  language sql
-  volatile
-  security definer            -- definer because no client can read seals and it records itself
-  set search_path = pg_catalog, pg_temp
-as $$
-  select bulwark_private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
 $$;
 comment on function bulwark.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean
@@ -6721,6 +7090,11 @@ create function bulwark_private.remove_audit_payloads(ids uuid[], organization u
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_count integer;
@@ -6759,6 +7133,11 @@ create function bulwark.cleanup_old_audit_logs(retention_days integer default 90
   volatile
   security definer            -- definer because no client may change the log
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_batch record;
@@ -6986,6 +7365,8 @@ create function bulwark.erase_subject(
   rows 1
   security definer            -- definer because no client may change the log
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
@@ -7035,12 +7416,24 @@ begin
         ) as named,
         not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
           as is_evidence
-      from bulwark.audit_logs e
-      where e.id > next_after
-        and (erase_subject.organization_id is null
-          or e.organization_id = erase_subject.organization_id)
-      order by e.id
-      limit least(2000, max_entries)
+      from (
+        (
+          select * from bulwark.audit_logs l
+          where erase_subject.organization_id is null and l.id > next_after
+          order by l.id
+          limit least(2000, max_entries)
+        )
+        union all
+        -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+        (
+          select * from bulwark.audit_logs l
+          where (l.organization_id, l.id) > (erase_subject.organization_id, next_after)
+            and (l.organization_id, l.id)
+              <= (erase_subject.organization_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          order by l.organization_id, l.id
+          limit least(2000, max_entries)
+        )
+      ) e
     ) p;
     v_found := v_found || v_page.found;
     kept := kept + v_page.kept;
@@ -7124,8 +7517,10 @@ as $$
       and e.source = 'system'
       and e.details ->> 'through_seal' = p.through_seal::text
       and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
-      and (bulwark_private.audit_seal_of(e.timeline,
-        e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
+      and (
+        bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is null
+        or bulwark_private.audit_entry_is_sealed(e.id)
+      )
   );
 $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
@@ -7137,6 +7532,9 @@ create function bulwark.prune_audit_log(keep_days integer)
   volatile
   security definer            -- definer because no client may change the log
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 declare
   v_entries bigint;
@@ -7162,10 +7560,11 @@ begin
   v_holds := bulwark_private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
   -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
-  -- checkpoints are made, not beyond the newest.
-  select max(w.number) into v_through
+  -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
+  select max(w.number) filter (where w.is_last) into v_through
   from (
-    select s.number, sum(g.entries) over (order by s.number) as entries
+    select s.number, s.through is null as is_last,
+      sum(g.entries) over (order by s.number) as entries
     from bulwark_private.audit_seals s
     left join lateral (
       select sum(g.entry_count) as entries from bulwark_private.audit_groups g
@@ -7182,11 +7581,17 @@ begin
   ) w
   where w.entries <= greatest(
     (bulwark_private.setting('audit.removal_batch'))::integer,
-    (select sum(g.entry_count) from bulwark_private.audit_groups g where g.seal = v_pruned + 1)
+    (
+      select sum(g.entry_count) from bulwark_private.audit_groups g
+      where g.seal between v_pruned + 1 and (
+        select min(s.number) from bulwark_private.audit_seals s
+        where s.number > v_pruned and s.through is null
+      )
+    )
   );
   select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
-    select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid)) - 1)
+    select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)) - 1)
     into v_through
     from bulwark.audit_logs e
     where (e.timeline < v_seal.timeline
@@ -7194,6 +7599,8 @@ begin
       and e.removed_by is null
       and e.event_type <> 'compliance.data_deleted'
       and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
+    select max(s.number) into v_through
+    from bulwark_private.audit_seals s where s.number <= v_through and s.through is null;
     select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   end if;
   if v_through is null or v_through <= v_pruned then
@@ -7347,6 +7754,7 @@ revoke all on table
   bulwark_private.audit_gaps,
   bulwark_private.audit_seals,
   bulwark_private.audit_groups,
+  bulwark_private.audit_seal_ranges,
   bulwark.audit_keys,
   bulwark_private.audit_key_acceptances,
   bulwark.audit_checkpoints,
@@ -7421,13 +7829,16 @@ revoke all on function
   bulwark_private.largest_power_below(n bigint),
   bulwark_private.merkle_path(leaves bytea, index bigint),
   bulwark_private.audit_group_hash(organization_id uuid, seal bigint, entry_count bigint, entries_before bigint, previous bytea, root bytea),
-  bulwark_private.audit_seal_hash(number bigint, previous_hash bytea, root bytea, timeline integer, sealed_at timestamptz, snapshot pg_snapshot),
+  bulwark_private.audit_position_hash(place bulwark_private.audit_position),
+  bulwark_private.audit_seal_hash(number bigint, previous_hash bytea, root bytea, timeline integer, sealed_at timestamptz, snapshot pg_snapshot, through bulwark_private.audit_position),
   bulwark_private.base64(value bytea),
   bulwark_private.audit_seal_nodes(number bigint, hash bytea),
   bulwark_private.audit_group_before(organization uuid, seal bigint),
+  bulwark_private.audit_groups_of(organization uuid, first_seal bigint, last_seal bigint),
   bulwark_private.audit_seals_extend_chain(),
   bulwark_private.audit_groups_refuse_change(),
-  bulwark_private.audit_entries(after_timeline integer, after_snapshot pg_snapshot, timeline integer, snapshot pg_snapshot, everybody boolean, organization uuid, hashed boolean),
+  bulwark_private.audit_segments(range bulwark_private.audit_range),
+  bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer),
   bulwark_private.write_audit_seal(snapshot pg_snapshot),
   bulwark_private.inspect_audit_fingerprints(),
   bulwark.seal_audit_log(),
@@ -7435,7 +7846,7 @@ revoke all on function
   bulwark_private.adopt_audit_fingerprints(),
   bulwark_private.settle_audit_timeline(),
   bulwark_private.require_audit(permission text, organization_id uuid),
-  bulwark_private.audit_seal_of(timeline integer, xid xid8),
+  bulwark_private.audit_seal_of(timeline integer, xid xid8, id uuid),
   bulwark_private.audit_entry_is_sealed(entry_id uuid),
   bulwark_private.audit_digest(ids uuid[]),
   bulwark_private.audit_removal_problem(record_id uuid),
@@ -7444,8 +7855,7 @@ revoke all on function
   bulwark_private.compare_audit_groups(first_seal bigint, last_seal bigint, everybody boolean, organization uuid),
   bulwark_private.audit_backdated(first_seal bigint, last_seal bigint, everybody boolean, organization uuid),
   bulwark_private.audit_unsealed(everybody boolean, organization uuid),
-  bulwark_private.verify_audit_log(organization_id uuid, since timestamptz, until timestamptz, after_seal bigint, max_entries integer, max_seconds integer),
-  bulwark.verify_audit_log(organization_id uuid, "from" timestamptz, "to" timestamptz, after_seal bigint, max_entries integer, max_seconds integer),
+  bulwark.verify_audit_log(organization_id uuid, since timestamptz, until timestamptz, after_seal bigint, max_entries integer, max_seconds integer),
   bulwark_private.audit_tree_node(first_leaf bigint, width bigint),
   bulwark_private.audit_tree_root(tree_size bigint),
   bulwark_private.audit_tree_path(leaf bigint, tree_size bigint),
@@ -7475,10 +7885,8 @@ revoke all on function
   bulwark.check_audit_log(max_entries integer),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(moment timestamptz),
-  bulwark_private.search_audit_logs(organization_id uuid, since timestamptz, until timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer),
-  bulwark.search_audit_logs(organization_id uuid, "from" timestamptz, "to" timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer),
-  bulwark_private.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
-  bulwark.export_audit_log(organization_id uuid, after text, page_size integer, "from" timestamptz, "to" timestamptz, signed boolean),
+  bulwark.search_audit_logs(organization_id uuid, since timestamptz, until timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer, max_entries integer),
+  bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
   bulwark.continue_audit_export(caller uuid, after text, organization_id uuid),
   bulwark.note_audit_export(caller uuid, reached text, begins boolean, ends boolean, organization_id uuid),
   bulwark_private.addresses_of(user_id uuid, organization_id uuid),
@@ -7533,10 +7941,9 @@ grant execute on function
   bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(timestamptz),
-  bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[],
-    bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
   bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
-    bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
+    bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer,
+    integer),
   bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
   bulwark.place_legal_hold(text, uuid, uuid, text, text),
   bulwark.release_legal_hold(uuid),

@@ -1429,6 +1429,8 @@ create function bulwark.claim_webhook_deliveries(
   security definer            -- definer because the service role writes no table
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off       -- a plan made for an empty queue is kept for a full one
+  set jit = off
 as $$
 declare
   v_claimed json;

@@ -52,9 +52,9 @@ create function bulwark.search_audit_logs(
 as $$
 declare
   v_all boolean := organization_id is null;
-  v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  v_entries jsonb := '[]';
-  v_floor uuid := '00000000-0000-0000-0000-000000000000';
+  v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
+  v_entries jsonb := '[]'::jsonb;
+  v_floor uuid := '00000000-0000-0000-0000-000000000000'::uuid;
   v_from timestamptz := since;
   v_last uuid;
   v_left integer := max_entries;
@@ -101,11 +101,15 @@ begin
     );
   end if;
   -- Row-level security decides; this only keeps a step from reading what nobody may see.
-  if current_user = 'authenticated' and not bulwark.is_super_admin() then
-    v_organizations := array(
-      select o from bulwark.organizations_with('audit:read') as o where v_all or o = organization_id
-    );
-    v_all := false;
+  if current_user = 'authenticated' then
+    -- Within, because the service role may not even name these functions.
+    if not bulwark.is_super_admin() then
+      v_organizations := array(
+        select o from bulwark.organizations_with('audit:read') as o
+        where v_all or o = organization_id
+      );
+      v_all := false;
+    end if;
   end if;
   -- Step by step, because a filter may match nothing among millions of entries.
   loop
