@@ -104,7 +104,7 @@ as $$
           (s.range).base_timeline, (s.range).base_snapshot, (s.range).timeline, (s.range).snapshot,
           (s.range).through, null
         )::bulwark_private.audit_range,
-        hashed => false, most => 100000
+        hashed => false, most => 20000
       ) e
       where (s.range).through is not null
     )
@@ -117,7 +117,7 @@ as $$
         select * from bulwark.audit_logs e
         where e.timeline = (s.range).timeline and e.xid = open.xid
         order by e.timeline, e.xid, e.id
-        limit 100000
+        limit 20000
       ) e
     )
     union
@@ -129,7 +129,7 @@ as $$
         coalesce((select pg_snapshot_xmax((s.range).snapshot) from last_seal s), '0')
       )
       order by e.timeline, e.xid, e.id
-      limit 100000
+      limit 20000
     )
     union
     (
@@ -140,25 +140,34 @@ as $$
         coalesce((select pg_snapshot_xmax((s.range).snapshot) from last_seal s), '0')
       )
       order by e.timeline desc, e.xid desc, e.id desc
-      limit 10000
+      limit 2000
     )
+  ),
+  -- Computed once, not once an entry.
+  limits as materialized (
+    select
+      now() - make_interval(
+        secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
+      ) as overdue,
+      now() + make_interval(
+        secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+      ) as ahead,
+      (select max(k.timeline) from bulwark_private.audit_timelines k) as timeline,
+      bulwark_private.audit_log_is_settled() as settled
   ),
   judged as (
     select
       w.id,
-      w.occurred_at < now() - make_interval(
-        secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
-      ) as overdue,
+      w.occurred_at < l.overdue as overdue,
       -- No transaction can have written it: entries of other transactions are visible only once
       -- they lie before the snapshot.
-      w.occurred_at > now() + make_interval(
-        secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
-      )
-      or w.timeline = (select max(k.timeline) from bulwark_private.audit_timelines k)
+      w.occurred_at > l.ahead
+      or w.timeline = l.timeline
         and w.xid >= pg_snapshot_xmax(pg_current_snapshot())
         and w.xid is distinct from pg_current_xact_id_if_assigned()
-        and bulwark_private.audit_log_is_settled() as ahead
+        and l.settled as ahead
     from waiting w
+    cross join limits l
     where everybody or w.organization_id is not distinct from organization
   )
   select count(*), count(*) filter (where j.ahead), (array_agg(j.id order by j.id))[1]
@@ -168,4 +177,4 @@ $$;
 comment on function bulwark_private.audit_unsealed(boolean, uuid) is
   'Counts committed entries that have waited for a seal longer than audit.seal_overdue_seconds, or
    whose time or transaction lies in the future, so that no seal holds them for long; among the
-   first 100,000 that wait and the last 10,000.';
+   first 20,000 that wait and the last 2,000.';
