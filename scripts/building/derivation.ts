@@ -199,9 +199,10 @@ function mustBeDropped(before: string, after: string): boolean {
   return one!.returns !== other!.returns || one!.defaults > other!.defaults;
 }
 
-/** What of a statement reaches the database: the text of a function with its comments. */
+/** What of a statement reaches the database: a body and a comment with their blanks and comments. */
 function essence({ kind, text }: Parsed): string {
-  return normalized(kind === "function" ? text : text.replace(/(^|\s)--[^\n]*/g, ""));
+  if (kind === "function" || kind === "comment") return text.trim();
+  return normalized(text.replace(/(^|\s)--[^\n]*/g, ""));
 }
 
 function normalized(text: string): string {

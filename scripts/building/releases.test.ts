@@ -19,6 +19,12 @@ Deno.test("derive() finds no change where only comments and blanks changed", () 
   });
 });
 
+Deno.test("derive() keeps the blanks of bodies and of comments on objects", () => {
+  const comment = (blank: string) => `comment on table bulwark.t is 'Two${blank}words.';\n`;
+  assert.equal(derive(comment(" "), comment("\n   ")).statements.length, 1);
+  assert.equal(derive(functionOf("1"), functionOf("  1")).statements.length, 1);
+});
+
 Deno.test("derive() replaces a function whose body changed, and drops it for another result", () => {
   const [replaced] = derive(functionOf("1"), functionOf("2")).statements;
   assert.match(replaced!, /^create or replace function bulwark\.f\(a integer default 1\)/);
