@@ -4235,8 +4235,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.follow_granted() is
-  'bulwark_private.follow_members for everybody who has a grant of the host''s, so that those without
-   a row lose it.';
+  'bulwark_private.follow_members for everybody who has a grant of the host''s, so that those
+   without a row lose it.';
 
 -- Statement by statement, so that organizations are locked in the order of their ids.
 create function bulwark_private.follow_host_members()

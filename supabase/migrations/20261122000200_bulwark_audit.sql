@@ -567,8 +567,8 @@ declare
   v_trusted text;
   v_value text;
 begin
-  -- A restored or upgraded cluster has no settled timeline yet. A log that was emptied for a restore
-  -- has a stamp with an argument.
+  -- A restored or upgraded cluster has no settled timeline yet. A log that was emptied for a
+  -- restore has a stamp with an argument.
   if v_timeline is not null then
     new.timeline := v_timeline;
   elsif current_setting('session_replication_role') = 'replica' then

@@ -549,9 +549,9 @@ comment on function bulwark.declare_encrypted_column(regclass, text, text, boole
   'Declares that a text column contains only ciphertext: a check constraint refuses everything else,
    and rotation re-encrypts it. organization_column (uuid, bigint, integer or text) is the column
    that determines the key; without it the system''s key is used. blind_index adds <column>_index to
-   search by; fold makes it ignore case, Unicode form and outer blanks. The table needs a primary key
-   of one column: uuid, text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
-   ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
+   search by; fold makes it ignore case, Unicode form and outer blanks. The table needs a primary
+   key of one column: uuid, text or an integer. Errors: ENCRYPTION_NOT_A_TABLE,
+   ENCRYPTION_UNKNOWN_COLUMN, ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
 
 create function bulwark_private.qualified_name(table_name text)
   returns text[]

@@ -1472,7 +1472,9 @@ as $$
   from (values (true)) as always
   left join lateral regexp_match(
     -- Columns of type varchar are compared as text.
-    replace(regexp_replace(expression, '^\(\(([^()]+)\)::text = ', '(\1 = '), '))::text[]))', ')))'),
+    replace(
+      regexp_replace(expression, '^\(\(([^()]+)\)::text = ', '(\1 = '), '))::text[]))', ')))'
+    ),
     '^\(([a-z_][a-z0-9_]*|"(?:[^"]|"")+") = ANY \(\(?ARRAY\( SELECT '
       || 'bulwark\.([a-z][a-z0-9_]*)\(''[a-z0-9_:]+''::text\) AS \2\)\)\)$'
   ) as p (parts) on true;
@@ -2005,9 +2007,10 @@ comment on function bulwark.admit_api_keys(regclass, text, text, text, name) is
    signed-in people that are a permission in the row''s organization and nothing else. With
    permissions: select under read_permission, insert and update under write_permission, delete under
    delete_permission, each in the organization in organization_column (a uuid, or a key of the table
-   given to bulwark.use_organizations), and no other command. Keys get no privilege that signed-in people lack, and the table''s restrictive policies apply to them
-   too. Call it again after changing policies (bulwark.api_key_table_problems lists such changes).
-   Errors: those of bulwark_private.api_key_eligibility_problems (API_KEY_TABLE_WITHOUT_RLS,
+   given to bulwark.use_organizations), and no other command. Keys get no privilege that signed-in
+   people lack, and the table''s restrictive policies apply to them too. Call it again after
+   changing policies (bulwark.api_key_table_problems lists such changes). Errors: those of
+   bulwark_private.api_key_eligibility_problems (API_KEY_TABLE_WITHOUT_RLS,
    API_KEY_TABLE_OF_BULWARK, API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA,
    API_KEY_RESTRICTION_UNCLEAR, API_KEY_TABLE_OPEN_OTHERWISE), API_KEY_NOTHING_TO_ADMIT,
    API_KEY_INVALID_ORGANIZATION_COLUMN, API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';

@@ -31,7 +31,9 @@ as $$
   from (values (true)) as always
   left join lateral regexp_match(
     -- Columns of type varchar are compared as text.
-    replace(regexp_replace(expression, '^\(\(([^()]+)\)::text = ', '(\1 = '), '))::text[]))', ')))'),
+    replace(
+      regexp_replace(expression, '^\(\(([^()]+)\)::text = ', '(\1 = '), '))::text[]))', ')))'
+    ),
     '^\(([a-z_][a-z0-9_]*|"(?:[^"]|"")+") = ANY \(\(?ARRAY\( SELECT '
       || 'bulwark\.([a-z][a-z0-9_]*)\(''[a-z0-9_:]+''::text\) AS \2\)\)\)$'
   ) as p (parts) on true;
