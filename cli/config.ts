@@ -3,7 +3,7 @@
  * order included. Each result is parsed again; where it would not say what it should, the edit is
  * refused and nothing is written.
  */
-import { type AST, getStaticTOMLValue, parseTOML } from "toml-eslint-parser";
+import { type AST, getStaticTOMLValue, ParseError, parseTOML } from "toml-eslint-parser";
 import { CliError, reason } from "./errors.ts";
 import { configPath } from "./project.ts";
 
@@ -82,6 +82,8 @@ export function hideSchema(text: string, schema: string, how: "added" | "extende
   if (!element) return text;
   const line = /^schemas = \["public", "graphql_public", "bulwark"\]\r?\n?/m.exec(text);
   if (how === "added" && line) {
+    // Supabase's own files have this table with more in it.
+    if (tableAt(parse(text), "api")?.body.length === 1) return removeSections(text, ["api"]);
     return text.slice(0, line.index) + text.slice(line.index + line[0].length);
   }
   const previous = list.elements[index - 1];
@@ -129,7 +131,8 @@ function parse(text: string): AST.TOMLProgram {
   try {
     return parseTOML(text.replace(/^\uFEFF/, " "));
   } catch (thrown) {
-    throw new CliError("CLI_INVALID_CONFIG", `Cannot read ${configPath}: ${reason(thrown)}`);
+    const line = thrown instanceof ParseError ? `:${thrown.lineNumber}` : "";
+    throw new CliError("CLI_INVALID_CONFIG", `Cannot read ${configPath}${line}: ${reason(thrown)}`);
   }
 }
 
@@ -143,7 +146,9 @@ function checked(text: string, path: string, holds: (value: unknown) => boolean)
   if (holds(value)) return text;
   throw new CliError(
     "CLI_CONFIG_NOT_EDITABLE",
-    `Cannot change ${path} in ${configPath}, as it is written there: write it as a table of its own`,
+    `Cannot change ${path} in ${configPath}, as it is written there: write the table ` +
+      `[${path.slice(0, path.lastIndexOf("."))}] with a header of its own` +
+      (path === "api.schemas" ? ", and schemas as a list" : ""),
   );
 }
 

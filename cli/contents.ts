@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
+  capabilities as all,
   type Capability,
   closure,
   functionFolders,
@@ -50,7 +51,9 @@ export function resolveCapabilities(names: string[]): Capability[] {
   try {
     return closure(names.map((name) => name.replaceAll("-", "_")));
   } catch (thrown) {
-    throw new CliError("CLI_UNKNOWN_CAPABILITY", (thrown as Error).message, 2);
+    const known = all.filter(({ core }) => !core).map(({ name }) => name).join(", ");
+    const message = `${(thrown as Error).message}; there are ${known}`;
+    throw new CliError("CLI_UNKNOWN_CAPABILITY", message, 2);
   }
 }
 

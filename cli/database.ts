@@ -2,6 +2,7 @@
 import postgres from "postgres";
 import { statementsOf } from "../scripts/building/statements.ts";
 import { contentsFor } from "./contents.ts";
+import { connectionOf } from "./database_url.ts";
 import { CliError, reason } from "./errors.ts";
 import type { Lock } from "./lock.ts";
 import type { Clash } from "./plan.ts";
@@ -18,6 +19,7 @@ export async function withDatabase<T>(
   let sql: postgres.Sql | undefined;
   try {
     sql = postgres(url, {
+      ...connectionOf(url),
       max: 1,
       onnotice: () => {},
       connect_timeout: 10,

@@ -71,7 +71,11 @@ function planMigrations(installation: Installation, { files, changes, notes }: S
     if (!name) continue;
     present.add(name);
     files[path] = locked;
-    if (project.exists(path)) continue;
+    const there = project.read(path);
+    if (there !== null && hashOf(there) !== locked.sha256) {
+      notes.push(`${path} is edited: a database that has it already stays without the edit.`);
+    }
+    if (there !== null) continue;
     // A run that was interrupted, or the file was removed.
     const text = shipped.get(name) ?? "";
     if (hashOf(text) === locked.sha256) changes.push({ path, before: null, after: text });

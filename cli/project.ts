@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { CliError } from "./errors.ts";
+import { CliError, reason } from "./errors.ts";
 
 /** A Supabase project on disk. Paths are relative to its folder, with slashes. */
 export interface Project {
@@ -21,12 +21,16 @@ export const functionsFolder = "supabase/functions";
 /** Finds the project of a folder: the nearest one upwards that has supabase/config.toml. */
 export function findProject(folder: string): Project {
   const start = resolve(folder);
+  if (!existsSync(start)) {
+    throw new CliError("CLI_NOT_A_PROJECT", `Cannot find the folder ${start}`);
+  }
   for (let root = start;; root = dirname(root)) {
     if (existsSync(join(root, configPath))) return openProject(root);
     if (root !== dirname(root)) continue;
     throw new CliError(
       "CLI_NOT_A_PROJECT",
-      `Cannot find ${configPath} in ${start} or above it: run npx supabase init first`,
+      `Cannot find ${configPath} in ${start} or above it: name the project's folder with --workdir, ` +
+        "or run npx supabase init first",
     );
   }
 }
@@ -36,7 +40,7 @@ export function openProject(root: string): Project {
   const filesBelow = (folder: string): string[] => {
     const path = join(root, folder);
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [];
-    return readdirSync(path, { withFileTypes: true })
+    return readable(folder, () => readdirSync(path, { withFileTypes: true }))
       .flatMap((entry) => {
         const child = `${folder}/${entry.name}`;
         if (entry.name === "node_modules") return [];
@@ -53,9 +57,18 @@ export function openProject(root: string): Project {
     read(path) {
       const file = join(root, path);
       const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
-      return isFile ? readFileSync(file, "utf8") : null;
+      return isFile ? readable(path, () => readFileSync(file, "utf8")) : null;
     },
   };
+}
+
+/** What is read from a path. @throws CliError if this user may not read it */
+function readable<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (thrown) {
+    throw new CliError("CLI_READ_FAILED", `Cannot read ${path}: ${reason(thrown)}`);
+  }
 }
 
 /** SHA-256 in hex of a text with line feeds: the same after a checkout with other line endings. */

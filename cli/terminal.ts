@@ -42,6 +42,8 @@ export function processTerminal(): Terminal {
 
 /** Loaded when something is asked. */
 function prompts(): Promise<typeof import("@clack/prompts")> {
+  // Some terminals, as of containers, have no size; a question would be one letter a line.
+  if (!process.stdout.columns) process.stdout.columns = 80;
   return import("@clack/prompts");
 }
 

@@ -1,4 +1,5 @@
 import { capabilities } from "../../scripts/building/capabilities.ts";
+import { compareVersions } from "../../scripts/building/upgrade_text.ts";
 import { commonHelp, commonOptions, parse } from "../arguments.ts";
 import { carryOut } from "../carrying_out.ts";
 import { fileClashes } from "../clashes.ts";
@@ -50,9 +51,11 @@ export async function planFor(
 ): Promise<Plan> {
   const contents = contentsFor(names);
   if (lock && lock.version !== contents.version) {
+    const isNewer = compareVersions(contents.version, lock.version) > 0;
     throw new CliError(
       "CLI_OTHER_VERSION",
-      `Bulwark ${lock.version} is installed and this is ${contents.version}: run bulwark upgrade first`,
+      `Bulwark ${lock.version} is installed and this is ${contents.version}: ` +
+        (isNewer ? "run bulwark upgrade first" : "install the newer package"),
     );
   }
   const found = fileClashes(project, contents, lock);
@@ -76,7 +79,7 @@ async function choose(
   lock: Lock | null,
   terminal: Terminal,
 ): Promise<string[]> {
-  if (list !== undefined) {
+  if (list !== undefined && list.trim() !== "") {
     const names = namesOf(list);
     const beyond = resolveCapabilities(names).map(({ name }) => name)
       .filter((name) => lock && !lock.capabilities.includes(name));
@@ -86,8 +89,8 @@ async function choose(
       `Bulwark is in this project already: run bulwark add ${beyond.join(" ")}`,
     );
   }
-  if (lock) return lock.capabilities;
-  if (terminal.interactive) {
+  if (lock && list === undefined) return lock.capabilities;
+  if (list === undefined && terminal.interactive) {
     return await terminal.selectMany(
       "Which capabilities, beside the core?",
       optional.map(({ name, description }) => ({ value: name, label: name, hint: description })),

@@ -37,7 +37,8 @@ ${commonHelp}`,
     if (compareVersions(contents.version, lock.version) < 0) {
       throw new CliError(
         "CLI_OTHER_VERSION",
-        `Bulwark ${lock.version} is installed, and this is the older ${contents.version}`,
+        `Bulwark ${lock.version} is installed and this is ${contents.version}: ` +
+          "install the newer package",
       );
     }
     const applied = values.db === undefined ? [] : await withDatabase(values.db, appliedVersions);

@@ -162,12 +162,19 @@ Deno.test("CLI-08: no option, value or address makes it print a stack trace", as
     [["int"], 2, /There is no command int/],
     [["init", "--wiht", "x"], 2, /option --wiht/],
     [["init", address], 2, /Unexpected argument/],
-    [["init", "--with", "rbac,magic"], 2, /Cannot install magic/],
+    [["init", "--with", "rbac,magic"], 2, /Cannot install magic: .*; there are encryption, mfa/],
+    [["init", "--with", "", "--yes"], 2, /Say which capabilities/],
     [["add"], 2, /CLI_USAGE/],
     [["add", "mfa"], 1, /CLI_NOT_INSTALLED/],
     [["init", "--with", "none", "--db", address], 1, /CLI_DATABASE_UNREACHABLE/],
-    [["init", "--with", "none", "--db", "nonsense"], 1, /CLI_DATABASE_UNREACHABLE/],
-    [["init", "--workdir", "/"], 1, /CLI_NOT_A_PROJECT/],
+    [["init", "--with", "none", "--db", "nonsense"], 2, /--db needs an address/],
+    [["init", "--with", "none", "--db", ""], 2, /--db is empty/],
+    [
+      ["init", "--workdir", "/"],
+      1,
+      /name the project's folder with --workdir.* \(CLI_NOT_A_PROJECT\)/,
+    ],
+    [["init", "--workdir", "supabse"], 1, /Cannot find the folder .*supabse \(CLI_NOT_A_PROJECT\)/],
   ];
   for (const [args, code, message] of cases) {
     const outcome = await command.run(project, ...args);
@@ -201,4 +208,28 @@ Deno.test({
     assert.equal(await answering.run(project, start, [core, [/Write this/, "y"]]), 0);
     assert.ok("supabase/bulwark.json" in await snapshot(project));
   },
+});
+
+Deno.test("CLI-10: a file that this user cannot read is named, and nothing is written", async () => {
+  const project = await newProject("others");
+  assert.equal((await command.run(project, "init", "--with", "none", "--yes")).code, 0);
+  const env = join(project, "supabase/functions/.env");
+  const before = await snapshot(project);
+  const isRoot = Deno.uid() === 0;
+  if (!isRoot) await Deno.chmod(env, 0);
+  for (const args of [["init"], ["add", "mfa"], ["upgrade"], ["uninstall"]]) {
+    const { code, stderr } = await new Deno.Command(command.program, {
+      args: [...args, "--yes"],
+      cwd: project,
+      stderr: "piped",
+      stdout: "null",
+      ...isRoot ? { uid: 65534, gid: 65534 } : {},
+    }).output();
+    assert.equal(code, 1);
+    const expected =
+      /^bulwark: Cannot read supabase\/functions\/\.env: EACCES.* \(CLI_READ_FAILED\)\n$/;
+    assert.match(new TextDecoder().decode(stderr), expected);
+  }
+  if (!isRoot) await Deno.chmod(env, 0o600);
+  assert.deepEqual(await snapshot(project), before);
 });

@@ -43,7 +43,7 @@ Deno.test("CLI-20: an upgrade writes new migrations and the functions of its ver
   const project = await newProject("plain");
   const before = await snapshot(project);
   const other = await later.run(project, "init", "--yes");
-  assert.match(other.stderr, /CLI_OTHER_VERSION/);
+  assert.match(other.stderr, /run bulwark upgrade first \(CLI_OTHER_VERSION\)/);
   const dry = await later.run(project, "upgrade", "--dry-run");
   assert.equal(dry.code, 0, dry.stderr);
   assert.deepEqual(await snapshot(project), before);
@@ -66,8 +66,11 @@ Deno.test("CLI-20: an upgrade writes new migrations and the functions of its ver
   }
   assert.equal((await later.run(project, "upgrade", "--yes")).code, 0);
   assert.deepEqual(await snapshot(project), after);
-  const older = await command.run(project, "upgrade", "--yes");
-  assert.match(older.stderr, /CLI_OTHER_VERSION/);
+  for (const args of [["upgrade"], ["init"], ["add", "mfa"]]) {
+    const older = await command.run(project, ...args, "--yes");
+    assert.match(older.stderr, /install the newer package \(CLI_OTHER_VERSION\)/);
+  }
+  assert.deepEqual(await snapshot(project), after);
 });
 
 Deno.test("CLI-21: edits are merged, and the difference is shown", async () => {
@@ -184,4 +187,18 @@ Deno.test("CLI-26: a pushed upgrade is what the database says it has", async () 
   } finally {
     await database.stop();
   }
+});
+
+Deno.test("CLI-27: an edited migration stays, and each run says that databases lack the edit", async () => {
+  const project = await newProject("edited_migration");
+  const name = Object.keys(await snapshot(project)).find((path) => path.endsWith("_rbac.sql")) ??
+    "";
+  await Deno.writeTextFile(join(project, name), "-- mine\n", { append: true });
+  const text = await read(project, name);
+  const runs = [await command.run(project, "init"), await later.run(project, "upgrade", "--yes")];
+  for (const { code, stdout } of runs) {
+    assert.equal(code, 0);
+    assert.ok(stdout.includes(`${name} is edited: a database that has it`), stdout);
+  }
+  assert.equal(await read(project, name), text);
 });

@@ -45,6 +45,29 @@ Deno.test("exposeSchema() adds the list where there is none, and hideSchema() re
   }
 });
 
+Deno.test("hideSchema() leaves no empty table behind", () => {
+  for (const text of ["", 'project_id = "x"\n']) {
+    assert.equal(hideSchema(exposeSchema(text, "bulwark"), "bulwark", "added").trim(), text.trim());
+  }
+});
+
+Deno.test("a form that cannot be extended is refused with the form that can", () => {
+  const refused = (change: () => unknown, message: RegExp) =>
+    assert.throws(change, { code: "CLI_CONFIG_NOT_EDITABLE", message });
+  for (const text of ["api = { port = 1 }\n", "api.port = 1\n", '[api]\nschemas = "env(S)"\n']) {
+    refused(() => exposeSchema(text, "bulwark"), /the table \[api\] .* and schemas as a list$/);
+  }
+  refused(() => addSections("functions = {}\n", sections), /the table \[functions\] with a header/);
+  refused(() => addSections("[auth]\nhook = {}\n", sections), /the table \[auth\.hook\] with/);
+});
+
+Deno.test("text that is no TOML is refused with its line", () => {
+  assert.throws(() => configValue('a = 1\nb = "c\n', "a"), {
+    code: "CLI_INVALID_CONFIG",
+    message: /^Cannot read supabase\/config\.toml:2: /,
+  });
+});
+
 Deno.test("exposeSchema() reads dotted keys and inline tables, quotes and line ends of any kind", () => {
   const forms = [
     'api.schemas = ["public"]\n',
@@ -56,13 +79,6 @@ Deno.test("exposeSchema() reads dotted keys and inline tables, quotes and line e
     assert.deepEqual(configValue(exposed, "api.schemas"), ["public", "bulwark"]);
     assert.equal(hideSchema(exposed, "bulwark", "extended"), text);
   }
-});
-
-Deno.test("exposeSchema() refuses a form that it cannot extend", () => {
-  for (const text of ["api = { port = 1 }\n", 'api.schemas = "public"\n']) {
-    assert.throws(() => exposeSchema(text, "bulwark"), { code: "CLI_CONFIG_NOT_EDITABLE" });
-  }
-  assert.throws(() => exposeSchema("[api\n", "bulwark"), { code: "CLI_INVALID_CONFIG" });
 });
 
 Deno.test("addSections() appends what is missing, and removeSections() leaves the text as it was", () => {
