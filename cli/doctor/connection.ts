@@ -20,7 +20,9 @@ export function parseTarget(text: string): Target {
   try {
     url = new URL(text);
   } catch {
-    throw new CliError("CLI_USAGE", "The connection string is no URL", 2);
+    const message = "The connection string is no URL: " +
+      "percent-encode special characters of its password";
+    throw new CliError("CLI_USAGE", message, 2);
   }
   if (!/^postgres(ql)?:$/.test(url.protocol)) {
     throw new CliError("CLI_USAGE", "The connection string does not begin with postgresql://", 2);
