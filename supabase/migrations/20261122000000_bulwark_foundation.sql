@@ -864,8 +864,8 @@ revoke all on function
 -- Everybody may look names up; each table and function has grants of its own.
 grant usage on schema bulwark to anon, authenticated, service_role, supabase_auth_admin;
 
--- Policies call their helpers as the querying role.
-grant usage on schema bulwark_private to authenticated, service_role;
+-- Policies call their helpers as the querying role, and the token hook its parts as Supabase Auth.
+grant usage on schema bulwark_private to authenticated, service_role, supabase_auth_admin;
 
 grant execute on function bulwark.current_person() to authenticated;
 

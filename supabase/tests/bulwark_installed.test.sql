@@ -271,7 +271,10 @@ insert into built_grants values
   'anon authenticated service_role supabase_auth_admin', '
     bulwark
   '),
-  ('foundation', 'schema', 'usage', 'authenticated service_role', '
+  ('foundation',
+  'schema',
+  'usage',
+  'authenticated service_role supabase_auth_admin', '
     bulwark_private
   '),
   ('foundation', 'function', 'execute', 'authenticated', '

@@ -151,7 +151,8 @@ select is(
 select ok(
   has_function_privilege(
     'supabase_auth_admin', 'bulwark.custom_access_token_hook(jsonb)', 'execute')
-  and has_schema_privilege('supabase_auth_admin', 'bulwark', 'usage'),
+  and has_schema_privilege('supabase_auth_admin', 'bulwark', 'usage')
+  and has_schema_privilege('supabase_auth_admin', 'bulwark_private', 'usage'),
   'CLAIM-03: Supabase Auth may call the token hook'
 );
 create table public.plans (user_id uuid, plan text);
