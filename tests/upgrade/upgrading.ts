@@ -1,0 +1,45 @@
+/** What must hold for an upgrade from one version to another. */
+import assert from "node:assert/strict";
+import type { ByHand, Version } from "../../scripts/building/releases.ts";
+import type { PostgresInstallation } from "../../scripts/stack/binaries.ts";
+import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { alarms, assertHolds, fill, lastingContents } from "./project.ts";
+import { schemaOf } from "./schema_text.ts";
+import { install, upgrade, withDatabase } from "./versions.ts";
+
+/**
+ * Upgrades an empty and a filled database: the schema is that of a new installation, and every row,
+ * proof, key and ciphertext is as before.
+ */
+export async function assertUpgrades(
+  installation: PostgresInstallation,
+  [before, after]: readonly [Version, Version],
+  byHand: Map<string, ByHand>,
+): Promise<void> {
+  const target = await startScratchCluster("upgraded", installation);
+  try {
+    const fresh = await withDatabase(target, "fresh", async (sql, database) => {
+      await install(sql, after);
+      return await schemaOf(target, installation, [sql, database]);
+    });
+    await withDatabase(target, "bare", async (sql, database) => {
+      await install(sql, before);
+      await upgrade(sql, [before, after], byHand);
+      assert.deepEqual(await schemaOf(target, installation, [sql, database]), fresh);
+      const [version] = await sql`select bulwark.version() as version`;
+      assert.equal(version?.version, "9.9.9");
+    });
+    await withDatabase(target, "filled", async (sql) => {
+      await install(sql, before);
+      const project = await fill(sql);
+      await assertHolds(sql, project);
+      const kept = await lastingContents(sql);
+      await upgrade(sql, [before, after], byHand);
+      assert.deepEqual(await lastingContents(sql), kept, "no row is another");
+      await assertHolds(sql, project);
+      assert.deepEqual(await alarms(sql), [], "the sealer takes it for no attack");
+    });
+  } finally {
+    await target.stop();
+  }
+}
