@@ -21,10 +21,10 @@ insert into built_objects values
     bulwark.invitations bulwark.mfa_policies bulwark.mfa_secrets bulwark.organizations
     bulwark.permissions bulwark.role_inheritance bulwark.role_permissions bulwark.roles
     bulwark.user_roles bulwark_private.active_grants bulwark_private.departures
-    bulwark_private.effective_permissions bulwark_private.held_permissions
-    bulwark_private.host_members bulwark_private.host_organizations
-    bulwark_private.invitation_accounts bulwark_private.invitation_tokens
-    bulwark_private.mfa_backup_codes bulwark_private.mfa_sessions
+    bulwark_private.effective_permissions bulwark_private.former_organizations
+    bulwark_private.held_permissions bulwark_private.host_members
+    bulwark_private.host_organizations bulwark_private.invitation_accounts
+    bulwark_private.invitation_tokens bulwark_private.mfa_backup_codes bulwark_private.mfa_sessions
     bulwark_private.mfa_trusted_devices bulwark_private.organization_keys
     bulwark_private.permission_versions bulwark_private.reserved_slugs
     bulwark_private.unexpired_grants
@@ -44,7 +44,8 @@ insert into built_objects values
     auth.users:bulwark_invited_account auth.users:bulwark_named_account
     auth.users:bulwark_rights_lock bulwark.invitations:invitations_keep_columns
     bulwark.mfa_policies:mfa_policies_keep_columns bulwark.mfa_policies:mfa_policies_touch
-    bulwark.mfa_secrets:mfa_secrets_keep_columns
+    bulwark.mfa_secrets:mfa_secrets_keep_columns bulwark.organizations:organizations_note_deletion
+    bulwark.organizations:organizations_refuse_id
     bulwark.organizations:organizations_start_permission_version
     bulwark.organizations:organizations_touch_updated_at
     bulwark.role_inheritance:role_inheritance_keep_columns

@@ -15,6 +15,24 @@
 -- A right is checked twice: before the locks, so that strangers neither wait nor make others wait,
 -- and after them, because it may have been revoked meanwhile.
 
+create function bulwark_private.holds_all_rights()
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- No setting, because callers can set those.
+  return exists (
+    select from bulwark_private.permission_versions v
+    where v.organization_id is null and v.xmin = pg_current_xact_id_if_assigned()::xid
+  );
+end;
+$$;
+comment on function bulwark_private.holds_all_rights() is
+  'Whether this transaction has locked the rights of the installation alone: it then wrote this row.
+   After a subtransaction that did, the answer is no.';
+
 create function bulwark_private.lock_rights(organization_id uuid, exclusively boolean default false)
   returns void
   language plpgsql
@@ -29,16 +47,16 @@ begin
   -- locks could keep a writer waiting for ever.
   if organization_id is null and exclusively then
     perform pg_advisory_xact_lock(v_everywhere);
-    -- Until the end of the transaction, like the lock.
-    perform set_config('bulwark.rights_locked', 'all', true);
+    -- The mark of holds_all_rights, which ends with the transaction, like the lock.
+    update bulwark_private.permission_versions v set version = v.version
+    where v.organization_id is null;
   else
     -- The caller's right may come from a system-wide role, which must not change either.
     perform pg_advisory_xact_lock_shared(v_everywhere);
   end if;
   -- Who holds all rights needs no further locks: tens of thousands would not fit into the table of
   -- locks.
-  if organization_id is not null
-    and current_setting('bulwark.rights_locked', true) is distinct from 'all' then
+  if organization_id is not null and not bulwark_private.holds_all_rights() then
     if exclusively then
       perform pg_advisory_xact_lock(v_here);
     else
@@ -59,6 +77,21 @@ comment on function bulwark_private.lock_rights(uuid, boolean) is
   'Locks the rights in an organization (null: system-wide ones) against changes until commit.
    exclusively: also against others acting on them. Lock several organizations in the order of their
    ids.';
+
+create function bulwark_private.lock_rights_of_many(organizations bigint)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organizations > 1000 then
+    perform bulwark_private.lock_rights(null, exclusively => true);
+  end if;
+end;
+$$;
+comment on function bulwark_private.lock_rights_of_many(bigint) is
+  'Call it before locking a number of organizations alone: for many, one lock of all is taken.';
 
 create function bulwark_private.lock_count(what text, whose text)
   returns void

@@ -200,22 +200,35 @@ create function bulwark_private.user_roles_keep_administrator()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_is_excused boolean;
   v_organization uuid;
+  v_was_administrator boolean;
 begin
-  for v_organization in
-    select distinct c.organization_id from changed c order by 1 nulls first
+  -- The changed rows are read once, because a statement may change many organizations.
+  for v_organization, v_was_administrator, v_is_excused in
+    select
+      c.organization_id,
+      -- Only a grant that has begun and does not expire counts as an administrator's.
+      bool_or(
+        c.role_id = bulwark_private.admin_role() and c.expires_at is null and c.starts_at <= now()
+      ),
+      -- The host's rows decide about its members, a setting about deleted accounts.
+      bool_or(
+        c.source = 'host'
+        or (
+          bulwark_private.setting('rbac.delete_last_administrators') = 'true'
+          and not exists (select from auth.users u where u.id = c.user_id)
+        )
+      )
+    from changed c
+    group by c.organization_id
+    order by c.organization_id nulls first
   loop
     -- The lock before the count, so that the count sees concurrent revocations.
     if bulwark_private.bump_permission_version(v_organization)
       and tg_op <> 'INSERT'
-      and exists (
-        select from changed c
-        where c.organization_id = v_organization
-          and c.role_id = bulwark_private.admin_role()
-          -- Only a grant that has begun and does not expire counts as an administrator's.
-          and c.expires_at is null
-          and c.starts_at <= now()
-      )
+      and v_was_administrator
+      and v_is_excused is not true
       -- The organization itself may be in deletion.
       and exists (select from bulwark.organizations o where o.id = v_organization)
       and not exists (
@@ -223,18 +236,6 @@ begin
         where a.organization_id = v_organization
           and a.role_id = bulwark_private.admin_role()
           and a.held_until = 'infinity'
-      )
-      -- The host's rows decide about its members, a setting about deleted accounts.
-      and not exists (
-        select from changed c
-        where c.organization_id = v_organization
-          and (
-            c.source = 'host'
-            or (
-              bulwark_private.setting('rbac.delete_last_administrators') = 'true'
-              and not exists (select from auth.users u where u.id = c.user_id)
-            )
-          )
       ) then
       raise exception 'Cannot take the role from the last administrator of an organization'
         using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',

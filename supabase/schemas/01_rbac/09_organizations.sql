@@ -11,6 +11,9 @@ insert into bulwark.settings (name, value, description) values
     'How many organizations one account may create without org:create'),
   ('rbac.anonymous_members', 'false',
     'Whether an anonymous account may be a member of an organization'),
+  ('rbac.reuse_organization_keys', 'false',
+    'Whether a key of the host may be used again after its organization was deleted; the new one
+     then reads the log of the old one'),
   ('rbac.delete_last_administrators', 'false',
     'Whether deleting an account may leave organizations without an administrator');
 

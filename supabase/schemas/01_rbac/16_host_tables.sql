@@ -55,7 +55,10 @@ begin
   select a.atttypid, t.typname into v_type, v_name
   from pg_catalog.pg_attribute a
   join pg_catalog.pg_type t on t.oid = a.atttypid
-  where a.attrelid = target and a.attname = column_name and a.attnum > 0;
+  left join pg_catalog.pg_collation c on c.oid = a.attcollation
+  where a.attrelid = target and a.attname = column_name and a.attnum > 0
+    -- With other collations equal values may be different texts, and a change of one is missed.
+    and c.collisdeterministic is not false;
   if v_type is null or v_type <> all (coalesce(types, array[v_type])) then
     raise exception 'Cannot follow %: it has no column % of a type that is supported',
       target, coalesce(quote_ident(column_name), 'null')
@@ -67,7 +70,7 @@ end;
 $$;
 comment on function bulwark_private.require_host_column(regclass, text, regtype[]) is
   'The name of a column''s type in pg_type. Raises RBAC_HOST_COLUMN_UNSUITABLE if the table has no
-   such column of one of the types (null: of any).';
+   such column of one of the types (null: of any) with a deterministic collation.';
 
 create function bulwark_private.host_key_types()
   returns regtype[]

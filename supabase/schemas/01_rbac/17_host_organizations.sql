@@ -162,6 +162,7 @@ declare
   -- Without a column of slugs the caller gives any text.
   v_slug constant text := case when host.slug_column is not null then slug end;
 begin
+  perform bulwark_private.require_plain_key(key);
   if host.key_type <> 'uuid' and bulwark_private.is_hashed_id(key) then
     raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
       using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
@@ -229,10 +230,14 @@ declare
   v_slug text;
 begin
   if tg_op = 'TRUNCATE' then
+    perform bulwark_private.lock_rights_of_many(
+      (select count(*) from bulwark_private.organization_keys)
+    );
     perform bulwark_private.delete_host_organization(k.organization_id)
     from (select * from bulwark_private.organization_keys order by organization_id) k;
     return null;
   end if;
+  perform bulwark_private.lock_rights_of_many((select count(*) from changed));
   for v_key, v_name, v_slug in
     execute format(
       'select c.%1$I::text, c.%2$I::text, c.%3$I::text

@@ -4,8 +4,7 @@
 -- member change at once: the grants are computed from the rows behind the lock of the
 -- organization's rights. A table that was altered since fails closed.
 -- SECURITY DEFINER: the trigger functions, because writers of the host's tables and Supabase Auth
--- may
---   not write grants.
+--   may not write grants.
 
 create table bulwark_private.host_members (
   relation regclass primary key,
@@ -203,6 +202,7 @@ declare
   v_roles uuid[];
   v_users uuid[];
 begin
+  perform bulwark_private.require_plain_key(key);
   perform bulwark_private.lock_rights(v_organization, exclusively => true);
   if not exists (select from bulwark.organizations o where o.id = v_organization) then
     return;
@@ -270,6 +270,9 @@ create function bulwark_private.follow_granted()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform bulwark_private.lock_rights_of_many((
+    select count(distinct g.organization_id) from bulwark.user_roles g where g.source = 'host'
+  ));
   perform bulwark_private.follow_members(coalesce(k.key, g.organization_id::text), g.members)
   from (
     select r.organization_id, array_agg(distinct r.user_id) as members
@@ -300,6 +303,12 @@ declare
   );
   v_new constant text := v_columns || 'new_rows m';
   v_old constant text := v_columns || 'old_rows m';
+  v_changed constant text := case tg_op
+    when 'INSERT' then v_new
+    when 'DELETE' then v_old
+    else format('(%1$s except %2$s) union (%2$s except %1$s)', v_old, v_new)
+  end;
+  v_organizations bigint;
   v_key text;
   v_members uuid[];
 begin
@@ -307,16 +316,14 @@ begin
     perform bulwark_private.follow_granted();
     return null;
   end if;
+  execute format('select count(distinct c.key) from (%s) c', v_changed) into v_organizations;
+  perform bulwark_private.lock_rights_of_many(v_organizations);
   for v_key, v_members in
     execute format(
       'select c.key, array_agg(distinct c.member)
        from (%s) c where c.key is not null and c.member is not null
        group by 1 order by bulwark_private.organization_of(c.key)',
-      case tg_op
-        when 'INSERT' then v_new
-        when 'DELETE' then v_old
-        else format('(%1$s except %2$s) union (%2$s except %1$s)', v_old, v_new)
-      end
+      v_changed
     )
   loop
     perform bulwark_private.follow_members(v_key, v_members);

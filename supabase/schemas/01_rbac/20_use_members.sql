@@ -135,7 +135,10 @@ begin
   -- Rights before rows. No row is written between reading the table and watching it.
   perform bulwark_private.lock_rights(null, exclusively => true);
   execute format('lock table %s in share row exclusive mode', target);
-  delete from bulwark_private.host_members h where h.relation = target;
+  -- A table that was dropped gives nothing any more.
+  delete from bulwark_private.host_members h
+  where h.relation = target
+    or not exists (select from pg_catalog.pg_class c where c.oid = h.relation);
   insert into bulwark_private.host_members
   values (target, organization, v_type, member, role, roles, otherwise);
   perform bulwark_private.watch_host_members();

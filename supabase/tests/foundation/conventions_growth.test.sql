@@ -70,6 +70,7 @@ insert into bounds values
   ('bulwark_private.mfa_reset_consents', 'own', 'a reset, organization and person'),
   ('bulwark_private.mfa_sessions', 'own', 'one a session'),
   ('bulwark_private.mfa_trusted_devices', 'own', '20 an account'),
+  ('bulwark_private.former_organizations', 'own', 'one an organization'),
   ('bulwark_private.host_members', 'own', 'one a table of the host'),
   ('bulwark_private.host_organizations', 'own', 'one'),
   ('bulwark_private.organization_keys', 'own', 'one an organization'),

@@ -199,8 +199,8 @@ select is_empty(
        -- Parts of those that do.
        and p.proname not in ('bump_permission_version', 'refresh_effective_permissions')
        -- The rows of the host decide here, or its owner: no right of a session is used.
-       and p.proname not in ('delete_host_organization', 'follow_member', 'follow_members',
-         'release_members', 'use_members', 'use_organizations') $$,
+       and p.proname not in ('delete_host_organization', 'follow_members',
+         'lock_rights_of_many', 'release_members', 'use_members', 'use_organizations') $$,
   'SES-14: whatever acts on rights makes a sign-out wait'
 );
 select tests.act_in('admin@globex.test', tests.create_session('admin@globex.test'));

@@ -360,7 +360,7 @@ select is(
   tests.error($$ insert into public."Work spaces" values
     ('0199f6a0-0000-7000-8000-00000000ace1', 'x'),
     ('0199F6A0-0000-7000-8000-00000000ACE1', 'y') $$),
-  '23505 RBAC_HOST_KEY_REFUSED', 'HOST-56: and no two share one'
+  '23514 RBAC_HOST_KEY_REFUSED', 'HOST-56: and no two share one: a UUID has one spelling'
 );
 select tests.act_as('vic@host.test');
 select results_eq(
