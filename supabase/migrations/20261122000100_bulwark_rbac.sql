@@ -198,6 +198,24 @@ revoke all on
 -- A right is checked twice: before the locks, so that strangers neither wait nor make others wait,
 -- and after them, because it may have been revoked meanwhile.
 
+create function bulwark_private.holds_all_rights()
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- No setting, because callers can set those.
+  return exists (
+    select from bulwark_private.permission_versions v
+    where v.organization_id is null and v.xmin = pg_current_xact_id_if_assigned()::xid
+  );
+end;
+$$;
+comment on function bulwark_private.holds_all_rights() is
+  'Whether this transaction has locked the rights of the installation alone: it then wrote this row.
+   After a subtransaction that did, the answer is no.';
+
 create function bulwark_private.lock_rights(organization_id uuid, exclusively boolean default false)
   returns void
   language plpgsql
@@ -212,16 +230,16 @@ begin
   -- locks could keep a writer waiting for ever.
   if organization_id is null and exclusively then
     perform pg_advisory_xact_lock(v_everywhere);
-    -- Until the end of the transaction, like the lock.
-    perform set_config('bulwark.rights_locked', 'all', true);
+    -- The mark of holds_all_rights, which ends with the transaction, like the lock.
+    update bulwark_private.permission_versions v set version = v.version
+    where v.organization_id is null;
   else
     -- The caller's right may come from a system-wide role, which must not change either.
     perform pg_advisory_xact_lock_shared(v_everywhere);
   end if;
   -- Who holds all rights needs no further locks: tens of thousands would not fit into the table of
   -- locks.
-  if organization_id is not null
-    and current_setting('bulwark.rights_locked', true) is distinct from 'all' then
+  if organization_id is not null and not bulwark_private.holds_all_rights() then
     if exclusively then
       perform pg_advisory_xact_lock(v_here);
     else
@@ -242,6 +260,21 @@ comment on function bulwark_private.lock_rights(uuid, boolean) is
   'Locks the rights in an organization (null: system-wide ones) against changes until commit.
    exclusively: also against others acting on them. Lock several organizations in the order of their
    ids.';
+
+create function bulwark_private.lock_rights_of_many(organizations bigint)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organizations > 1000 then
+    perform bulwark_private.lock_rights(null, exclusively => true);
+  end if;
+end;
+$$;
+comment on function bulwark_private.lock_rights_of_many(bigint) is
+  'Call it before locking a number of organizations alone: for many, one lock of all is taken.';
 
 create function bulwark_private.lock_count(what text, whose text)
   returns void
@@ -493,22 +526,38 @@ create function bulwark_private.user_roles_keep_administrator()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_exists boolean;
+  v_is_excused boolean;
   v_organization uuid;
+  v_was_administrator boolean;
 begin
-  for v_organization in
-    select distinct c.organization_id from changed c order by 1 nulls first
-  loop
-    -- The lock before the count, so that the count sees concurrent revocations.
-    if bulwark_private.bump_permission_version(v_organization)
-      and tg_op <> 'INSERT'
-      and exists (
-        select from changed c
-        where c.organization_id = v_organization
-          and c.role_id = bulwark_private.admin_role()
-          -- Only a grant that has begun and does not expire counts as an administrator's.
-          and c.expires_at is null
-          and c.starts_at <= now()
+  -- The changed rows are read once, because a statement may change many organizations.
+  for v_organization, v_was_administrator, v_is_excused in
+    select
+      c.organization_id,
+      -- Only a grant that has begun and does not expire counts as an administrator's.
+      bool_or(
+        c.role_id = bulwark_private.admin_role() and c.expires_at is null and c.starts_at <= now()
+      ),
+      -- The host's rows decide about its members, a setting about deleted accounts.
+      bool_or(
+        c.source = 'host'
+        or (
+          bulwark_private.setting('rbac.delete_last_administrators') = 'true'
+          and not exists (select from auth.users u where u.id = c.user_id)
+        )
       )
+    from changed c
+    group by c.organization_id
+    order by c.organization_id nulls first
+  loop
+    -- The lock before the count, so that the count sees concurrent revocations. In a statement of
+    -- its own: Postgres does not evaluate it beside a condition that is known to be false.
+    v_exists := bulwark_private.bump_permission_version(v_organization);
+    if v_exists
+      and tg_op <> 'INSERT'
+      and v_was_administrator
+      and v_is_excused is not true
       -- The organization itself may be in deletion.
       and exists (select from bulwark.organizations o where o.id = v_organization)
       and not exists (
@@ -516,18 +565,6 @@ begin
         where a.organization_id = v_organization
           and a.role_id = bulwark_private.admin_role()
           and a.held_until = 'infinity'
-      )
-      -- The host's rows decide about its members, a setting about deleted accounts.
-      and not exists (
-        select from changed c
-        where c.organization_id = v_organization
-          and (
-            c.source = 'host'
-            or (
-              bulwark_private.setting('rbac.delete_last_administrators') = 'true'
-              and not exists (select from auth.users u where u.id = c.user_id)
-            )
-          )
       ) then
       raise exception 'Cannot take the role from the last administrator of an organization'
         using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
@@ -1713,6 +1750,9 @@ insert into bulwark.settings (name, value, description) values
     'How many organizations one account may create without org:create'),
   ('rbac.anonymous_members', 'false',
     'Whether an anonymous account may be a member of an organization'),
+  ('rbac.reuse_organization_keys', 'false',
+    'Whether a key of the host may be used again after its organization was deleted; the new one
+     then reads the log of the old one'),
   ('rbac.delete_last_administrators', 'false',
     'Whether deleting an account may leave organizations without an administrator');
 
@@ -3145,7 +3185,8 @@ comment on function bulwark.custom_access_token_hook(jsonb) is
 
 -- Keys of organizations: hosts whose own tables have bigint or text keys, and the ids of ours.
 -- Protects against two keys that share an id: the id is a hash of the key, the table refuses a
--- second key for it, and a text key in the form of such an id is refused.
+-- second key for it, and a text key in the form of such an id is refused. Also against a new
+-- organization with the key of a deleted one, whose log and security events it would read.
 -- No function here is SECURITY DEFINER.
 
 create table bulwark_private.organization_keys (
@@ -3196,6 +3237,79 @@ $$;
 comment on function bulwark_private.is_hashed_id(text) is
   'Whether a text has the form of the ids that bulwark_private.organization_of makes. As the key of
    one organization it could take the id of another.';
+
+create function bulwark_private.require_plain_key(key text)
+  returns void
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if bulwark_private.uuid_or_null(key)::text <> key then
+    raise exception 'Cannot follow the key of an organization: it is a UUID with capital letters'
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+            hint = 'Write UUIDs in columns of text in lower case';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_plain_key(text) is
+  'Raises RBAC_HOST_KEY_REFUSED for a second spelling of a UUID: rows that name one organization by
+   two keys would change each other''s members.';
+
+create table bulwark_private.former_organizations (
+  organization_id uuid primary key
+);
+comment on table bulwark_private.former_organizations is
+  'The ids of deleted organizations. No other one gets such an id: it would read the log of the
+   first. Not audited: the deletions are.';
+alter table bulwark_private.former_organizations enable row level security;
+
+create function bulwark_private.organizations_note_deletion()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into bulwark_private.former_organizations (organization_id)
+  select c.id from changed c
+  on conflict do nothing;
+  return null;
+end;
+$$;
+comment on function bulwark_private.organizations_note_deletion() is
+  'Trigger: records the ids of deleted organizations.';
+
+create function bulwark_private.organizations_refuse_id()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The UUID of zeros stands for the installation, in indexes of keys and endpoints.
+  if new.id = '00000000-0000-0000-0000-000000000000' then
+    raise exception 'Cannot make organization: no organization has the UUID of zeros'
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+  end if;
+  if bulwark_private.setting('rbac.reuse_organization_keys') is distinct from 'true' and exists (
+    select from bulwark_private.former_organizations f where f.organization_id = new.id
+  ) then
+    raise exception 'Cannot make organization: another one had its key and was deleted'
+      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+            hint = 'Use a new key: with this one, it would read the log of the other';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.organizations_refuse_id() is
+  'Trigger: an id is used once, unless the setting rbac.reuse_organization_keys says otherwise.
+   Errors: RBAC_HOST_KEY_REFUSED.';
+
+create trigger organizations_refuse_id
+  before insert on bulwark.organizations
+  for each row execute function bulwark_private.organizations_refuse_id();
+create trigger organizations_note_deletion
+  after delete on bulwark.organizations referencing old table as changed
+  for each statement execute function bulwark_private.organizations_note_deletion();
 
 create function bulwark.organization_id(key text)
   returns uuid
@@ -3271,7 +3385,10 @@ begin
   select a.atttypid, t.typname into v_type, v_name
   from pg_catalog.pg_attribute a
   join pg_catalog.pg_type t on t.oid = a.atttypid
-  where a.attrelid = target and a.attname = column_name and a.attnum > 0;
+  left join pg_catalog.pg_collation c on c.oid = a.attcollation
+  where a.attrelid = target and a.attname = column_name and a.attnum > 0
+    -- With other collations equal values may be different texts, and a change of one is missed.
+    and c.collisdeterministic is not false;
   if v_type is null or v_type <> all (coalesce(types, array[v_type])) then
     raise exception 'Cannot follow %: it has no column % of a type that is supported',
       target, coalesce(quote_ident(column_name), 'null')
@@ -3283,7 +3400,7 @@ end;
 $$;
 comment on function bulwark_private.require_host_column(regclass, text, regtype[]) is
   'The name of a column''s type in pg_type. Raises RBAC_HOST_COLUMN_UNSUITABLE if the table has no
-   such column of one of the types (null: of any).';
+   such column of one of the types (null: of any) with a deterministic collation.';
 
 create function bulwark_private.host_key_types()
   returns regtype[]
@@ -3498,6 +3615,7 @@ declare
   -- Without a column of slugs the caller gives any text.
   v_slug constant text := case when host.slug_column is not null then slug end;
 begin
+  perform bulwark_private.require_plain_key(key);
   if host.key_type <> 'uuid' and bulwark_private.is_hashed_id(key) then
     raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
       using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
@@ -3565,10 +3683,14 @@ declare
   v_slug text;
 begin
   if tg_op = 'TRUNCATE' then
+    perform bulwark_private.lock_rights_of_many(
+      (select count(*) from bulwark_private.organization_keys)
+    );
     perform bulwark_private.delete_host_organization(k.organization_id)
     from (select * from bulwark_private.organization_keys order by organization_id) k;
     return null;
   end if;
+  perform bulwark_private.lock_rights_of_many((select count(*) from changed));
   for v_key, v_name, v_slug in
     execute format(
       'select c.%1$I::text, c.%2$I::text, c.%3$I::text
@@ -3958,8 +4080,7 @@ comment on function bulwark_private.host_organization_problems() is
 -- member change at once: the grants are computed from the rows behind the lock of the
 -- organization's rights. A table that was altered since fails closed.
 -- SECURITY DEFINER: the trigger functions, because writers of the host's tables and Supabase Auth
--- may
---   not write grants.
+--   may not write grants.
 
 create table bulwark_private.host_members (
   relation regclass primary key,
@@ -4157,6 +4278,7 @@ declare
   v_roles uuid[];
   v_users uuid[];
 begin
+  perform bulwark_private.require_plain_key(key);
   perform bulwark_private.lock_rights(v_organization, exclusively => true);
   if not exists (select from bulwark.organizations o where o.id = v_organization) then
     return;
@@ -4224,6 +4346,9 @@ create function bulwark_private.follow_granted()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform bulwark_private.lock_rights_of_many((
+    select count(distinct g.organization_id) from bulwark.user_roles g where g.source = 'host'
+  ));
   perform bulwark_private.follow_members(coalesce(k.key, g.organization_id::text), g.members)
   from (
     select r.organization_id, array_agg(distinct r.user_id) as members
@@ -4254,6 +4379,12 @@ declare
   );
   v_new constant text := v_columns || 'new_rows m';
   v_old constant text := v_columns || 'old_rows m';
+  v_changed constant text := case tg_op
+    when 'INSERT' then v_new
+    when 'DELETE' then v_old
+    else format('(%1$s except %2$s) union (%2$s except %1$s)', v_old, v_new)
+  end;
+  v_organizations bigint;
   v_key text;
   v_members uuid[];
 begin
@@ -4261,16 +4392,14 @@ begin
     perform bulwark_private.follow_granted();
     return null;
   end if;
+  execute format('select count(distinct c.key) from (%s) c', v_changed) into v_organizations;
+  perform bulwark_private.lock_rights_of_many(v_organizations);
   for v_key, v_members in
     execute format(
       'select c.key, array_agg(distinct c.member)
        from (%s) c where c.key is not null and c.member is not null
        group by 1 order by bulwark_private.organization_of(c.key)',
-      case tg_op
-        when 'INSERT' then v_new
-        when 'DELETE' then v_old
-        else format('(%1$s except %2$s) union (%2$s except %1$s)', v_old, v_new)
-      end
+      v_changed
     )
   loop
     perform bulwark_private.follow_members(v_key, v_members);
@@ -4527,7 +4656,10 @@ begin
   -- Rights before rows. No row is written between reading the table and watching it.
   perform bulwark_private.lock_rights(null, exclusively => true);
   execute format('lock table %s in share row exclusive mode', target);
-  delete from bulwark_private.host_members h where h.relation = target;
+  -- A table that was dropped gives nothing any more.
+  delete from bulwark_private.host_members h
+  where h.relation = target
+    or not exists (select from pg_catalog.pg_class c where c.oid = h.relation);
   insert into bulwark_private.host_members
   values (target, organization, v_type, member, role, roles, otherwise);
   perform bulwark_private.watch_host_members();
@@ -4654,13 +4786,16 @@ revoke all on table
   bulwark_private.departures,
   bulwark_private.invitation_accounts,
   bulwark_private.organization_keys,
+  bulwark_private.former_organizations,
   bulwark_private.host_organizations,
   bulwark_private.host_members
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.super_admin_role(),
   bulwark_private.admin_role(),
+  bulwark_private.holds_all_rights(),
   bulwark_private.lock_rights(organization_id uuid, exclusively boolean),
+  bulwark_private.lock_rights_of_many(organizations bigint),
   bulwark_private.lock_count(what text, whose text),
   bulwark_private.lock_account_deletion(),
   bulwark_private.watch_account_deletion(),
@@ -4731,6 +4866,9 @@ revoke all on function
   bulwark.custom_access_token_hook(event jsonb),
   bulwark_private.organization_of(key text),
   bulwark_private.is_hashed_id(key text),
+  bulwark_private.require_plain_key(key text),
+  bulwark_private.organizations_note_deletion(),
+  bulwark_private.organizations_refuse_id(),
   bulwark.organization_id(key text),
   bulwark_private.require_host_table(target regclass),
   bulwark_private.require_host_column(target regclass, column_name text, types regtype[]),

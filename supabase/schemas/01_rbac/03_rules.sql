@@ -200,6 +200,7 @@ create function bulwark_private.user_roles_keep_administrator()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_exists boolean;
   v_is_excused boolean;
   v_organization uuid;
   v_was_administrator boolean;
@@ -224,8 +225,10 @@ begin
     group by c.organization_id
     order by c.organization_id nulls first
   loop
-    -- The lock before the count, so that the count sees concurrent revocations.
-    if bulwark_private.bump_permission_version(v_organization)
+    -- The lock before the count, so that the count sees concurrent revocations. In a statement of
+    -- its own: Postgres does not evaluate it beside a condition that is known to be false.
+    v_exists := bulwark_private.bump_permission_version(v_organization);
+    if v_exists
       and tg_op <> 'INSERT'
       and v_was_administrator
       and v_is_excused is not true

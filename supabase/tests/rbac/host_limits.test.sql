@@ -2,7 +2,7 @@
 -- members in one statement, tables that were dropped, rows that are only marked as deleted.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(26);
+select plan(30);
 -- A project with organizations of its own first says which rows they are.
 select tests.without_organizations();
 select tests.create_user(name || '@limits.test') from unnest('{ada, bob, cem}'::text[]) as name;
@@ -24,10 +24,11 @@ create function pg_temp.locks() returns bigint language sql volatile as $$
   select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid();
 $$;
 select set_config('bulwark.rights_locked', 'all', true), set_config('bulwark.rights', 'all', true);
+select bulwark_private.lock_rights(null);
 create temporary table unlocked as select pg_temp.locks() as number;
 select bulwark_private.lock_rights('0199f6a0-0000-7000-8000-000000000001', exclusively => true);
 select is(
-  pg_temp.locks(), (select number + 2 from unlocked),
+  pg_temp.locks(), (select number + 1 from unlocked),
   'LIM-26: no setting of a caller saves a lock: rights could be taken while they are used'
 );
 
@@ -57,7 +58,9 @@ select lives_ok(
     on conflict (key) do update set name = excluded.name $$,
   'LIM-02: an upsert of a living one is no new use'
 );
-select lives_ok($$ insert into public.spaces values ('acme2', 'x') $$, 'LIM-03: nor is another key');
+select lives_ok(
+  $$ insert into public.spaces values ('acme2', 'x') $$, 'LIM-03: nor is another key'
+);
 select is(
   (select count(*) from audit_logs a
     join bulwark.organizations o on o.id = a.organization_id
@@ -71,7 +74,8 @@ select lives_ok(
 );
 update settings set value = 'false' where name = 'rbac.reuse_organization_keys';
 select is(
-  tests.error($$ insert into public.spaces values ('00000000-0000-0000-0000-000000000000', 'x') $$),
+  tests.error($$ insert into public.spaces
+    values ('00000000-0000-0000-0000-000000000000', 'x') $$),
   '23514 RBAC_HOST_KEY_REFUSED', 'LIM-06: the UUID of zeros stands for the installation'
 );
 select is(
@@ -112,7 +116,8 @@ select is(
 
 -- rows that are only marked
 select is(pg_temp.held('cem', 'globex'), null, 'LIM-12: a stranger');
-insert into public.space_members (key, user_id, role) values ('globex', pg_temp.id('cem'), 'member');
+insert into public.space_members (key, user_id, role)
+values ('globex', pg_temp.id('cem'), 'member');
 select is(pg_temp.held('cem', 'globex'), '{analyst/host}', 'LIM-13: a generated column is a role');
 update public.space_members set deleted_at = now() where user_id = pg_temp.id('cem');
 select is(pg_temp.held('cem', 'globex'), null, 'LIM-14: which ends when the row is marked');
@@ -163,6 +168,27 @@ select is(
   '{analyst/host}', 'LIM-19: repeating the call for another ends them'
 );
 
+-- caches: every change of rights is one of the version
+create temporary table versions as select 0 as step, pg_temp.version_of('globex') as version;
+insert into public.space_members (key, user_id, role)
+values ('globex', pg_temp.id('cem'), 'member');
+insert into versions select 1, pg_temp.version_of('globex');
+update public.space_members set role = 'owner'
+where key = 'globex' and user_id = pg_temp.id('cem');
+insert into versions select 2, pg_temp.version_of('globex');
+delete from public.space_members where key = 'globex' and user_id = pg_temp.id('cem');
+insert into versions select 3, pg_temp.version_of('globex');
+insert into bulwark.user_roles (user_id, role_id, organization_id)
+select pg_temp.id('cem'), r.id, organization_id('globex') from roles r where r.name = 'viewer';
+insert into versions select 4, pg_temp.version_of('globex');
+select is(
+  (select bool_and(v.version > w.version) from versions v join versions w on w.step = v.step - 1
+    where v.step = s), true, concat('LIM-', 26 + s, ': caches notice ', what)
+)
+from (values (1, 'a new member'), (2, 'another role'), (3, 'a removal'),
+  (4, 'a grant that the operator inserts')) as v (s, what);
+delete from bulwark.user_roles where user_id = pg_temp.id('cem');
+
 -- many at once
 create temporary table before as select pg_temp.version_of('globex') as version;
 insert into auth.users (id, email, email_confirmed_at)
@@ -170,7 +196,8 @@ select gen_random_uuid(), n || '@many.limits.test', now() from generate_series(1
 insert into public.space_members (key, user_id, role)
 select 'globex', u.id, 'member' from auth.users u where u.email ~ '@many.limits.test$';
 select is(
-  (select count(*) from user_roles where organization_id = organization_id('globex')), 1201::bigint,
+  (select count(*) from user_roles where organization_id = organization_id('globex')),
+  1201::bigint,
   'LIM-20: 1200 members of one organization'
 );
 select cmp_ok(
@@ -181,7 +208,9 @@ create temporary table locked as select pg_temp.locks() as number;
 insert into public.spaces select 'many ' || n, 'x' from generate_series(1, 1100) as n;
 insert into public.space_members (key, user_id, role)
 select 'many ' || n, pg_temp.id('ada'), 'owner' from generate_series(1, 1100) as n;
-select is(pg_temp.held('ada', 'many 1100'), '{admin/host}', 'LIM-22: members of 1100 organizations');
+select is(
+  pg_temp.held('ada', 'many 1100'), '{admin/host}', 'LIM-22: members of 1100 organizations'
+);
 select cmp_ok(
   pg_temp.locks(), '<', (select number + 20 from locked),
   'LIM-23: take one lock of all, for shared memory has no room for any number'
