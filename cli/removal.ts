@@ -59,7 +59,7 @@ export function planRemoval(removal: Removal): Plan {
     changes.some((change) => change.path === path && change.after === null)
   );
   return {
-    title: `Bulwark ${lock.version} goes: ${lock.capabilities.join(", ")}`,
+    title: `Bulwark ${lock.version} is removed: ${lock.capabilities.join(", ")}`,
     changes,
     clashes: [],
     notes: [
@@ -129,7 +129,7 @@ function gone({ permission, neverPushed }: Removal): string[] {
     ...permission.dependents ? ["your objects that depend on Bulwark"] : [],
   ];
   return [
-    "With the migration go the schemas bulwark and bulwark_private with organizations, roles and all",
+    "The migration drops the schemas bulwark and bulwark_private with organizations, roles and all",
     "other data in them, the role api_key, the jobs bulwark-*, the triggers on the auth schema, and",
     "the triggers, policies and constraints named bulwark_* on your tables.",
     ...told.length > 0 ? [`As you said, it also drops ${told.join(", ")}.`] : [],

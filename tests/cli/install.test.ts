@@ -204,6 +204,8 @@ Deno.test({
     const core = [/Which capabilities/, "\r"] as const;
     assert.equal(await answering.run(project, start, [core, [/Write this/, "\x03"]]), 130);
     assert.equal(await answering.run(project, start, [core, [/Write this/, "n"]]), 130);
+    // Terminals of containers often say that they have no size.
+    assert.equal(await answering.run(project, start, [which], "cols 0 rows 0"), 130);
     assert.deepEqual(await snapshot(project), before);
     assert.equal(await answering.run(project, start, [core, [/Write this/, "y"]]), 0);
     assert.ok("supabase/bulwark.json" in await snapshot(project));

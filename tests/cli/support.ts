@@ -137,12 +137,13 @@ export const answering = {
     cwd: string,
     program: string[],
     answers: readonly (readonly [RegExp, string])[],
+    size = "cols 120 rows 40",
   ): Promise<number> {
     const args = [
       "--quiet",
       "--return",
       "--command",
-      `stty cols 120 rows 40; ${program.join(" ")}`,
+      `stty ${size}; ${program.join(" ")}`,
       "/dev/null",
     ];
     const child = new Deno.Command("script", {
