@@ -18,21 +18,27 @@ export const configPath = "supabase/config.toml";
 export const migrationsFolder = "supabase/migrations";
 export const functionsFolder = "supabase/functions";
 
-/** Finds the project of a folder: the nearest one upwards that has supabase/config.toml. */
-export function findProject(folder: string): Project {
+/** The project of a folder: the nearest one upwards that has supabase/config.toml, or null. */
+export function projectAround(folder: string): Project | null {
   const start = resolve(folder);
   if (!existsSync(start)) {
     throw new CliError("CLI_NOT_A_PROJECT", `Cannot find the folder ${start}`);
   }
   for (let root = start;; root = dirname(root)) {
     if (existsSync(join(root, configPath))) return openProject(root);
-    if (root !== dirname(root)) continue;
-    throw new CliError(
-      "CLI_NOT_A_PROJECT",
-      `Cannot find ${configPath} in ${start} or above it: name the project's folder with --workdir, ` +
-        "or run npx supabase init first",
-    );
+    if (root === dirname(root)) return null;
   }
+}
+
+/** The project of a folder that must be in one. */
+export function findProject(folder: string): Project {
+  const project = projectAround(folder);
+  if (project) return project;
+  throw new CliError(
+    "CLI_NOT_A_PROJECT",
+    `Cannot find ${configPath} in ${resolve(folder)} or above it: name the project's folder with ` +
+      "--workdir, or run npx supabase init first",
+  );
 }
 
 /** Opens the project whose folder is known. */

@@ -21,7 +21,7 @@ supabase/bulwark.json.
   --db <url>        the database; without it, the variable DATABASE_URL
   --strict          judge a database on this machine like a deployed one
   --json            print the report as JSON
-  --workdir <dir>   the project's folder (default: the current one)
+  --workdir <dir>   the project's folder, or one below it (default: the current one)
 
 Exit code: 0 clean (notes are allowed), 1 errors or warnings, 2 the examination was not possible.`,
   async run(args, terminal) {

@@ -1,7 +1,7 @@
 import { configValue } from "../config.ts";
 import { envPath } from "../environment.ts";
 import { isUnedited, type Lock, readLock } from "../lock.ts";
-import { configPath, hashOf, openProject, type Project } from "../project.ts";
+import { configPath, hashOf, type Project, projectAround } from "../project.ts";
 
 /** The files of a Supabase project that say how it is configured. */
 export interface ProjectFiles {
@@ -15,13 +15,13 @@ export interface ProjectFiles {
 }
 
 /**
- * Reads the files of the project in a folder; null where there is none.
- * @throws CliError if one of them cannot be read.
+ * Reads the files of the project that a folder is in; null where there is none.
+ * @throws CliError if one of them cannot be read, or there is no such folder.
  */
 export function readProjectFiles(folder: string): ProjectFiles | null {
-  const project = openProject(folder);
-  const config = project.read(configPath);
-  if (config === null) return null;
+  const project = projectAround(folder);
+  const config = project?.read(configPath) ?? null;
+  if (project === null || config === null) return null;
   const env = project.read(envPath);
   configValue(config, "api"); // an invalid file is an error at once
   return {

@@ -94,8 +94,8 @@ export interface Examination {
   errors: string;
 }
 
-/** Runs the command, in an empty folder unless told otherwise. */
-export async function examine(args: string[], folder = "/nonexistent"): Promise<Examination> {
+/** Runs the command, in a folder without a project unless told otherwise. */
+export async function examine(args: string[], folder = "/"): Promise<Examination> {
   const printed: string[] = [];
   const terminal = { print: (line: string) => printed.push(line) } as unknown as Terminal;
   try {
