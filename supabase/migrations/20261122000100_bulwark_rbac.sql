@@ -4483,12 +4483,17 @@ as $$
   where a.attrelid = organization_expression.relation
     and a.attname = organization_expression.column_name
     and a.attnum > 0
-    and not a.attisdropped;
+    and not a.attisdropped
+    -- Where two texts are equal, a policy would take the key of one organization for another's.
+    and not exists (
+      select from pg_catalog.pg_collation c
+      where c.oid = a.attcollation and not c.collisdeterministic
+    );
 $$;
 comment on function bulwark_private.organization_expression(oid, text, text) is
   'SQL text for the organization that a column of a table names, from SQL text for its value. Null
    if the table has no such column or its type holds no organization: it is a uuid, an integer
-   type, text or varchar.';
+   type, or text or varchar in a deterministic collation.';
 
 create function bulwark_private.organization_helper(relation oid, column_name text)
   returns text

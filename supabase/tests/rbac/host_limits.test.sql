@@ -2,7 +2,7 @@
 -- members in one statement, tables that were dropped, rows that are only marked as deleted.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(30);
+select plan(32);
 -- A project with organizations of its own first says which rows they are.
 select tests.without_organizations();
 select tests.create_user(name || '@limits.test') from unnest('{ada, bob, cem}'::text[]) as name;
@@ -112,6 +112,15 @@ create table public.folded_spaces (key text collate public.folded primary key, n
 select is(
   tests.error($$ select use_members('public.folded_spaces', 'key', 'name', null) $$),
   '42703 RBAC_HOST_COLUMN_UNSUITABLE', 'LIM-11: equal keys are the same text, in every collation'
+);
+
+select is(
+  bulwark_private.organization_expression('public.folded_spaces'::regclass, 'key', 'x'), null,
+  'LIM-31: and no guard takes one such key for another'
+);
+select isnt(
+  bulwark_private.organization_expression('public.spaces'::regclass, 'key', 'x'), null,
+  'LIM-32: unlike those of ordinary text'
 );
 
 -- rows that are only marked
