@@ -225,7 +225,7 @@ export const codes = {
     action: "Run select bulwark.seal_audit_log() as postgres; see docs/restores.md",
   },
   TOKEN_HOOK_NOT_CHAINED: {
-    severity: "warning",
+    severity: "note",
     meaning: "Supabase Auth calls another access token hook than Bulwark's",
     action: "Name it in rbac.next_access_token_hook, and choose bulwark.custom_access_token_hook",
   },

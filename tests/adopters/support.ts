@@ -189,14 +189,20 @@ export class Adopter {
     return { sub: user, role: "authenticated", session_id: session, aal: "aal1" };
   }
 
+  /** The pre-request hook that PostgREST reads from the settings of its role. */
+  async requestHook(): Promise<string | null> {
+    const [row] = await this.sql("authenticator")`
+      select substring(setting from '=(.*)$') as hook
+      from pg_db_role_setting s cross join unnest(s.setconfig) as setting
+      where s.setrole = 'authenticator'::regrole and setting like 'pgrst.db\\_pre\\_request=_%'
+    `;
+    return row?.["hook"] ?? null;
+  }
+
   /** One request as PostgREST makes it: role, claims and headers, then the pre-request hook. */
   async request<T>(claims: Claims, work: (sql: Sql) => Promise<T>): Promise<T> {
+    const hook = await this.requestHook();
     const result = await this.sql("authenticator").begin(async (transaction) => {
-      const [{ hook } = {}] = await transaction`
-        select substring(setting from '=(.*)$') as hook
-        from pg_db_role_setting s cross join unnest(s.setconfig) as setting
-        where s.setrole = 'authenticator'::regrole and setting like 'pgrst.db\\_pre\\_request=_%'
-      `;
       await transaction`
         select set_config('role', ${claims.role}, true),
           set_config('request.jwt.claims', ${JSON.stringify(claims)}, true),
@@ -212,6 +218,22 @@ export class Adopter {
   async stop(): Promise<void> {
     for (const sql of this.#connections.values()) await sql.end({ timeout: 1 });
     await this.database.stop();
+  }
+}
+
+/** Runs a task with an application, pushed and filled, on a database of its own. */
+export async function withAdopter(
+  command: InstalledCommand,
+  name: string | null,
+  major: 15 | 17,
+  task: (adopter: Adopter) => Promise<void>,
+): Promise<void> {
+  const adopter = await Adopter.start(name, major, command);
+  try {
+    await adopter.pushAll("--include-seed");
+    await task(adopter);
+  } finally {
+    await adopter.stop();
   }
 }
 
