@@ -12,8 +12,13 @@ export interface ScratchCluster {
   stop(): Promise<void>;
 }
 
-/** Durability is for data that is worth something. */
-const withoutDurability = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
+/** Durability is for data that is worth something, compiled queries (JIT) for longer ones. */
+const forTests = {
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+  jit: "off",
+};
 
 /** Starts a cluster for tests or benchmarks; leaves nothing behind when that fails. */
 export async function startScratchCluster(
@@ -35,7 +40,7 @@ export async function startScratchCluster(
       folder: join(scratch.path, "database"),
       log: join(scratch.path, "postgres.log"),
       password,
-      settings: { ...withoutDurability, ...settings },
+      settings: { ...forTests, ...settings },
     });
     await preparePlatform(cluster, password);
     return { cluster, password, stop: () => stopping ??= stop() };
