@@ -108,7 +108,7 @@ function configClashes(project: Project, contents: Contents, lock: Lock | null):
   return clashes;
 }
 
-/** What to do about the project's own hook, and other things that no file can settle. */
+/** Advice about the project's own hook, and other things that no file can settle. */
 export function hints(project: Project, lock: Lock | null): string[] {
   const text = project.read(configPath) ?? "";
   const lines: string[] = [];

@@ -15,7 +15,7 @@ import { functionsFolder, migrationsFolder } from "./project.ts";
 /** The pgTAP file that projects run: it holds with any capabilities. */
 const installedTest = "supabase/tests/bulwark_installed.test.sql";
 
-/** What an installation of some capabilities consists of. */
+/** The files of an installation of some capabilities. */
 export interface Contents {
   version: string;
   capabilities: string[];

@@ -49,8 +49,8 @@ export async function appliedVersions(sql: Database): Promise<string[]> {
 }
 
 /**
- * What the database has in the way of Bulwark: the answer of the first migration's own check. None
- * where the database has this installation.
+ * Clashes in the database: the answer of the first migration's own check. None where the database
+ * has this installation.
  */
 export async function databaseClashes(sql: Database, lock: Lock | null): Promise<Clash[]> {
   const ours = Object.keys(lock?.files ?? {}).map((path) =>

@@ -10,7 +10,7 @@ export interface Lock {
   capabilities: string[];
   /** Each file of Bulwark with the SHA-256 of what the command shipped or wrote. */
   files: Record<string, LockedFile>;
-  /** What was changed in config.toml. */
+  /** The changes of config.toml. */
   config: { schemas?: "added" | "extended"; sections: string[] };
   /** The names that were written to the functions' .env file. */
   env: string[];

@@ -1,6 +1,6 @@
 import type { Contents } from "./contents.ts";
 
-/** What is left to do after files were written. */
+/** The steps that are left to the user after files were written. */
 export function nextSteps({ capabilities, functionNames }: Contents): string[] {
   const has = (name: string) => capabilities.includes(name);
   return [

@@ -5,11 +5,11 @@ export interface Plan {
   /** One line: the command's name for what it does. */
   title: string;
   changes: Change[];
-  /** What stands in the way. Nothing is written while there is any. */
+  /** Clashes with the project. Nothing is written while there is any. */
   clashes: Clash[];
   /** Information about what is done and left, before the question. */
   notes: string[];
-  /** What the user does next, after it is done. */
+  /** The next steps of the user. */
   next: string[];
   /** The lock afterwards; null removes it. */
   lock: Lock | null;

@@ -10,7 +10,7 @@ import type { Change, Plan } from "./plan.ts";
 import { configPath, hashOf, migrationsFolder, type Project } from "./project.ts";
 import { besidePath, type Resolution } from "./upgrading.ts";
 
-/** What a plan is made from. */
+/** The input of a plan. */
 export interface Installation {
   project: Project;
   contents: Contents;
@@ -19,7 +19,7 @@ export interface Installation {
   /** Names of migrations that a database has. */
   applied: string[];
   now: Date;
-  /** What becomes of edited files; the others stay as they are. */
+  /** The outcome for each edited file; the others stay as they are. */
   resolutions?: Resolution[];
   /** The migrations of an upgrade. */
   upgrades?: ShippedMigration[];
@@ -51,7 +51,7 @@ export function planInstallation(title: string, installation: Installation): Pla
   };
 }
 
-/** What the parts of a plan add to. */
+/** The plan while its parts are added. */
 interface State {
   files: Record<string, LockedFile>;
   changes: Change[];

@@ -68,7 +68,7 @@ export function openProject(root: string): Project {
   };
 }
 
-/** What is read from a path. @throws CliError if this user may not read it */
+/** Runs what reads a path. @throws CliError if this user may not read it */
 function readable<T>(path: string, read: () => T): T {
   try {
     return read();

@@ -11,14 +11,14 @@ import { migrationNames, nextVersions } from "./migration_files.ts";
 import type { Change, Plan } from "./plan.ts";
 import { configPath, migrationsFolder, type Project } from "./project.ts";
 
-/** What an uninstallation may destroy. */
+/** The data that an uninstallation may destroy. */
 export interface Permission {
   auditData: boolean;
   encryptedData: boolean;
   dependents: boolean;
 }
 
-/** What a removal is planned from. */
+/** The input of a removal's plan. */
 export interface Removal {
   project: Project;
   lock: Lock;

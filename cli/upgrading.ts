@@ -1,4 +1,4 @@
-/** What an upgrade does with files that the user edited, and the migrations of its versions. */
+/** Upgrades: files that the user edited, and the migrations of the versions. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { capabilities } from "../scripts/building/capabilities.ts";
@@ -19,7 +19,7 @@ export interface EditedFile {
   conflict: boolean;
 }
 
-/** What becomes of an edited file: its new text, or it stays and a file is written beside it. */
+/** The outcome for an edited file: its new text, or it stays and a file is written beside it. */
 export type Resolution =
   | { path: string; text: string }
   | { path: string; text: null; beside: string | null };

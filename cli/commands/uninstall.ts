@@ -67,7 +67,7 @@ ${commonHelp}`,
   },
 };
 
-/** What of the host depends on Bulwark in a database, and what would be lost. */
+/** Objects of the host that depend on Bulwark in a database, and data that would be lost. */
 async function examine(sql: Database, lock: Lock) {
   const applied = await appliedVersions(sql);
   const [there] = await sql`select to_regclass('bulwark.audit_logs') is not null as there`;

@@ -2,7 +2,7 @@ import type { Transaction } from "./connection.ts";
 import type { Found } from "./finding.ts";
 import type { ProjectFiles } from "./project_files.ts";
 
-/** What checks read. */
+/** The input of the checks. */
 export interface Context {
   sql: Transaction;
   /** Whether a relation or function of the schemas bulwark and bulwark_private exists. */

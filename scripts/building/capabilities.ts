@@ -9,7 +9,7 @@ export interface Capability {
   name: string;
   /** Its folder in supabase/schemas, which is also the name of its migration. */
   folder: string;
-  /** What it is for, in one line. */
+  /** Its purpose, in one line. */
   description: string;
   /** Installed always. */
   core: boolean;

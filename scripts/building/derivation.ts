@@ -13,13 +13,13 @@ export interface Derivation {
   byHand: string[];
 }
 
-/** What the capabilities before one make again: functions by key, objects by name. */
+/** Everything that the capabilities before one make: functions by key, objects by name. */
 export interface Again {
   functions: ReadonlySet<string>;
   objects: ReadonlySet<string>;
 }
 
-/** What a statement is about: two statements with one key are versions of the same. */
+/** The object of a statement: two statements with one key are versions of the same. */
 interface Parsed {
   kind:
     | "function"
@@ -199,7 +199,7 @@ function mustBeDropped(before: string, after: string): boolean {
   return one!.returns !== other!.returns || one!.defaults > other!.defaults;
 }
 
-/** What of a statement reaches the database: a body and a comment with their blanks and comments. */
+/** The part of a statement that reaches the database: a body and a comment with their blanks. */
 function essence({ kind, text }: Parsed): string {
   if (kind === "function" || kind === "comment") return text.trim();
   return normalized(text.replace(/(^|\s)--[^\n]*/g, ""));

@@ -9,7 +9,7 @@ const created =
 const catalogues =
   /^insert into bulwark\.(?:settings|security_event_types|audit_event_types|permissions|rate_limit_rules)\b/;
 
-/** What a file of the sources makes and names: objects with their schema, and rows in quotes. */
+/** The objects (with their schema) and rows (in quotes) that a file of the sources makes and names. */
 export interface Source {
   path: string;
   /** The place of its capability in the order of installation. */

@@ -27,6 +27,17 @@ Deno.test("no path of a file is taken from a URL's pathname, where a space is %2
   assert.deepEqual(found, []);
 });
 
+Deno.test("no comment opens with What or Whoever, which a reader has to read twice", async () => {
+  const found: string[] = [];
+  for (const folder of ["cli", "clients", "scripts", "supabase", "tests"]) {
+    for (const path of [...await filesBelow(folder, ".ts"), ...await filesBelow(folder, ".sql")]) {
+      const text = await Deno.readTextFile(inRepository(path));
+      if (/^\s*(?:--|\*|\/\/|\/\*\*) (?:What|Whoever) /m.test(text)) found.push(path);
+    }
+  }
+  assert.deepEqual(found, []);
+});
+
 // A job that runs between two migrations meets half of Bulwark; the sealer raises an alarm of it.
 Deno.test("jobs are scheduled by the last migration alone", async () => {
   const paths = (await filesBelow("supabase/migrations", ".sql")).sort();

@@ -9,7 +9,7 @@ import { runPgtap } from "./pgtap.ts";
 import type { TestResult, TestTask } from "./result.ts";
 import { filesBelow, helpers } from "./selection.ts";
 
-/** What an installer offers: the core, and each further capability with what it needs. */
+/** The subsets that an installer offers: the core, and each capability with what it needs. */
 const offered = [
   [],
   ...capabilities.filter(({ core }) => !core).map(({ name }) => [name]),

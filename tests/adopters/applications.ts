@@ -22,7 +22,7 @@ export interface Application {
   join: string;
   /** The policies of guard.sql. */
   policies: string[];
-  /** What else the application does to use Bulwark, and what holds then. */
+  /** Further steps of the application to use Bulwark, and claims that hold then. */
   configure?(adopter: Adopter): Promise<void>;
   unconfigure?(adopter: Adopter): Promise<void>;
   alsoHolds?(adopter: Adopter): Promise<void>;

@@ -242,7 +242,7 @@ export function folderOf(name: string, ...path: string[]): string {
   return inRepository("tests", "adopters", name, ...path);
 }
 
-/** What the Supabase CLI would write to make the second database of the first. */
+/** The SQL by which the Supabase CLI would make the second database of the first. */
 export async function difference(from: Adopter, to: Adopter): Promise<string> {
   const [a, b] = [from, to].map((adopter) => `${adopter.url()}?sslmode=disable`);
   const options = ["db", "diff", `--from=${a}`, `--to=${b}`, "--agent", "no"];

@@ -10,7 +10,7 @@ globalThis.addEventListener("unload", () => Deno.removeSync(command.folder, { re
 const newProject = (name: string) => newApplication(command, name);
 const succeed = (project: string, ...args: string[]) => run(command, project, ...args);
 
-/** What a project does with Bulwark on its own table. */
+/** A project's use of Bulwark on its own table. */
 const guarding = `
   select bulwark.enable_audit('public.notes', organization_column => 'organization_id');
   select bulwark.use_organizations('public.teams', id => 'id', name => 'name');

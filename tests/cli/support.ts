@@ -4,7 +4,7 @@ import { inRepository } from "../../scripts/stack/paths.ts";
 import { supabaseCli } from "../../scripts/stack/binaries.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 
-/** What a program printed and how it ended. */
+/** The output of a program, and how it ended. */
 export interface Outcome {
   code: number;
   stdout: string;

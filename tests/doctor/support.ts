@@ -87,7 +87,7 @@ async function deploy(postgres: Sql, admin: Sql): Promise<void> {
   await postgres`select tests.sign_and_deliver()`;
 }
 
-/** What an examination printed, with its exit code. */
+/** The output of an examination, with its exit code. */
 export interface Examination {
   code: number;
   output: string;

@@ -55,7 +55,7 @@ for (const [type, [ours, theirs]] of Object.entries(keys)) {
       await insert(ours!, second);
       await insert(theirs!, third);
 
-      // What Eve encrypted, in a row of Ada's; and a row of no organization.
+      // A ciphertext of Eve's in a row of Ada's; and a row of no organization.
       await insert(ours!, { ...third, primary_key: "4" });
       await insert(null, { ...first, primary_key: "5" });
       const decrypt = (primary_keys: string[]) => ({ table, columns: ["note"], primary_keys });

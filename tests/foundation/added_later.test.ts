@@ -8,7 +8,7 @@ import { applyMigration, install } from "../../scripts/testing/subsets.ts";
 
 const further = capabilities.filter(({ core }) => !core).map(({ name }) => name);
 
-/** What the installation consists of, comparable between databases. */
+/** The contents of an installation, comparable between databases. */
 const contents = (sql: Sql) =>
   sql`
     select p.oid::regprocedure::text as name,

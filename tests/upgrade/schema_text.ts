@@ -4,7 +4,7 @@ import { embeddedPostgres, type PostgresInstallation } from "../../scripts/stack
 import type { Sql } from "../../scripts/stack/connection.ts";
 import type { ScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 
-/** What `pg_dump -s` prints, without the key that newer ones make up. Postgres 15 only. */
+/** The output of `pg_dump -s`, without the key that newer ones make up. Postgres 15 only. */
 export async function dumpedSchema(source: ScratchCluster, database: string): Promise<string[]> {
   const dump = await run(source, database, { name: "pg_dump", args: ["--schema-only"] });
   return dump.split("\n").filter((line) => !/^\\(un)?restrict /.test(line));

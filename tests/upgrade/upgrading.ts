@@ -1,4 +1,4 @@
-/** What must hold for an upgrade from one version to another. */
+/** The claims of an upgrade from one version to another. */
 import assert from "node:assert/strict";
 import type { ByHand, Version } from "../../scripts/building/releases.ts";
 import type { PostgresInstallation } from "../../scripts/stack/binaries.ts";
