@@ -10,7 +10,7 @@ export interface Application {
   change: string;
   /** Its column with the organization, as text. */
   tenant: string;
-  /** Who reads and writes there, who only reads, and somebody of another organization. */
+  /** Accounts: a member who may write, a member who may only read, a member of another organization. */
   writer: string;
   reader: string;
   stranger: string;
