@@ -876,8 +876,9 @@ comment on function bulwark.roll_up_metrics() is
 -- Alerts: rules with thresholds, and the status of each alert.
 -- Protects against thresholds that are changed without permission or without a trace, or that can
 -- never be exceeded.
--- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule,
--- because clients and the service role write none; alert_rules_close, because it resolves events.
+-- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule and
+-- delete_alert_rule, because clients and the service role write none; alert_rules_close, because it
+-- resolves events.
 
 create type bulwark.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
 comment on type bulwark.alert_state is
@@ -1124,6 +1125,27 @@ comment on function bulwark.set_alert_rule(
 ) is
   'Creates or replaces an alert rule; its state stays. Needs system:admin. Errors:
    METRICS_INVALID_ALERT_RULE, METRICS_TOO_MANY_ALERT_RULES, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.delete_alert_rule(name text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients and the service role write no table
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark_private.alert_rules r where r.name = delete_alert_rule.name;
+  if not found then
+    raise exception 'Cannot delete alert rule: there is none with this name'
+      using errcode = 'PT404', detail = 'METRICS_UNKNOWN_ALERT_RULE',
+            hint = 'List them with list_alerts';
+  end if;
+end;
+$$;
+comment on function bulwark.delete_alert_rule(text) is
+  'Deletes an alert rule with its state, and resolves its open security event. Needs system:admin.
+   Errors: METRICS_UNKNOWN_ALERT_RULE, RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.alert_rules_close()
   returns trigger
@@ -1454,6 +1476,7 @@ revoke all on function
   bulwark_private.close_alert(rule text, event_type text, note text),
   bulwark.list_alerts(),
   bulwark.set_alert_rule(name text, metric text, statistic bulwark.metric_statistic, warning double precision, critical double precision, labels jsonb, time_window interval, lasting interval, recovering interval, cool_down interval, minimum_count bigint, raise_without_data boolean, enabled boolean, description text),
+  bulwark.delete_alert_rule(name text),
   bulwark_private.alert_rules_close(),
   bulwark_private.alert_statistic(metric text, statistic bulwark.metric_statistic, labels jsonb, time_window interval, minimum_count bigint),
   bulwark_private.next_alert_state(rule bulwark_private.alert_rules, status bulwark_private.alert_states, seen bulwark.alert_state, evaluated_at timestamptz),
@@ -1470,6 +1493,7 @@ grant execute on function
   bulwark.scrape_metrics(),
   bulwark.top_queries(integer),
   bulwark.list_alerts(),
+  bulwark.delete_alert_rule(text),
   bulwark.set_alert_rule(text, text, bulwark.metric_statistic, double precision, double precision,
     jsonb, interval, interval, interval, interval, bigint, boolean, boolean, text)
   to authenticated, service_role;

@@ -32,7 +32,7 @@ select unnest(array[
   'settings', 'signin', 'signup', 'static', 'status', 'storage', 'super-admin', 'supabase',
   'support', 'system', 'terms', 'undefined', 'webhooks', 'well-known', 'www']);
 
-create function bulwark_private.require_organization_names(name text, slug text)
+create function bulwark_private.require_organization_name(name text)
   returns void
   language plpgsql
   stable
@@ -45,20 +45,32 @@ begin
     raise exception 'Cannot name organization: a name has 1 to 120 printable characters'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
   end if;
+end;
+$$;
+comment on function bulwark_private.require_organization_name(text) is
+  'Raises RBAC_INVALID_NAME.';
+
+create function bulwark_private.require_organization_slug(slug text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
   if slug is null or slug !~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$' or slug ~ '^..--' then
     raise exception 'Cannot name organization: a slug has 3 to 63 of a-z, 0-9 and inner hyphens'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_SLUG';
   end if;
   if exists (
-    select from bulwark_private.reserved_slugs r where r.slug = require_organization_names.slug
+    select from bulwark_private.reserved_slugs r where r.slug = require_organization_slug.slug
   ) then
     raise exception 'Cannot name organization: the slug is reserved'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
   end if;
 end;
 $$;
-comment on function bulwark_private.require_organization_names(text, text) is
-  'Raises RBAC_INVALID_NAME, RBAC_INVALID_SLUG or RBAC_SLUG_RESERVED.';
+comment on function bulwark_private.require_organization_slug(text) is
+  'Raises RBAC_INVALID_SLUG or RBAC_SLUG_RESERVED.';
 
 create function bulwark_private.require_existing_user(user_id uuid)
   returns void
@@ -147,7 +159,8 @@ begin
         using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
     end if;
   end if;
-  perform bulwark_private.require_organization_names(name, slug);
+  perform bulwark_private.require_organization_name(name);
+  perform bulwark_private.require_organization_slug(slug);
   perform bulwark_private.require_existing_user(v_administrator);
   begin
     insert into bulwark.organizations (name, slug, created_by, self_service)
@@ -171,7 +184,11 @@ comment on function bulwark.create_organization(text, text, uuid) is
    RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER, RBAC_TOO_MANY_ORGANIZATIONS,
    ACCOUNT_ANONYMOUS, RBAC_ORGANIZATIONS_ARE_HOSTS.';
 
-create function bulwark.update_organization(organization_id uuid, name text, slug text)
+create function bulwark.update_organization(
+  organization_id uuid,
+  name text default null,
+  slug text default null
+)
   returns bulwark.organizations
   language plpgsql
   volatile
@@ -183,26 +200,38 @@ declare
 begin
   perform bulwark_private.require_own_organizations();
   perform bulwark_private.require_permission_to_act('org:update', organization_id);
-  perform bulwark_private.require_organization_names(name, slug);
+  select * into v_organization
+  from bulwark.organizations o
+  where o.id = organization_id
+  for no key update;
+  if not found then
+    raise exception 'Cannot rename organization: it does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  -- What stays is not checked: the slug may have become reserved since.
+  if name <> v_organization.name then
+    perform bulwark_private.require_organization_name(name);
+  end if;
+  if slug <> v_organization.slug then
+    perform bulwark_private.require_organization_slug(slug);
+  end if;
   begin
     update bulwark.organizations o
-    set name = btrim(update_organization.name), slug = update_organization.slug
+    set name = coalesce(btrim(update_organization.name), o.name),
+        slug = coalesce(update_organization.slug, o.slug)
     where o.id = organization_id
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot rename organization: the slug is taken'
       using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
   end;
-  if v_organization.id is null then
-    raise exception 'Cannot rename organization: it does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
-  end if;
   return v_organization;
 end;
 $$;
 comment on function bulwark.update_organization(uuid, text, text) is
-  'Renames an organization (org:update there). Errors: those of create_organization, and
-   RBAC_UNKNOWN_ORGANIZATION for the service role and super_admin.';
+  'Renames an organization (org:update there). A name or slug that is omitted or null stays. Errors:
+   those of create_organization, and RBAC_UNKNOWN_ORGANIZATION for the service role and
+   super_admin.';
 
 create function bulwark.delete_organization(organization_id uuid, confirm_slug text)
   returns void

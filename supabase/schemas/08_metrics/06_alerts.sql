@@ -1,8 +1,9 @@
 -- Alerts: rules with thresholds, and the status of each alert.
 -- Protects against thresholds that are changed without permission or without a trace, or that can
 -- never be exceeded.
--- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule,
--- because clients and the service role write none; alert_rules_close, because it resolves events.
+-- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule and
+-- delete_alert_rule, because clients and the service role write none; alert_rules_close, because it
+-- resolves events.
 
 create type bulwark.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
 comment on type bulwark.alert_state is
@@ -249,6 +250,27 @@ comment on function bulwark.set_alert_rule(
 ) is
   'Creates or replaces an alert rule; its state stays. Needs system:admin. Errors:
    METRICS_INVALID_ALERT_RULE, METRICS_TOO_MANY_ALERT_RULES, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.delete_alert_rule(name text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients and the service role write no table
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark_private.alert_rules r where r.name = delete_alert_rule.name;
+  if not found then
+    raise exception 'Cannot delete alert rule: there is none with this name'
+      using errcode = 'PT404', detail = 'METRICS_UNKNOWN_ALERT_RULE',
+            hint = 'List them with list_alerts';
+  end if;
+end;
+$$;
+comment on function bulwark.delete_alert_rule(text) is
+  'Deletes an alert rule with its state, and resolves its open security event. Needs system:admin.
+   Errors: METRICS_UNKNOWN_ALERT_RULE, RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.alert_rules_close()
   returns trigger

@@ -63,6 +63,7 @@ insert into listed values
     bulwark.audit_group_nodes bulwark.audit_inclusion_proof bulwark.audit_status
     bulwark.authorize_field_access bulwark.cancel_mfa_reset bulwark.clear_rate_limit
     bulwark.create_organization bulwark.create_role bulwark.create_webhook_endpoint
+    bulwark.delete_alert_rule
     bulwark.delete_organization bulwark.delete_role bulwark.delete_webhook_endpoint
     bulwark.disable_webhook_endpoint bulwark.enable_webhook_endpoint bulwark.encryption_progress
     bulwark.erase_subject bulwark.explain_permission bulwark.export_audit_log

@@ -2,7 +2,7 @@
 -- no_data without values.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(47);
+select plan(54);
 select tests.create_organizations();
 delete from bulwark_private.alert_rules;
 
@@ -198,7 +198,38 @@ select tests.act_as('super@bulwark.test');
 select tests.error_is('ALERT-35: a super_admin does', 'no error',
   $$ select set_alert_rule('t_rule', 't_level', 'last', 1) $$);
 select is((select count(*) from list_alerts()), 1::bigint, 'ALERT-36: and sees where alerts stand');
+select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0');
 select tests.act_as_owner();
+select record_metrics(gen_random_uuid(), jsonb_build_array(jsonb_build_object(
+  'metric', 't_errors', 'kind', 'counter', 'labels', '{}'::jsonb, 'at', extract(epoch from now()),
+  'count', 1, 'total', 50, 'minimum', 50, 'maximum', 50, 'last', 50)));
+select evaluate_alerts();
+select tests.act_as('admin@acme.test');
+select tests.error_is('ALERT-48: an organization''s administrator deletes no rule',
+  '42501 RBAC_PERMISSION_DENIED', $$ select delete_alert_rule('t_errors') $$);
+select tests.act_as('super@bulwark.test');
+select tests.error_is('ALERT-49: a super_admin does', 'no error',
+  $$ select delete_alert_rule('t_errors') $$);
+select tests.error_is('ALERT-50: but none that is not there', 'PT404 METRICS_UNKNOWN_ALERT_RULE',
+  $$ select delete_alert_rule('t_errors') $$);
+select tests.error_is('ALERT-50: nor null', 'PT404 METRICS_UNKNOWN_ALERT_RULE',
+  $$ select delete_alert_rule(null) $$);
+select results_eq('select name from list_alerts()', array['t_rule'], 'ALERT-51: the others stay');
+select tests.act_as_owner();
+select is(
+  array[
+    (select count(*) from security_events where subject = 't_errors'
+       and resolution_note like 'The rule was removed%'),
+    (select count(*) from security_events where subject = 't_errors' and resolved_at is null)
+  ],
+  array[2, 0]::bigint[], 'ALERT-52: the open event of a deleted rule is resolved'
+);
+select is(
+  (select actor_id from audit_logs
+   where resource_type = 'bulwark_private.alert_rules' and before ->> 'name' = 't_errors'
+     and after is null and actor_id is not null),
+  tests.user_id('super@bulwark.test'), 'ALERT-53: and who deleted it is in the audit log'
+);
 -- a rule that cannot be evaluated
 select tests.act_as_owner();
 delete from bulwark_private.alert_rules;

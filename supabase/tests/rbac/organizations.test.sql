@@ -1,7 +1,7 @@
 -- Organizations, and the claims for display.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(41);
+select plan(46);
 select tests.create_organizations();
 
 -- acting as somebody who has just signed up
@@ -50,6 +50,26 @@ select is(
     tests.organization_id('initech'), 'Initrode', 'initrode')), 'initrode',
   'ORG-16: an administrator renames the organization'
 );
+select is(
+  (select array[o.name, o.slug]
+   from update_organization(tests.organization_id('initrode'), slug => 'initech') o),
+  '{Initrode,initech}', 'ORG-39: a name that is omitted stays'
+);
+select is(
+  (select array[o.name, o.slug]
+   from update_organization(tests.organization_id('initech'), name => ' Initrode Ltd ') o),
+  '{Initrode Ltd,initech}', 'ORG-40: and so does a slug'
+);
+select tests.error_is('ORG-41: a name is not emptied', '22023 RBAC_INVALID_NAME',
+  $$ select update_organization(tests.organization_id('initech'), name => ' ') $$);
+select tests.act_as_owner();
+insert into bulwark_private.reserved_slugs values ('initech');
+select tests.act_as('stranger@bulwark.test');
+select tests.error_is('ORG-42: a slug that was reserved since stays', 'no error',
+  $$ select update_organization(tests.organization_id('initech'), 'Initrode', 'initech') $$);
+select update_organization(tests.organization_id('initech'), slug => 'initrode');
+select tests.error_is('ORG-42: but does not come back', '22023 RBAC_SLUG_RESERVED',
+  $$ select update_organization(tests.organization_id('initrode'), slug => 'initech') $$);
 select tests.error_is('ORG-17: an administrator does not delete it', '42501 RBAC_PERMISSION_DENIED',
   $$ select delete_organization(tests.organization_id('initrode'), 'initrode') $$);
 select is_empty(

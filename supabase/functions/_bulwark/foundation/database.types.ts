@@ -1688,6 +1688,7 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "delete_alert_rule": { Args: { "name": string }; Returns: undefined };
       "delete_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: undefined;
@@ -2505,7 +2506,7 @@ export type Database = {
       };
       "unlist_network": { Args: { "network": string }; Returns: undefined };
       "update_organization": {
-        Args: { "name": string; "organization_id": string; "slug": string };
+        Args: { "name"?: string; "organization_id": string; "slug"?: string };
         Returns: {
           "created_at": string;
           "created_by": string | null;

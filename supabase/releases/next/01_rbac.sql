@@ -1,0 +1,154 @@
+-- 01_rbac: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+drop function bulwark_private.require_organization_names(name text, slug text);
+create function bulwark_private.require_organization_name(name text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Besides control characters: characters that hide or reverse the text around them.
+  if name is null or length(btrim(name)) not between 1 and 120
+    or name ~ '[[:cntrl:]\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]' then
+    raise exception 'Cannot name organization: a name has 1 to 120 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_organization_name(text) is
+  'Raises RBAC_INVALID_NAME.';
+create function bulwark_private.require_organization_slug(slug text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if slug is null or slug !~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$' or slug ~ '^..--' then
+    raise exception 'Cannot name organization: a slug has 3 to 63 of a-z, 0-9 and inner hyphens'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_SLUG';
+  end if;
+  if exists (
+    select from bulwark_private.reserved_slugs r where r.slug = require_organization_slug.slug
+  ) then
+    raise exception 'Cannot name organization: the slug is reserved'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_organization_slug(text) is
+  'Raises RBAC_INVALID_SLUG or RBAC_SLUG_RESERVED.';
+create or replace function bulwark.create_organization(
+  name text,
+  slug text,
+  administrator_id uuid default null
+)
+  returns bulwark.organizations
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations or grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_administrator uuid := coalesce(administrator_id, v_caller);
+  v_by_itself boolean := false;
+  v_organization bulwark.organizations;
+begin
+  perform bulwark_private.require_own_organizations();
+  if not bulwark_private.caller_is_service() and not bulwark_private.caller_is_sign_up() then
+    v_caller := bulwark_private.require_user();
+    perform bulwark_private.require_named_account(v_caller);
+    v_by_itself := v_administrator = v_caller
+      and bulwark_private.setting('rbac.self_service_organizations') = 'true'
+      and not bulwark_private.session_permits(v_caller, 'org:create', null);
+    if not v_by_itself then
+      perform bulwark_private.require_permission_to_act('org:create', null);
+    end if;
+  end if;
+  perform bulwark_private.lock_rights(null);
+  perform bulwark_private.hold_session();
+  if v_by_itself then
+    perform bulwark_private.lock_count('organizations', v_caller::text);
+    if (
+      select count(*) >= (bulwark_private.setting('rbac.self_service_limit'))::integer
+      from bulwark.organizations o where o.created_by = v_caller and o.self_service
+    ) then
+      raise exception 'Cannot create organization: you have made as many as one account may'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
+    end if;
+  end if;
+  perform bulwark_private.require_organization_name(name);
+  perform bulwark_private.require_organization_slug(slug);
+  perform bulwark_private.require_existing_user(v_administrator);
+  begin
+    insert into bulwark.organizations (name, slug, created_by, self_service)
+    values (
+      btrim(create_organization.name), create_organization.slug, v_caller, v_by_itself
+    )
+    returning * into v_organization;
+  exception when unique_violation then
+    raise exception 'Cannot create organization: the slug is taken'
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+  end;
+  insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by)
+  values (v_administrator, bulwark_private.admin_role(), v_organization.id, v_caller);
+  return v_organization;
+end;
+$$;
+create or replace function bulwark.update_organization(
+  organization_id uuid,
+  name text default null,
+  slug text default null
+)
+  returns bulwark.organizations
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization bulwark.organizations;
+begin
+  perform bulwark_private.require_own_organizations();
+  perform bulwark_private.require_permission_to_act('org:update', organization_id);
+  select * into v_organization
+  from bulwark.organizations o
+  where o.id = organization_id
+  for no key update;
+  if not found then
+    raise exception 'Cannot rename organization: it does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  -- What stays is not checked: the slug may have become reserved since.
+  if name <> v_organization.name then
+    perform bulwark_private.require_organization_name(name);
+  end if;
+  if slug <> v_organization.slug then
+    perform bulwark_private.require_organization_slug(slug);
+  end if;
+  begin
+    update bulwark.organizations o
+    set name = coalesce(btrim(update_organization.name), o.name),
+        slug = coalesce(update_organization.slug, o.slug)
+    where o.id = organization_id
+    returning * into v_organization;
+  exception when unique_violation then
+    raise exception 'Cannot rename organization: the slug is taken'
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+  end;
+  return v_organization;
+end;
+$$;
+comment on function bulwark.update_organization(uuid, text, text) is
+  'Renames an organization (org:update there). A name or slug that is omitted or null stays. Errors:
+   those of create_organization, and RBAC_UNKNOWN_ORGANIZATION for the service role and
+   super_admin.';
+revoke all on function bulwark_private.require_organization_name(name text) from public;
+revoke all on function bulwark_private.require_organization_name(name text) from anon;
+revoke all on function bulwark_private.require_organization_name(name text) from authenticated;
+revoke all on function bulwark_private.require_organization_name(name text) from service_role;
+revoke all on function bulwark_private.require_organization_slug(slug text) from public;
+revoke all on function bulwark_private.require_organization_slug(slug text) from anon;
+revoke all on function bulwark_private.require_organization_slug(slug text) from authenticated;
+revoke all on function bulwark_private.require_organization_slug(slug text) from service_role;
