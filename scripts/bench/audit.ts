@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { debianPostgres, exists, type PostgresInstallation } from "../stack/binaries.ts";
 import type { Sql } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
+import { canCount, instructionCounter } from "./instructions.ts";
 import {
   bench,
   type BenchContext,
@@ -50,6 +51,17 @@ const update = (table: string) =>
 const bulk = (table: string) =>
   `insert into bench.${table} (organization_id, customer, amount, status)
    select md5((i % 1000)::text)::uuid, 'customer ' || i, i, 'open' from generate_series(1, 10000) i`;
+
+const insertOne = (table: string) =>
+  `insert into bench.${table} (organization_id, customer, amount, status)
+   values ('c4ca4238-a0b9-2382-0dcc-509a6f75849b', 'customer 1', 1, 'open')`;
+const updateOne = (table: string) =>
+  `update bench.${table} set status = 'paid at ' || clock_timestamp() where id = 1`;
+const insertMany = (table: string) =>
+  `insert into bench.${table} (organization_id, customer, amount, status)
+   select md5((i % 100)::text)::uuid, 'customer ' || i, i, 'open' from generate_series(1, 1000) i`;
+const updateMany = (table: string) =>
+  `update bench.${table} set status = 'paid at ' || clock_timestamp() where id <= 1000`;
 
 export default bench({
   installation: debian,
@@ -118,6 +130,17 @@ export default bench({
       better: BenchRow["better"],
       ours: BenchRow["ours"],
     ) => ({ name, unit, better, ours, peers: [] }) satisfies BenchRow;
+    const count = instructionCounter(context);
+    const counted = (
+      name: string,
+      statement: (table: string) => string,
+      rows = 1,
+      table = "ours",
+    ): BenchRow => {
+      const run = (table: string) => async () =>
+        await count({ text: statement(table), times: rows > 1 ? 4 : 100 }) / rows;
+      return { name, unit: "instructions", better: "lower", ours: run(table), peers: peers(run) };
+    };
     const many = (table: string) => insert(table, 1000);
 
     log("about a minute a round");
@@ -135,6 +158,15 @@ export default bench({
       ),
       statements("10,000 rows in one statement, row triggers", "ours"),
       statements("10,000 rows in one statement, statement triggers", "ours_bulk"),
+      ...(canCount()
+        ? [
+          counted("insert, a transaction of its own", insertOne),
+          counted("update, a transaction of its own", updateOne),
+          counted("a row of 1,000 inserted in one statement, row triggers", insertMany, 1000),
+          counted("a row of 1,000, statement triggers", insertMany, 1000, "ours_bulk"),
+          counted("a row of 1,000 updated in one statement, row triggers", updateMany, 1000),
+        ]
+        : []),
       alone(
         "longest wait for a seal, 16 clients",
         "ms",

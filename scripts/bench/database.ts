@@ -18,9 +18,10 @@ export async function benchDatabase(
   definition: Bench,
   options: BenchContext["options"],
 ): Promise<{ context: BenchContext; stop(): Promise<void> }> {
+  const installation = definition.installation?.() ?? embeddedPostgres();
   const { cluster, password, stop: stopCluster } = await startScratchCluster(
     "bench",
-    definition.installation?.() ?? embeddedPostgres(),
+    installation,
     { ...settings, ...definition.settings },
   );
   const pools: Sql[] = [];
@@ -46,6 +47,8 @@ export async function benchDatabase(
     admin: open("supabase_admin"),
     connect: open,
     url: (role) => cluster.url(role, password),
+    installation,
+    password,
     options,
     async asUser(userId, claims = {}) {
       const connection = await open("authenticator").reserve();

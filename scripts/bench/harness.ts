@@ -37,6 +37,10 @@ export interface BenchContext {
   asUser(userId: string, claims?: Record<string, unknown>): Promise<ReservedSql>;
   /** The database's URL for one of the login roles, for programs that are not postgres.js. */
   url(role: "postgres" | "authenticator" | "supabase_admin"): string;
+  /** The Postgres that serves the database. */
+  installation: PostgresInstallation;
+  /** The password of the login roles. */
+  password: string;
   /** The values of the benchmark's own options. */
   options: Record<string, string | boolean | undefined>;
   /** Ends what the benchmark started beside the database, when it is over. */
