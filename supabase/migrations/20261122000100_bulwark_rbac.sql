@@ -1000,7 +1000,9 @@ create view bulwark_private.unexpired_grants with (security_invoker = true) as
     coalesce(g.expires_at, 'infinity') as held_until,
     -- A ban and a soft deletion revoke all grants.
     u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended,
-    g.source
+    g.source,
+    g.granted_by,
+    g.created_at
   from bulwark.user_roles g
   join auth.users u on u.id = g.user_id
   where g.expires_at is null or g.expires_at > now();
@@ -4797,6 +4799,568 @@ $$;
 comment on function bulwark_private.host_member_problems() is
   'Where members no longer follow the tables of the host.';
 
+-- Members: who belongs to an organization, with names and addresses, and the names behind ids.
+-- Protects against the enumeration of addresses: only members of one's own organization are found,
+-- with user:read; whether they have a second factor and when they signed in is told to those who
+-- hold security:read. The address of a former member is not told: it may be a new one.
+-- SECURITY DEFINER: list_members, list_names, because clients may not read auth.users.
+
+-- The name is what an account says of itself. Nothing is decided by it.
+create view bulwark_private.people with (security_invoker = true) as
+  select
+    u.id as user_id,
+    lower(u.email) as email,
+    left(
+      coalesce(u.raw_user_meta_data ->> 'full_name', u.raw_user_meta_data ->> 'name'), 500
+    ) as said_name,
+    u.last_sign_in_at
+  from auth.users u;
+comment on view bulwark_private.people is
+  'Accounts with their address in lower case and the name that they say of themselves, as it is
+   stored. Show it through bulwark_private.printable_name.';
+
+create function bulwark_private.printable_name(said_name text)
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select bulwark_private.host_name(said_name, null); $$;
+comment on function bulwark_private.printable_name(text) is
+  'A name without characters that do not print or that reverse what follows, cut to 120; null if
+   nothing is left.';
+
+create function bulwark_private.has_second_factor(user_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from bulwark.mfa_secrets f
+    where f.user_id = has_second_factor.user_id and f.activated_at is not null
+  ) or bulwark_private.native_factors(user_id) > 0;
+end;
+$$;
+comment on function bulwark_private.has_second_factor(uuid) is
+  'Whether an account has an activated second factor, of Bulwark or of Supabase Auth.';
+
+create function bulwark.list_members(
+  organization_id uuid,
+  search text default null,
+  role text default null,
+  after text default null,
+  page_size integer default 50
+)
+  returns table (
+    user_id uuid,
+    email text,
+    name text,
+    roles jsonb,
+    member_since timestamptz,
+    suspended boolean,
+    mfa_enrolled boolean,
+    last_sign_in_at timestamptz,
+    page_key text
+  )
+  language plpgsql
+  stable
+  rows 50
+  security definer            -- definer because clients may not read auth.users
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_search constant text := lower(nullif(btrim(search), ''));
+  v_sees_security boolean;
+begin
+  if organization_id is null then
+    raise exception 'Cannot list members: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  perform bulwark.require_permission('user:read', organization_id);
+  v_sees_security := bulwark_private.caller_is_service() or bulwark_private.session_permits(
+    bulwark.current_person(), 'security:read', organization_id
+  );
+  return query
+    with page as materialized (
+      select p.*, k.page_key
+      from (
+        select distinct g.user_id
+        from bulwark_private.unexpired_grants g
+        where g.organization_id = list_members.organization_id
+          and (
+            list_members.role is null
+            or g.role_id in (
+              select r.id from bulwark.roles r
+              where r.name = list_members.role
+                and (r.organization_id is null or r.organization_id = g.organization_id)
+            )
+          )
+      ) m
+      join bulwark_private.people p on p.user_id = m.user_id
+      -- In the key, not looked up by an id: that would tell how addresses of others are sorted.
+      cross join lateral (select concat(p.email, '/', p.user_id) collate "C") k (page_key)
+      where (list_members.after is null or k.page_key > list_members.after)
+        -- No pattern: in one, the characters % and _ would stand for others.
+        and (
+          v_search is null
+          or strpos(p.email, v_search) > 0
+          or strpos(lower(p.said_name), v_search) > 0
+        )
+      order by k.page_key
+      limit least(greatest(list_members.page_size, 1), 1000)
+    )
+    select
+      p.user_id,
+      p.email,
+      bulwark_private.printable_name(p.said_name),
+      h.roles,
+      h.member_since,
+      h.suspended,
+      case when v_sees_security then bulwark_private.has_second_factor(p.user_id) end,
+      case when v_sees_security then p.last_sign_in_at end,
+      p.page_key
+    from page p
+    cross join lateral (
+      select
+        jsonb_agg(
+          jsonb_build_object(
+            'role', r.name, 'level', r.level, 'source', g.source,
+            'starts_at', g.starts_at, 'expires_at', nullif(g.held_until, 'infinity'),
+            'active', g.starts_at <= now() and not g.suspended, 'granted_by', g.granted_by
+          )
+          order by r.level desc, r.name, g.source
+        ) as roles,
+        min(g.created_at) as member_since,
+        bool_or(g.suspended) as suspended
+      from bulwark_private.unexpired_grants g
+      join bulwark.roles r on r.id = g.role_id
+      where g.user_id = p.user_id and g.organization_id = list_members.organization_id
+    ) h
+    order by p.page_key;
+end;
+$$;
+comment on function bulwark.list_members(uuid, text, text, text, integer) is
+  'The members of an organization (user:read), by address: those with a role that has not expired.
+   search is a part of an address or a name, role the name of a role, after the page_key of the last
+   row of the previous page; a page has up to 1,000. roles: a list of role, level, source (own or
+   host), starts_at, expires_at, active and granted_by, highest first. name is what the account says
+   of itself, and may be null, as email may. suspended: banned or deleted. mfa_enrolled and
+   last_sign_in_at are null without security:read. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
+   RBAC_NULL_ARGUMENT.';
+
+create function bulwark.list_names(organization_id uuid, user_ids uuid[])
+  returns table (user_id uuid, name text, email text, is_member boolean)
+  language plpgsql
+  stable
+  rows 50
+  security definer            -- definer because clients may not read auth.users
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_all constant boolean := organization_id is null;
+  v_caller constant uuid := bulwark.current_person();
+begin
+  if user_ids is null then
+    raise exception 'Cannot list names: the list is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if cardinality(user_ids) > 1000 or array_ndims(user_ids) > 1 then
+    raise exception 'Cannot list names: a batch is a plain list of at most 1,000'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
+  end if;
+  if v_all then
+    perform bulwark_private.require_caller();
+    if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
+      raise exception 'Cannot list names: without an organization it needs a super_admin'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+    end if;
+  else
+    perform bulwark.require_permission('user:read', organization_id);
+  end if;
+  return query
+    select
+      p.user_id,
+      bulwark_private.printable_name(p.said_name),
+      case when v_all or m.is_member or p.user_id = v_caller then p.email end,
+      m.is_member
+    from (select distinct unnest(list_names.user_ids)) i (user_id)
+    join bulwark_private.people p on p.user_id = i.user_id
+    cross join lateral (
+      select exists (
+        select from bulwark_private.unexpired_grants g
+        where g.user_id = i.user_id and g.organization_id = list_names.organization_id
+      )
+    ) m (is_member)
+    where v_all or m.is_member or p.user_id = v_caller
+      or exists (
+        select from bulwark.user_roles g
+        where g.user_id = i.user_id and g.organization_id = list_names.organization_id
+      )
+      or exists (
+        select from bulwark_private.departures d
+        where d.user_id = i.user_id and d.organization_id = list_names.organization_id
+      );
+end;
+$$;
+comment on function bulwark.list_names(uuid, uuid[]) is
+  'The names behind up to 1,000 ids of accounts, wherever ids are shown: actors, assignees, owners of
+   keys. Of members of the organization (user:read there), and without an address of those who left
+   it in the last 91 days. For organization_id null, of all accounts (super_admin). Other ids get no
+   row, whether they exist or not. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
+   RBAC_BATCH_TOO_LARGE, RBAC_NULL_ARGUMENT.';
+
+-- Changes of members: all roles of one at once, removal, leaving.
+-- Protects against more than one may give or take, also in a list of roles; against a removal that
+-- takes half of the roles; and organizations from losing their last administrator (03_rules).
+-- SECURITY DEFINER: set_member_roles, remove_member, leave_organization, because clients may not
+--   write grants.
+
+create function bulwark_private.require_membership(user_id uuid, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if user_id is null or organization_id is null then
+    raise exception 'Cannot change member: the user or the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (
+    select from bulwark_private.unexpired_grants g
+    where g.user_id = require_membership.user_id
+      and g.organization_id = require_membership.organization_id
+  ) then
+    raise exception 'Cannot change member: the user is not a member of the organization'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
+            hint = 'Invite them with invite_member';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_membership(uuid, uuid) is
+  'Raises RBAC_NOT_A_MEMBER unless a user has a grant there that has not expired, the same for a
+   stranger and for a missing user; RBAC_NULL_ARGUMENT for null.';
+
+create function bulwark_private.take_roles(
+  user_id uuid,
+  organization_id uuid,
+  kept uuid[],
+  taker uuid
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_grant record;
+begin
+  for v_grant in
+    select g.role_id, g.source
+    from bulwark_private.unexpired_grants g
+    where g.user_id = take_roles.user_id
+      and g.organization_id = take_roles.organization_id
+      and g.role_id <> all (kept)
+  loop
+    if v_grant.source = 'host' then
+      perform bulwark_private.require_no_host_grant(user_id, v_grant.role_id, organization_id);
+    end if;
+    if taker is not null then
+      perform bulwark_private.raise_grant_refusal(
+        bulwark_private.grant_refusal(taker, v_grant.role_id, organization_id, now()),
+        'take role'
+      );
+    end if;
+  end loop;
+  delete from bulwark.user_roles g
+  where g.user_id = take_roles.user_id
+    and g.organization_id = take_roles.organization_id
+    and g.role_id <> all (kept)
+    and g.source = 'own'
+    and (g.expires_at is null or g.expires_at > now());
+end;
+$$;
+comment on function bulwark_private.take_roles(uuid, uuid, uuid[], uuid) is
+  'Takes the roles of a member that are not kept, if the taker ranks at least as high as each (null:
+   whatever they are). Errors: RBAC_GRANT_IS_HOSTS, RBAC_PERMISSION_DENIED,
+   RBAC_ROLE_OUTRANKS_GRANTER, RBAC_LAST_ADMINISTRATOR.';
+
+create function bulwark.set_member_roles(organization_id uuid, user_id uuid, roles text[])
+  returns setof bulwark.user_roles
+  language plpgsql
+  volatile
+  rows 5
+  security definer            -- definer because clients may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_added uuid[];
+  v_caller uuid := bulwark.current_person();
+  v_is_service constant boolean := bulwark_private.caller_is_service();
+  v_role_id uuid;
+  v_roles uuid[];
+begin
+  if roles is null or array_position(roles, null) is not null then
+    raise exception 'Cannot set roles: the list is null or has a null in it'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if cardinality(roles) not between 1 and 20 or array_ndims(roles) > 1 then
+    raise exception 'Cannot set roles: a plain list of 1 to 20 roles'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE',
+            hint = 'Without a role nobody is a member: call remove_member';
+  end if;
+  perform bulwark_private.require_permission_to_change('role:grant', organization_id);
+  perform bulwark_private.require_membership(user_id, organization_id);
+  v_roles := array(
+    select distinct (bulwark_private.find_role(n, organization_id)).id from unnest(roles) as n
+  );
+  if bulwark_private.super_admin_role() = any (v_roles) then
+    raise exception 'Cannot set roles: super_admin is system-wide, not of one organization'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  v_added := array(
+    select r from unnest(v_roles) as r
+    where not exists (
+      select from bulwark_private.unexpired_grants g
+      where g.user_id = set_member_roles.user_id
+        and g.organization_id = set_member_roles.organization_id
+        and g.role_id = r
+    )
+  );
+  if cardinality(v_added) > 0 then
+    perform bulwark_private.require_existing_user(user_id);
+  end if;
+  if not v_is_service then
+    foreach v_role_id in array v_added loop
+      perform bulwark_private.raise_grant_refusal(
+        bulwark_private.grant_refusal(v_caller, v_role_id, organization_id, null), 'grant role'
+      );
+    end loop;
+  end if;
+  -- First the new ones, so that a change of role is no departure.
+  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  select set_member_roles.user_id, r, set_member_roles.organization_id, v_caller
+  from unnest(v_added) as r
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = excluded.starts_at, expires_at = null, granted_by = excluded.granted_by;
+  perform bulwark_private.take_roles(
+    user_id, organization_id, v_roles, case when not v_is_service then v_caller end
+  );
+  return query
+    select g.* from bulwark.user_roles g
+    where g.user_id = set_member_roles.user_id
+      and g.organization_id = set_member_roles.organization_id
+      and g.role_id = any (v_roles);
+end;
+$$;
+comment on function bulwark.set_member_roles(uuid, uuid, text[]) is
+  'Makes a list of 1 to 20 roles the roles of a member (role:grant), all or nothing, and returns the
+   grants. Roles that the member has keep their window, new ones begin now and have no end. The caller
+   must be able to grant each that is added and to revoke each that is taken. Errors: those of
+   grant_role and revoke_role, and RBAC_BATCH_TOO_LARGE.';
+
+create function bulwark.remove_member(organization_id uuid, user_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_change('user:delete', organization_id);
+  perform bulwark_private.require_membership(user_id, organization_id);
+  perform bulwark_private.take_roles(
+    user_id, organization_id, '{}',
+    case when not bulwark_private.caller_is_service() then bulwark.current_person() end
+  );
+end;
+$$;
+comment on function bulwark.remove_member(uuid, uuid) is
+  'Removes a member from an organization with all their roles (user:delete and role:grant, and a rank
+   at least as high as each role), effective on the next request. Invitations of before do not bring
+   them back. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, RBAC_NOT_A_MEMBER, RBAC_GRANT_IS_HOSTS,
+   RBAC_ROLE_OUTRANKS_GRANTER, RBAC_LAST_ADMINISTRATOR, RBAC_NULL_ARGUMENT; to the service role and
+   super_admin also RBAC_UNKNOWN_ORGANIZATION.';
+
+create function bulwark.leave_organization(organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller constant uuid := bulwark_private.require_user();
+begin
+  -- Before the lock, so that strangers do not make others wait.
+  perform bulwark_private.require_membership(v_caller, organization_id);
+  perform bulwark_private.bump_permission_version(organization_id);
+  perform bulwark_private.hold_session();
+  perform bulwark_private.require_membership(v_caller, organization_id);
+  perform bulwark_private.take_roles(v_caller, organization_id, '{}', null);
+end;
+$$;
+comment on function bulwark.leave_organization(uuid) is
+  'Ends the caller''s own membership with all its roles. Like revoking one''s own role, it needs no
+   permission and no second factor. A foreign and a missing organization get one answer. Errors:
+   RBAC_NOT_A_MEMBER, RBAC_LAST_ADMINISTRATOR, RBAC_GRANT_IS_HOSTS, RBAC_NULL_ARGUMENT, and those of
+   bulwark_private.require_user.';
+
+-- Who is calling: one answer for a frontend that starts, and a version to poll.
+-- Protects against a screen that shows more than Postgres would do: the permissions are those of the
+-- session right now, as has_permission answers. Nothing else is decided by this answer.
+-- SECURITY DEFINER: whoami, because clients may read neither accounts, sessions nor all grants.
+
+create function bulwark_private.permissions_here(
+  user_id uuid,
+  organization_id uuid,
+  passes_mfa boolean
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  -- bulwark_private.session_permits for all permissions at once.
+  return (
+    select coalesce(jsonb_agg(distinct h.permission), '[]')
+    from bulwark_private.held_permissions h
+    where h.user_id = permissions_here.user_id
+      and (
+        h.organization_id = permissions_here.organization_id
+        or h.everywhere
+        or (h.organization_id is null and permissions_here.organization_id is null)
+      )
+      and (
+        passes_mfa
+        or not exists (
+          select from bulwark.mfa_policies p
+          where (
+              p.organization_id = permissions_here.organization_id
+              or (p.organization_id is null and h.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+      )
+  );
+end;
+$$;
+comment on function bulwark_private.permissions_here(uuid, uuid, boolean) is
+  'The permissions of a user in an organization (null: system-wide) in a session that has or has not
+   proven a second factor, as a sorted list.';
+
+create function bulwark.whoami(known_version text default null)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because clients may read neither accounts nor all grants
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_account jsonb;
+  v_enrolled boolean;
+  v_user constant uuid := bulwark_private.require_user();
+  v_verified_at timestamptz := bulwark_private.session_mfa(
+    bulwark_private.claimed_id('session_id'), v_user
+  );
+  v_version text;
+begin
+  v_enrolled := bulwark_private.has_second_factor(v_user);
+  select jsonb_build_object(
+    'id', u.id,
+    'email', p.email,
+    'email_confirmed', u.email_confirmed_at is not null,
+    'name', bulwark_private.printable_name(p.said_name),
+    -- Through jsonb, because older versions of Supabase Auth lack the column.
+    'anonymous', coalesce((to_jsonb(u) -> 'is_anonymous') = 'true', false)
+  )
+  into v_account
+  from auth.users u
+  join bulwark_private.people p on p.user_id = u.id
+  where u.id = v_user;
+  -- All that the answer is made of. Contents of roles are in the versions of rights, and the rest
+  -- changes without one: times that pass, names, and the session.
+  select md5(concat_ws(
+    '/', v_account, v_enrolled, v_verified_at,
+    (select v.version from bulwark_private.permission_versions v where v.organization_id is null),
+    (
+      select concat(p.required_from, p.required_from <= now())
+      from bulwark.mfa_policies p where p.organization_id is null
+    ),
+    string_agg(concat_ws(
+      ',', g.organization_id, g.role_id, g.source, v.version, o.name, o.slug, p.required_from,
+      p.required_from <= now()
+    ), '/' order by g.organization_id, g.role_id, g.source)
+  ))
+  into v_version
+  from bulwark_private.active_grants g
+  left join bulwark.organizations o on o.id = g.organization_id
+  left join bulwark_private.permission_versions v on v.organization_id = g.organization_id
+  left join bulwark.mfa_policies p on p.organization_id = g.organization_id
+  where g.user_id = v_user;
+  if v_version = known_version then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'version', v_version,
+    'user', v_account,
+    'mfa', jsonb_build_object(
+      'enrolled', v_enrolled,
+      'verified_at', nullif(v_verified_at, '-infinity'),
+      'satisfied', v_verified_at is not null
+    ),
+    'roles', (
+      select coalesce(jsonb_agg(r.name order by r.level desc, r.name), '[]')
+      from bulwark_private.active_grants g
+      join bulwark.roles r on r.id = g.role_id
+      where g.user_id = v_user and g.organization_id is null
+    ),
+    'permissions', bulwark_private.permissions_here(v_user, null, v_verified_at is not null),
+    'organizations', (
+      select coalesce(jsonb_agg(
+        jsonb_build_object(
+          'id', o.id,
+          'name', o.name,
+          'slug', o.slug,
+          'roles', o.roles,
+          'permissions', bulwark_private.permissions_here(
+            v_user, o.id, v_verified_at is not null
+          ),
+          'mfa_required', coalesce(p.required_from <= now(), false),
+          'mfa_required_from', p.required_from,
+          'mfa_met', coalesce(p.required_from > now(), true) or v_verified_at is not null
+        )
+        order by o.slug
+      ), '[]')
+      from (
+        select o.id, o.name, o.slug, jsonb_agg(distinct r.name) as roles
+        from bulwark_private.active_grants g
+        join bulwark.organizations o on o.id = g.organization_id
+        join bulwark.roles r on r.id = g.role_id
+        where g.user_id = v_user
+        group by o.id
+        order by o.slug
+        limit 100
+      ) o
+      left join bulwark.mfa_policies p on p.organization_id = o.id
+    )
+  );
+end;
+$$;
+comment on function bulwark.whoami(text) is
+  'Who is calling: version, user (id, email, email_confirmed, name, anonymous), mfa of the account and
+   session (enrolled, verified_at, satisfied), system-wide roles and permissions, and the first 100
+   organizations by slug (id, name, slug, roles, permissions, mfa_required, mfa_required_from,
+   mfa_met). Permissions are those that the session has right now. Null if known_version is still
+   current. Errors: those of bulwark_private.require_user.';
+
 revoke all on table
   bulwark.permissions,
   bulwark.organizations,
@@ -4822,7 +5386,8 @@ revoke all on table
   bulwark_private.organization_keys,
   bulwark_private.former_organizations,
   bulwark_private.host_organizations,
-  bulwark_private.host_members
+  bulwark_private.host_members,
+  bulwark_private.people
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.super_admin_role(),
@@ -4947,7 +5512,18 @@ revoke all on function
   bulwark_private.host_grant_differences(),
   bulwark.use_members(target regclass, organization text, member text, role text, roles jsonb, otherwise text),
   bulwark.release_members(),
-  bulwark_private.host_member_problems()
+  bulwark_private.host_member_problems(),
+  bulwark_private.printable_name(said_name text),
+  bulwark_private.has_second_factor(user_id uuid),
+  bulwark.list_members(organization_id uuid, search text, role text, after text, page_size integer),
+  bulwark.list_names(organization_id uuid, user_ids uuid[]),
+  bulwark_private.require_membership(user_id uuid, organization_id uuid),
+  bulwark_private.take_roles(user_id uuid, organization_id uuid, kept uuid[], taker uuid),
+  bulwark.set_member_roles(organization_id uuid, user_id uuid, roles text[]),
+  bulwark.remove_member(organization_id uuid, user_id uuid),
+  bulwark.leave_organization(organization_id uuid),
+  bulwark_private.permissions_here(user_id uuid, organization_id uuid, passes_mfa boolean),
+  bulwark.whoami(known_version text)
   from public, anon, authenticated, service_role;
 
 -- Grants of rbac. The build revokes everything else.
@@ -4974,7 +5550,9 @@ grant execute on function
   bulwark.explain_permission(uuid, text, uuid),
   bulwark.mfa_required(uuid),
   bulwark_private.confirmed_email(),
-  bulwark.accept_invitation(text)
+  bulwark.accept_invitation(text),
+  bulwark.whoami(text),
+  bulwark.leave_organization(uuid)
   to authenticated;
 
 -- Policies of tables that are open to API keys call organizations_with, policies of MFA-required
@@ -4988,6 +5566,10 @@ grant execute on function
   bulwark.delete_organization(uuid, text),
   bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz),
   bulwark.revoke_role(uuid, text, uuid),
+  bulwark.list_members(uuid, text, text, text, integer),
+  bulwark.list_names(uuid, uuid[]),
+  bulwark.set_member_roles(uuid, uuid, text[]),
+  bulwark.remove_member(uuid, uuid),
   bulwark.create_role(uuid, text, text[], text[], text),
   bulwark.update_role(uuid, text, text, text[], text[], text),
   bulwark.delete_role(uuid, text),

@@ -25,7 +25,7 @@ insert into built_objects values
     bulwark_private.held_permissions bulwark_private.host_members
     bulwark_private.host_organizations bulwark_private.invitation_accounts
     bulwark_private.invitation_tokens bulwark_private.mfa_backup_codes bulwark_private.mfa_sessions
-    bulwark_private.mfa_trusted_devices bulwark_private.organization_keys
+    bulwark_private.mfa_trusted_devices bulwark_private.organization_keys bulwark_private.people
     bulwark_private.permission_versions bulwark_private.reserved_slugs
     bulwark_private.unexpired_grants
   '),
@@ -34,11 +34,13 @@ insert into built_objects values
     bulwark.create_organization bulwark.create_role bulwark.custom_access_token_hook
     bulwark.delete_organization bulwark.delete_role bulwark.explain_permission
     bulwark.get_user_roles bulwark.grant_role bulwark.has_permission bulwark.invite_member
-    bulwark.is_super_admin bulwark.member_organizations bulwark.mfa_required bulwark.mfa_verified
-    bulwark.organization_id bulwark.organizations_with bulwark.read_native_mfa
-    bulwark.release_members bulwark.release_organizations bulwark.require_permission
-    bulwark.revoke_invitation bulwark.revoke_role bulwark.update_organization bulwark.update_role
-    bulwark.use_members bulwark.use_organizations bulwark.user_has_permission
+    bulwark.is_super_admin bulwark.leave_organization bulwark.list_members bulwark.list_names
+    bulwark.member_organizations bulwark.mfa_required bulwark.mfa_verified bulwark.organization_id
+    bulwark.organizations_with bulwark.read_native_mfa bulwark.release_members
+    bulwark.release_organizations bulwark.remove_member bulwark.require_permission
+    bulwark.revoke_invitation bulwark.revoke_role bulwark.set_member_roles
+    bulwark.update_organization bulwark.update_role bulwark.use_members bulwark.use_organizations
+    bulwark.user_has_permission bulwark.whoami
   '),
   ('rbac', 'trigger', '
     auth.users:bulwark_invited_account auth.users:bulwark_named_account
@@ -293,7 +295,8 @@ insert into built_grants values
     uuid); bulwark.has_permission(text, uuid); bulwark.user_has_permission(uuid, text, uuid);
     bulwark.check_permissions(text[], uuid); bulwark.get_user_roles(uuid, uuid);
     bulwark.explain_permission(uuid, text, uuid); bulwark.mfa_required(uuid);
-    bulwark_private.confirmed_email(); bulwark.accept_invitation(text)
+    bulwark_private.confirmed_email(); bulwark.accept_invitation(text); bulwark.whoami(text);
+    bulwark.leave_organization(uuid)
   '),
   ('rbac', 'function', 'execute', 'api_key authenticated', '
     bulwark.organizations_with(text); bulwark.mfa_verified(interval)
@@ -301,10 +304,11 @@ insert into built_grants values
   ('rbac', 'function', 'execute', 'authenticated service_role', '
     bulwark.create_organization(text, text, uuid); bulwark.update_organization(uuid, text, text);
     bulwark.delete_organization(uuid, text); bulwark.grant_role(uuid, text, uuid, timestamptz,
-    timestamptz); bulwark.revoke_role(uuid, text, uuid); bulwark.create_role(uuid, text, text[],
-    text[], text); bulwark.update_role(uuid, text, text, text[], text[], text);
-    bulwark.delete_role(uuid, text); bulwark.invite_member(uuid, text, text, interval);
-    bulwark.revoke_invitation(uuid)
+    timestamptz); bulwark.revoke_role(uuid, text, uuid); bulwark.list_members(uuid, text, text,
+    text, integer); bulwark.list_names(uuid, uuid[]); bulwark.set_member_roles(uuid, uuid, text[]);
+    bulwark.remove_member(uuid, uuid); bulwark.create_role(uuid, text, text[], text[], text);
+    bulwark.update_role(uuid, text, text, text[], text[], text); bulwark.delete_role(uuid, text);
+    bulwark.invite_member(uuid, text, text, interval); bulwark.revoke_invitation(uuid)
   '),
   ('rbac', 'function', 'execute', 'service_role', '
     bulwark.user_has_permission(uuid, text, uuid); bulwark.get_user_roles(uuid, uuid);

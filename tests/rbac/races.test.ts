@@ -50,6 +50,32 @@ Deno.test("RBAC-R02: of two administrators that demote each other at once one st
   await sql.end();
 });
 
+Deno.test("RBAC-R18: two administrators that remove or demote each other, or leave, at once leave one", async () => {
+  const sql = connect(4);
+  const ways = [
+    (t: Sql, organization: string, _actor: string, target: string) =>
+      t`select bulwark.remove_member(${organization}, ${target})`,
+    (t: Sql, organization: string, _actor: string, target: string) =>
+      t`select bulwark.set_member_roles(${organization}, ${target}, array['viewer'])`,
+    (t: Sql, organization: string) => t`select bulwark.leave_organization(${organization})`,
+  ];
+  for (let round = 0; round < rounds; round++) {
+    const [one, two] = [await account(sql), await account(sql)];
+    const organization = await organizationOf(sql, [one, two]);
+    const done = await Promise.allSettled(
+      [[one, two], [two, one]].map(([actor = "", target = ""], place) =>
+        as(sql, actor, async (t) => {
+          const way = ways[(round + place * (round % 2)) % ways.length];
+          await way?.(t, organization, actor, target);
+        })
+      ),
+    );
+    assert.ok(done.some(({ status }) => status === "fulfilled"));
+    assert.equal(await administratorsOf(sql, organization), 1);
+  }
+  await sql.end();
+});
+
 Deno.test("RBAC-R03: deleting the accounts of all administrators at once leaves one", async () => {
   const sql = connect(6);
   for (let round = 0; round < rounds; round++) {

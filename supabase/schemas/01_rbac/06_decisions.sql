@@ -15,7 +15,9 @@ create view bulwark_private.unexpired_grants with (security_invoker = true) as
     coalesce(g.expires_at, 'infinity') as held_until,
     -- A ban and a soft deletion revoke all grants.
     u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended,
-    g.source
+    g.source,
+    g.granted_by,
+    g.created_at
   from bulwark.user_roles g
   join auth.users u on u.id = g.user_id
   where g.expires_at is null or g.expires_at > now();

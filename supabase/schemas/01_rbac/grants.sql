@@ -22,7 +22,9 @@ grant execute on function
   bulwark.explain_permission(uuid, text, uuid),
   bulwark.mfa_required(uuid),
   bulwark_private.confirmed_email(),
-  bulwark.accept_invitation(text)
+  bulwark.accept_invitation(text),
+  bulwark.whoami(text),
+  bulwark.leave_organization(uuid)
   to authenticated;
 
 -- Policies of tables that are open to API keys call organizations_with, policies of MFA-required
@@ -36,6 +38,10 @@ grant execute on function
   bulwark.delete_organization(uuid, text),
   bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz),
   bulwark.revoke_role(uuid, text, uuid),
+  bulwark.list_members(uuid, text, text, text, integer),
+  bulwark.list_names(uuid, uuid[]),
+  bulwark.set_member_roles(uuid, uuid, text[]),
+  bulwark.remove_member(uuid, uuid),
   bulwark.create_role(uuid, text, text[], text[], text),
   bulwark.update_role(uuid, text, text, text[], text[], text),
   bulwark.delete_role(uuid, text),

@@ -24,6 +24,7 @@ insert into listed values
     bulwark.member_organizations bulwark.mfa_required bulwark.mfa_status bulwark.my_permissions
     bulwark.present_trusted_device bulwark.remove_mfa_factor bulwark.require_permission
     bulwark.revoke_trusted_device bulwark.rotate_api_key bulwark.trust_device
+    bulwark.leave_organization bulwark.whoami
     bulwark_private.audited_organizations bulwark_private.confirmed_email
     bulwark_private.mfa_resets_to_decide
   '),
@@ -69,7 +70,9 @@ insert into listed values
     bulwark.erase_subject bulwark.explain_permission bulwark.export_audit_log
     bulwark.get_user_roles bulwark.grant_role bulwark.invite_member
     bulwark.key_encryption_status bulwark.lift_rate_limit_block bulwark.list_alerts
-    bulwark.list_api_keys bulwark.list_metrics bulwark.list_network bulwark.list_security_events
+    bulwark.list_api_keys bulwark.list_members bulwark.list_metrics bulwark.list_names
+    bulwark.list_network bulwark.list_security_events bulwark.remove_member
+    bulwark.set_member_roles
     bulwark.log_audit_event bulwark.organization_id bulwark.place_legal_hold bulwark.read_metric
     bulwark.release_legal_hold bulwark.replay_webhook_deliveries bulwark.replay_webhook_delivery
     bulwark.request_mfa_reset bulwark.resolve_security_event bulwark.revoke_api_key

@@ -179,6 +179,8 @@ select results_eq(
        ('accept_invitation(text)'), ('create_organization(text,text,uuid)'),
        ('grant_role(uuid,text,uuid,timestamp with time zone,timestamp with time zone)'),
        ('revoke_role(uuid,text,uuid)'), ('delete_role(uuid,text)'),
+       ('set_member_roles(uuid,uuid,text[])'),
+       ('bulwark_private.take_roles(uuid,uuid,uuid[],uuid)'),
        ('bulwark_private.follow_members(text,uuid[])'), ('bulwark_private.follow_granted()'),
        ('release_members()'),
        -- Compare grants with rows of the host.
@@ -186,6 +188,7 @@ select results_eq(
        ('bulwark_private.require_no_host_grant(uuid,uuid,uuid)'),
        -- List the organization's grants themselves, with those that are over.
        ('get_user_roles(uuid,uuid)'), ('explain_permission(uuid,text,uuid)'),
+       ('list_names(uuid,uuid[])'),
        ('bulwark_private.can_see_user(uuid,uuid,boolean)'),
        -- A former member is erased, too.
        ('bulwark_private.require_erasable(uuid,uuid)'),

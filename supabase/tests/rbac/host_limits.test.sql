@@ -2,7 +2,7 @@
 -- members in one statement, tables that were dropped, rows that are only marked as deleted.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(32);
+select plan(36);
 -- A project with organizations of its own first says which rows they are.
 select tests.without_organizations();
 select tests.create_user(name || '@limits.test') from unnest('{ada, bob, cem}'::text[]) as name;
@@ -197,6 +197,25 @@ select is(
 from (values (1, 'a new member'), (2, 'another role'), (3, 'a removal'),
   (4, 'a grant that the operator inserts')) as v (s, what);
 delete from bulwark.user_roles where user_id = pg_temp.id('cem');
+
+-- calls about members change only what is not the host's
+insert into public.space_members (key, user_id, role)
+values ('globex', pg_temp.id('cem'), 'owner'), ('globex', pg_temp.id('bob'), 'member');
+select tests.act_as('cem@limits.test');
+select tests.error_is('LIM-31: a member of the host is removed there', 'PT409 RBAC_GRANT_IS_HOSTS',
+  $$ select remove_member(organization_id('globex'), pg_temp.id('bob')) $$);
+select tests.error_is('LIM-32: and leaves there', 'PT409 RBAC_GRANT_IS_HOSTS',
+  $$ select leave_organization(organization_id('globex')) $$);
+select tests.error_is('LIM-33: a list of roles without the host''s changes nothing',
+  'PT409 RBAC_GRANT_IS_HOSTS',
+  $$ select set_member_roles(organization_id('globex'), pg_temp.id('bob'), '{viewer}') $$);
+select set_member_roles(organization_id('globex'), pg_temp.id('bob'), '{analyst,viewer}');
+select tests.act_as_owner();
+select is(
+  pg_temp.held('bob', 'globex'), '{analyst/host,viewer/own}', 'LIM-34: one with it adds the others'
+);
+delete from public.space_members
+where key = 'globex' and user_id in (pg_temp.id('cem'), pg_temp.id('bob'));
 
 -- many at once
 create temporary table before as select pg_temp.version_of('globex') as version;

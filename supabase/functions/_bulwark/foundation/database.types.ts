@@ -1875,6 +1875,7 @@ export type Database = {
           "is_current": boolean;
         }[];
       };
+      "leave_organization": { Args: { "organization_id": string }; Returns: undefined };
       "lift_rate_limit_block": {
         Args: { "block_id": string };
         Returns: {
@@ -1963,6 +1964,26 @@ export type Database = {
           "schema_name": string;
         }[];
       };
+      "list_members": {
+        Args: {
+          "after"?: string;
+          "organization_id": string;
+          "page_size"?: number;
+          "role"?: string;
+          "search"?: string;
+        };
+        Returns: {
+          "email": string;
+          "last_sign_in_at": string;
+          "member_since": string;
+          "mfa_enrolled": boolean;
+          "name": string;
+          "page_key": string;
+          "roles": Json;
+          "suspended": boolean;
+          "user_id": string;
+        }[];
+      };
       "list_metrics": {
         Args: Record<PropertyKey, never>;
         Returns: {
@@ -1972,6 +1993,15 @@ export type Database = {
           "name": string;
           "series": number;
           "unit": string;
+        }[];
+      };
+      "list_names": {
+        Args: { "organization_id": string; "user_ids": (string)[] };
+        Returns: {
+          "email": string;
+          "is_member": boolean;
+          "name": string;
+          "user_id": string;
         }[];
       };
       "list_network": {
@@ -2240,6 +2270,10 @@ export type Database = {
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
       "release_members": { Args: Record<PropertyKey, never>; Returns: undefined };
       "release_organizations": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "remove_member": {
+        Args: { "organization_id": string; "user_id": string };
+        Returns: undefined;
+      };
       "remove_mfa_factor": { Args: { "factor_id": string }; Returns: undefined };
       "replay_webhook_deliveries": {
         Args: {
@@ -2422,6 +2456,27 @@ export type Database = {
           to: "api_key_policies";
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      "set_member_roles": {
+        Args: { "organization_id": string; "roles": (string)[]; "user_id": string };
+        Returns: {
+          "created_at": string;
+          "expires_at": string | null;
+          "granted_by": string | null;
+          "id": string;
+          "organization_id": string | null;
+          "role_id": string;
+          "source": string;
+          "starts_at": string;
+          "updated_at": string;
+          "user_id": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "user_roles";
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       "set_mfa_policy": {
@@ -2632,6 +2687,7 @@ export type Database = {
         }[];
       };
       "version": { Args: Record<PropertyKey, never>; Returns: string };
+      "whoami": { Args: { "known_version"?: string }; Returns: Json };
     };
     Enums: {
       "alert_state": "ok" | "no_data" | "warning" | "critical";
