@@ -1,13 +1,15 @@
-/** `npm run types`: writes the TypeScript types of schema bulwark, from a migrated database. */
-import { generateTypes, typesFile } from "./checking/generated_types.ts";
+/** `npm run types`: writes the types of schema bulwark and of the client, from a migrated database. */
+import { generateTypes } from "./checking/generated_types.ts";
 import { main } from "./stack/main.ts";
+import { inRepository } from "./stack/paths.ts";
 import { testClusters } from "./testing/clusters.ts";
 
 await main(async () => {
   const clusters = testClusters();
   try {
-    const { cluster, password } = await clusters.embedded();
-    await Deno.writeTextFile(typesFile, await generateTypes(cluster, password));
+    for (const [path, text] of await generateTypes(clusters)) {
+      await Deno.writeTextFile(inRepository(path), text);
+    }
   } finally {
     await clusters.stop();
   }

@@ -3,6 +3,7 @@ import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 import { capabilities } from "./capabilities.ts";
+import { builtClient } from "./client/mod.ts";
 import { builtInstalledTest, installedTest } from "./installed.ts";
 import {
   frozenVersions,
@@ -117,7 +118,11 @@ async function builtReleases(): Promise<Map<string, string>> {
 
 /** Everything that is generated, by path, and the files that are there. */
 async function generated(): Promise<{ built: Map<string, string>; present: string[] }> {
-  const built = new Map([...await builtMigrations(), ...await builtReleases()]);
+  const built = new Map([
+    ...await builtMigrations(),
+    ...await builtReleases(),
+    ...await builtClient(),
+  ]);
   built.set(installedTest, await builtInstalledTest());
   const releases = await filesBelow(nextFolder, ".sql");
   const present = [

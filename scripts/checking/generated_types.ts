@@ -1,5 +1,7 @@
-import { currentDeno } from "../stack/binaries.ts";
+import { databaseModule, permissionsModule, readOpen } from "../building/client/database.ts";
+import { format } from "../building/client/format.ts";
 import type { Cluster } from "../stack/cluster.ts";
+import { connect } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
 import { runCli } from "../stack/migrate.ts";
 import { inRepository } from "../stack/paths.ts";
@@ -7,16 +9,28 @@ import type { TestClusters } from "../testing/clusters.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 
 /** The file with the types of schema bulwark. */
-export const typesFile = inRepository(
-  "supabase",
-  "functions",
-  "_bulwark",
-  "foundation",
-  "database.types.ts",
-);
+const typesFile = "supabase/functions/_bulwark/foundation/database.types.ts";
 
-/** Generates the TypeScript types of schema bulwark from a migrated database. */
-export async function generateTypes(cluster: Cluster, password: string): Promise<string> {
+const client = "clients/js/src/generated";
+
+/** Everything that is generated from a migrated database, by path. */
+export async function generateTypes(clusters: TestClusters): Promise<Map<string, string>> {
+  const embedded = await clusters.embedded();
+  const types = await typesOf(embedded.cluster, embedded.password);
+  const sql = connect(embedded.url("postgres"));
+  try {
+    const open = await readOpen(sql);
+    return new Map([
+      [typesFile, types],
+      [`${client}/database.ts`, await format(databaseModule(types, open))],
+      [`${client}/permissions.ts`, await format(permissionsModule(open))],
+    ]);
+  } finally {
+    await sql.end();
+  }
+}
+
+async function typesOf(cluster: Cluster, password: string): Promise<string> {
   const { success, output, stdout } = await runCli(
     ["gen", "types", "typescript", "--schema", "bulwark"],
     { cluster, password },
@@ -25,22 +39,14 @@ export async function generateTypes(cluster: Cluster, password: string): Promise
   return format(stdout);
 }
 
-async function format(source: string): Promise<string> {
-  const child = new Deno.Command(currentDeno(), {
-    args: ["fmt", "--ext=ts", `--config=${inRepository("deno.json")}`, "-"],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  await new Blob([source]).stream().pipeTo(child.stdin);
-  return new TextDecoder().decode((await child.output()).stdout);
-}
-
 /** The generated types in the repository are those of the migrations. */
 export async function generatedTypes(clusters: TestClusters): Promise<TestResult> {
-  const { cluster, password } = await clusters.embedded();
-  const fresh = await generateTypes(cluster, password);
-  const kept = await Deno.readTextFile(typesFile).catch(() => "");
-  return fresh === kept ? { passed: 1, failures: [] } : failed(
-    "supabase/functions/_bulwark/foundation/database.types.ts is out of date: run npm run types",
-  );
+  const stale: string[] = [];
+  for (const [path, text] of await generateTypes(clusters)) {
+    const kept = await Deno.readTextFile(inRepository(path)).catch(() => "");
+    if (kept !== text) stale.push(path);
+  }
+  return stale.length === 0
+    ? { passed: 1, failures: [] }
+    : failed(`out of date, run npm run types: ${stale.join(", ")}`);
 }

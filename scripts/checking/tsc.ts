@@ -3,7 +3,7 @@ import type { TestResult } from "../testing/result.ts";
 import { runTool } from "./command.ts";
 
 /** Files that others copy into their programs. Their one dependency is standardwebhooks. */
-const copied = ["clients/api_key.ts", "supabase/functions/_bulwark/webhooks/verify.ts"];
+const copied = ["clients/js/src/api_key.ts", "supabase/functions/_bulwark/webhooks/verify.ts"];
 
 /** The types that a program may have: of a browser, of Node, of both. */
 const surroundings = [

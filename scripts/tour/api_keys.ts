@@ -1,5 +1,5 @@
 import { createClient } from "@supabase/supabase-js";
-import { ApiKeyRefused, apiKeyToken } from "../../clients/api_key.ts";
+import { ApiKeyRefused, apiKeyToken } from "../../clients/js/src/api_key.ts";
 import { Failure } from "../stack/failure.ts";
 import { type DemoDatabase, expect, type Place, refused, signUp, step, title } from "./guide.ts";
 import { withHook } from "./hook.ts";

@@ -1,9 +1,9 @@
 /**
- * The helper for programs, clients/api_key.ts: against the local stack, and with a controlled
+ * The helper for programs, clients/js/src/api_key.ts: against the local stack, and with a controlled
  * clock.
  */
 import assert from "node:assert/strict";
-import { ApiKeyRefused, apiKeyToken } from "../../clients/api_key.ts";
+import { ApiKeyRefused, apiKeyToken } from "../../clients/js/src/api_key.ts";
 import { issueKey } from "./support.ts";
 import { createOrganization, ok, signUp, url } from "../support.ts";
 

@@ -1,6 +1,6 @@
 /** Shared by the tests of API keys: issuing a key, and acting with it. */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
-import { apiKeyToken } from "../../clients/api_key.ts";
+import { apiKeyToken } from "../../clients/js/src/api_key.ts";
 import type { DemoDatabase } from "../../scripts/tour/guide.ts";
 import { ok, type Person, publishableKey, url } from "../support.ts";
 

@@ -41,7 +41,7 @@ export async function installCommand(): Promise<InstalledCommand> {
     await Deno.mkdir(installation);
     for (
       const path of [
-        ...["package.json", "README.md", "LICENSE", "cli", "clients", "scripts/building"],
+        ...["package.json", "README.md", "LICENSE", "cli", "scripts/building"],
         ...["supabase/migrations", "supabase/functions"],
         "supabase/tests/bulwark_installed.test.sql",
       ]

@@ -57,5 +57,5 @@ Deno.test("the helper for programs reads Retry-After as functions do", async () 
   const file = (path: string) => Deno.readTextFile(inRepository(path));
   const parser = (await file("supabase/functions/_bulwark/foundation/retry_after.ts"))
     .replace("export function", "function");
-  assert.ok((await file("clients/api_key.ts")).endsWith(parser));
+  assert.ok((await file("clients/js/src/api_key.ts")).endsWith(parser));
 });

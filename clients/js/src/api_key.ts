@@ -1,6 +1,6 @@
 /**
- * Makes supabase-js act with an API key of Bulwark. Copy this file into the program; it needs nothing
- * but `fetch`.
+ * Makes supabase-js act with an API key of Bulwark; for programs and servers. It needs nothing but
+ * `fetch`.
  *
  *     const supabase = createClient(url, publishableKey, {
  *       accessToken: apiKeyToken({ url, apiKey: process.env.BULWARK_API_KEY }),

@@ -1,0 +1,61 @@
+/** The inputs of the edge functions. */
+export interface Inputs {
+  "bulwark-audit/export": {
+    format?: string | undefined;
+    organization_id?: string | null | undefined;
+    cursor?: string | null | undefined;
+    limit?: number | undefined;
+  };
+  "bulwark-audit/proof": { id: string };
+  "bulwark-audit/proof/consistency": { from: number; to: number };
+  "bulwark-encryption/encrypt": {
+    table: string;
+    organization_id?: string | null | undefined;
+    rows: readonly ({ primary_key: string; fields: { [name: string]: string | null } })[];
+  };
+  "bulwark-encryption/decrypt": {
+    table: string;
+    columns: readonly string[];
+    primary_keys: readonly string[];
+  };
+  "bulwark-encryption/find": {
+    table: string;
+    organization_id?: string | null | undefined;
+    column: string;
+    value: string;
+    cursor?: string | null | undefined;
+  };
+  "bulwark-encryption/rotate": {
+    organization_id?: string | null | undefined;
+    purpose?: "field" | "index" | undefined;
+  };
+  "bulwark-mfa/enroll": { name?: string | undefined };
+  "bulwark-mfa/activate": { code: string };
+  "bulwark-mfa/verify": { code: string };
+  "bulwark-mfa/verify-backup-code": { code: string };
+  "bulwark-mfa/backup-codes": Record<string, never>;
+  "bulwark-mfa/disable": { factor_id: string } | { backup_code: string };
+  "bulwark-mfa/devices": { name?: string | undefined };
+  "bulwark-mfa/devices/present": { token: string };
+  "bulwark-mfa/devices/revoke": { device_id?: string | undefined };
+  "bulwark-mfa/resets": { user_id: string; organization_id?: string | undefined; reason: string };
+  "bulwark-mfa/resets/approve": { reset_id: string };
+  "bulwark-mfa/resets/cancel": { reset_id: string };
+  "bulwark-webhooks/endpoints": {
+    organization_id: string | null;
+    name: string;
+    format?: "json" | "slack" | "pagerduty" | undefined;
+    ordering?: "none" | "resource" | "endpoint" | undefined;
+    include_details?: boolean | undefined;
+    follow_redirects?: boolean | undefined;
+    every_organization?: boolean | undefined;
+    subscriptions: readonly ({
+      pattern: string;
+      minimum_severity?: "debug" | "info" | "warning" | "error" | "critical" | undefined;
+    })[];
+    url: string;
+    routing_key?: string | undefined;
+  };
+  "bulwark-webhooks/endpoints/<id>/destination": { url: string; routing_key?: string | undefined };
+  "bulwark-webhooks/endpoints/<id>/rotate": { overlap_seconds?: number | undefined };
+}

@@ -1,0 +1,43 @@
+/** The permissions of Bulwark itself, as keys. */
+export interface BuiltInPermissions {
+  "analytics:delete": true;
+  "analytics:export": true;
+  "analytics:read": true;
+  "analytics:write": true;
+  "api_key:create": true;
+  "api_key:read": true;
+  "api_key:revoke": true;
+  "audit:export": true;
+  "audit:read": true;
+  "compliance:manage": true;
+  "compliance:read": true;
+  "conversation:delete": true;
+  "conversation:read": true;
+  "conversation:write": true;
+  "encryption:decrypt": true;
+  "encryption:encrypt": true;
+  "encryption:rotate": true;
+  "mfa:reset": true;
+  "org:create": true;
+  "org:delete": true;
+  "org:read": true;
+  "org:update": true;
+  "role:grant": true;
+  "role:manage": true;
+  "role:read": true;
+  "security:read": true;
+  "security:resolve": true;
+  "settings:read": true;
+  "settings:write": true;
+  "symbi:assess": true;
+  "symbi:export": true;
+  "symbi:validate": true;
+  "system:admin": true;
+  "system:monitor": true;
+  "user:create": true;
+  "user:delete": true;
+  "user:read": true;
+  "user:update": true;
+  "webhook:manage": true;
+  "webhook:read": true;
+}

@@ -1,0 +1,34 @@
+import { type Calls, first } from "../calls.ts";
+import type { Args } from "../overlay.ts";
+import type { Permission } from "../permissions.ts";
+
+/** Members' keys for programs. */
+export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
+  return {
+    /** A page of the keys of an organization, newest first: all, or the caller's own. */
+    list: (organization: string, page: Omit<Args<"list_api_keys">, "organization_id"> = {}) =>
+      rpc("list_api_keys", { organization_id: organization, ...page }),
+    /** Issues a key and shows it, this once. */
+    create: (
+      organization: string,
+      key: Omit<Args<"create_api_key">, "organization_id" | "scopes"> & {
+        scopes: readonly Permission[];
+      },
+    ) => rpc("create_api_key", { organization_id: organization, ...key }),
+    /** Issues the successor of the caller's own key; the old one goes on for the overlap. */
+    rotate: (key: string, options: Omit<Args<"rotate_api_key">, "key_id"> = {}) =>
+      rpc("rotate_api_key", { key_id: key, ...options }),
+    revoke: (key: string, because: string) => rpc("revoke_api_key", { key_id: key, because }),
+    /** What an organization allows; null if it has decided nothing. */
+    policy: (organization: string) =>
+      select(
+        "api_key_policies",
+        (query) => query.eq("organization_id", organization),
+        (rows) => first(rows) ?? null,
+      ),
+    setPolicy: (
+      organization: string,
+      policy: Omit<Args<"set_api_key_policy">, "organization_id">,
+    ) => rpc("set_api_key_policy", { organization_id: organization, ...policy }),
+  };
+}

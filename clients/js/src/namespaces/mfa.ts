@@ -1,0 +1,50 @@
+import { type Calls, first } from "../calls.ts";
+import type { Inputs } from "../generated/inputs.ts";
+import type { Args, FunctionAnswers } from "../overlay.ts";
+
+/** Second factors of the caller, and what organizations ask of them. */
+export function mfa<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
+  const post = <Path extends keyof FunctionAnswers & keyof Inputs>(
+    path: Path,
+    body: Inputs[Path],
+  ) => invoke<FunctionAnswers[Path]>(path, { body });
+  return {
+    status: () => rpc("mfa_status", {}, first),
+    /** Begins a factor; it counts after `activate`. */
+    enroll: (name?: string) => post("bulwark-mfa/enroll", { name }),
+    /** Completes a factor by its first code. Gives ten backup codes with the first factor. */
+    activate: (code: string) => post("bulwark-mfa/activate", { code }),
+    /** Verifies the session by a code of a factor or a backup code. */
+    verify: (code: string) => post("bulwark-mfa/verify", { code }),
+    verifyBackupCode: (code: string) => post("bulwark-mfa/verify-backup-code", { code }),
+    /** Replaces the backup codes by ten new ones. */
+    newBackupCodes: () => post("bulwark-mfa/backup-codes", {}),
+    /** Removes one factor, or all of them by a backup code. */
+    disable: (by: Inputs["bulwark-mfa/disable"]) => post("bulwark-mfa/disable", by),
+    /** Makes this device a second factor for a while. Keep the token on it. */
+    trustDevice: (name?: string) => post("bulwark-mfa/devices", { name }),
+    presentDevice: (token: string) => post("bulwark-mfa/devices/present", { token }),
+    /** Revokes one trusted device, or all of them. */
+    revokeDevice: (device?: string) => post("bulwark-mfa/devices/revoke", { device_id: device }),
+    /** Whether this session has to verify a factor there. */
+    required: (organization: string | null) =>
+      rpc("mfa_required", { organization_id: organization }),
+    /** What an organization asks; null if it has decided nothing. */
+    policy: (organization: string) =>
+      select(
+        "mfa_policies",
+        (query) => query.eq("organization_id", organization),
+        (rows) => first(rows) ?? null,
+      ),
+    setPolicy: (
+      organization: string | null,
+      policy: Omit<Args<"set_mfa_policy">, "organization_id">,
+    ) => rpc("set_mfa_policy", { organization_id: organization, ...policy }),
+    /** Resets of members' factors that the caller may see, newest first. */
+    resets: () =>
+      select("mfa_resets", (query) => query.order("requested_at", { ascending: false })),
+    requestReset: (reset: Inputs["bulwark-mfa/resets"]) => post("bulwark-mfa/resets", reset),
+    approveReset: (reset: string) => post("bulwark-mfa/resets/approve", { reset_id: reset }),
+    cancelReset: (reset: string) => post("bulwark-mfa/resets/cancel", { reset_id: reset }),
+  };
+}

@@ -1,0 +1,32 @@
+import type { Calls } from "../calls.ts";
+import type { Args } from "../overlay.ts";
+
+/** Security events: incidents that somebody reviews, assigns and resolves. */
+export function security<T extends boolean>(
+  { rpc, select }: Calls<T>,
+  throwing: Calls<true>,
+) {
+  type Filter = Omit<Args<"list_security_events">, "organization_id">;
+  return {
+    /** A page of the open events, newest first; without an organization the installation's. */
+    list: (organization: string | null, filter: Filter = {}) =>
+      rpc("list_security_events", { organization_id: organization, ...filter }),
+    /** All events, page by page. Throws a BulwarkError. */
+    async *events(organization: string | null, filter: Filter = {}) {
+      const page_size = filter.page_size ?? 100;
+      for (let { before } = filter;;) {
+        const asked = { organization_id: organization, ...filter, page_size, before };
+        const page = await throwing.rpc("list_security_events", asked);
+        yield* page;
+        if (page.length < page_size) return;
+        before = page.at(-1)?.id;
+      }
+    },
+    /** Assigns an event to a member, or to nobody. */
+    assign: (event: string, assignee: string | null) =>
+      rpc("assign_security_event", { event_id: event, assignee }),
+    resolve: (event: string, note: string) =>
+      rpc("resolve_security_event", { event_id: event, note }),
+    types: () => select("security_event_types", (query) => query.order("name")),
+  };
+}

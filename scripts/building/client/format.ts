@@ -1,0 +1,13 @@
+import { currentDeno } from "../../stack/binaries.ts";
+import { inRepository } from "../../stack/paths.ts";
+
+/** Formats generated TypeScript as `deno fmt` does. */
+export async function format(source: string): Promise<string> {
+  const child = new Deno.Command(currentDeno(), {
+    args: ["fmt", "--ext=ts", `--config=${inRepository("deno.json")}`, "-"],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  await new Blob([source]).stream().pipeTo(child.stdin);
+  return new TextDecoder().decode((await child.output()).stdout);
+}
