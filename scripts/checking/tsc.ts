@@ -41,6 +41,15 @@ export async function typesOfCopies(): Promise<TestResult> {
 
 /** The command is free of type errors where it runs: on Node. */
 export function typesOfCommand(): Promise<TestResult> {
+  return checkProject("cli");
+}
+
+/** The client library is free of type errors under its own strict options. */
+export function typesOfClient(): Promise<TestResult> {
+  return checkProject("clients", "js");
+}
+
+function checkProject(...path: string[]): Promise<TestResult> {
   const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
-  return runTool("node", [tsc, "--noEmit", "-p", inRepository("cli")]);
+  return runTool("node", [tsc, "--noEmit", "-p", inRepository(...path)]);
 }

@@ -60,7 +60,7 @@ export async function filesBelow(folder: string, suffix: string): Promise<string
   const walk = async (path: string) => {
     for await (const entry of Deno.readDir(path)) {
       const child = join(path, entry.name);
-      if (entry.isDirectory && entry.name !== "node_modules") await walk(child);
+      if (entry.isDirectory && !["node_modules", "dist"].includes(entry.name)) await walk(child);
       else if (entry.name.endsWith(suffix)) found.push(relative(root, child));
     }
   };

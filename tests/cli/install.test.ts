@@ -17,7 +17,7 @@ const newProject = async (name: string) => {
 Deno.test("CLI-01: the package holds what adopters need, and nothing of ours beside", async () => {
   const files = Object.keys(await snapshot(command.package)).sort();
   const allowed =
-    /^(dist\/(cli|scripts\/building)\/|cli\/sql\/|supabase\/(migrations|releases|functions)\/|clients\/)/;
+    /^(dist\/(cli|scripts\/building)\/|cli\/sql\/|supabase\/(migrations|releases|functions)\/)/;
   const theirTest = "supabase/tests/bulwark_installed.test.sql";
   const others = files.filter((path) => !allowed.test(path) && path !== theirTest);
   assert.ok(files.includes(theirTest));

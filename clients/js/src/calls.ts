@@ -81,6 +81,11 @@ export function first<Row>(rows: readonly Row[]): Row {
   return rows[0] as Row;
 }
 
+/** The first row; null if there is none. */
+export function firstOrNull<Row>(rows: readonly Row[]): Row | null {
+  return rows[0] ?? null;
+}
+
 interface DataApi {
   rpc(name: string, args: object): PromiseLike<DataApiAnswer>;
   from(table: string): { select(columns: string): Query };
@@ -161,7 +166,9 @@ export function openCalls<Throws extends boolean>(
         () => ask(refine(database.from(table).select(columns))) as Promise<Result<never>>,
         read ?? ((rows) => rows),
       ),
-    invoke: (path, request = {}) => settle(() => reply(path, request), ({ data }) => data as never),
+    invoke: (path, request = {}) =>
+      // functions-js gives an empty text where there is no body.
+      settle(() => reply(path, request), ({ data }) => (data === "" ? null : data) as never),
     reply: (path, request) => settle(() => reply(path, request), (answer) => answer),
   };
 }

@@ -17,7 +17,7 @@ import type { Simplify } from "./result.ts";
 interface NullableColumns {
   encryption_progress: "finished_at" | "of_organization" | "started_at" | "total" | "updated_at";
   erase_subject: "next_after";
-  explain_permission: "expires_at" | "inherited_from" | "role" | "starts_at";
+  explain_permission: "expires_at" | "inherited_from" | "role" | "starts_at" | "system_wide";
   get_user_roles: "expires_at" | "granted_by";
   list_alerts:
     | "critical"

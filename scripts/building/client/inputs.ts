@@ -64,7 +64,7 @@ function typeOf(schema: JsonSchema): string {
     case "number":
       return "number";
     case "array":
-      return `readonly ${grouped(typeOf(schema.items as JsonSchema))}[]`;
+      return `ReadonlyArray<${typeOf(schema.items as JsonSchema)}>`;
     case "object":
       return objectOf(schema);
     default:
@@ -74,10 +74,6 @@ function typeOf(schema: JsonSchema): string {
       }
       throw new TypeError(`there is no type for ${JSON.stringify(schema)}`);
   }
-}
-
-function grouped(type: string): string {
-  return type.includes("|") ? `(${type})` : type;
 }
 
 function objectOf({ properties, required = [], additionalProperties }: JsonSchema): string {

@@ -459,6 +459,12 @@ export interface Functions {
     Args: Record<PropertyKey, never>;
     Returns: string;
   };
+  delete_alert_rule: {
+    Args: {
+      name: string;
+    };
+    Returns: undefined;
+  };
   delete_organization: {
     Args: {
       confirm_slug: string;
@@ -1028,9 +1034,9 @@ export interface Functions {
   };
   update_organization: {
     Args: {
-      name: string;
+      name?: string | null | undefined;
       organization_id: string;
-      slug: string;
+      slug?: string | null | undefined;
     };
     Returns: Rows["organizations"];
   };

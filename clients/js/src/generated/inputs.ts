@@ -11,12 +11,12 @@ export interface Inputs {
   "bulwark-encryption/encrypt": {
     table: string;
     organization_id?: string | null | undefined;
-    rows: readonly ({ primary_key: string; fields: { [name: string]: string | null } })[];
+    rows: ReadonlyArray<{ primary_key: string; fields: { [name: string]: string | null } }>;
   };
   "bulwark-encryption/decrypt": {
     table: string;
-    columns: readonly string[];
-    primary_keys: readonly string[];
+    columns: ReadonlyArray<string>;
+    primary_keys: ReadonlyArray<string>;
   };
   "bulwark-encryption/find": {
     table: string;
@@ -49,10 +49,12 @@ export interface Inputs {
     include_details?: boolean | undefined;
     follow_redirects?: boolean | undefined;
     every_organization?: boolean | undefined;
-    subscriptions: readonly ({
-      pattern: string;
-      minimum_severity?: "debug" | "info" | "warning" | "error" | "critical" | undefined;
-    })[];
+    subscriptions: ReadonlyArray<
+      {
+        pattern: string;
+        minimum_severity?: "debug" | "info" | "warning" | "error" | "critical" | undefined;
+      }
+    >;
     url: string;
     routing_key?: string | undefined;
   };

@@ -270,6 +270,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   METRICS_INVALID_RANGE:
     "The range ends before it begins, is longer than 1,000 days, or has more than 1,000 steps.",
   METRICS_INVALID_ALERT_RULE: "A rule's name, label, threshold, window or duration is invalid.",
+  METRICS_UNKNOWN_ALERT_RULE: "There is no rule with this name; list_alerts() lists all.",
   METRICS_TOO_MANY_ALERT_RULES: "The maximum number of rules is reached.",
   WEBHOOK_URL_NOT_ALLOWED:
     "The address is not https on a public host, or contains credentials; the message has the reason.",

@@ -1,4 +1,4 @@
-import { type Calls, first } from "../calls.ts";
+import { type Calls, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
 import type { Permission } from "../permissions.ts";
 
@@ -24,7 +24,7 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
       select(
         "api_key_policies",
         (query) => query.eq("organization_id", organization),
-        (rows) => first(rows) ?? null,
+        firstOrNull,
       ),
     setPolicy: (
       organization: string,

@@ -13,5 +13,6 @@ export function metrics<T extends boolean>({ rpc }: Calls<T>) {
     /** All alert rules with their state. */
     alerts: () => rpc("list_alerts", {}),
     setAlert: (rule: Args<"set_alert_rule">) => rpc("set_alert_rule", rule),
+    deleteAlert: (name: string) => rpc("delete_alert_rule", { name }),
   };
 }

@@ -1,4 +1,4 @@
-import { type Calls, first } from "../calls.ts";
+import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Inputs } from "../generated/inputs.ts";
 import type { Args, FunctionAnswers } from "../overlay.ts";
 
@@ -34,7 +34,7 @@ export function mfa<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
       select(
         "mfa_policies",
         (query) => query.eq("organization_id", organization),
-        (rows) => first(rows) ?? null,
+        firstOrNull,
       ),
     setPolicy: (
       organization: string | null,

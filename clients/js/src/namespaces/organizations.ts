@@ -1,4 +1,4 @@
-import { type Calls, first } from "../calls.ts";
+import { type Calls, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
 
 /** Organizations of the caller. */
@@ -11,7 +11,7 @@ export function organizations<T extends boolean>({ rpc, select }: Calls<T>) {
       select(
         "organizations",
         (query) => query.eq("id", organization),
-        (rows) => first(rows) ?? null,
+        firstOrNull,
       ),
     /** Creates an organization; the caller becomes its administrator, or somebody else. */
     create: (organization: Args<"create_organization">) => rpc("create_organization", organization),

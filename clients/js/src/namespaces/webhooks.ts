@@ -1,4 +1,4 @@
-import { type Calls, first, type Query } from "../calls.ts";
+import { type Calls, firstOrNull, type Query } from "../calls.ts";
 import type { Enums } from "../generated/database.ts";
 import type { Inputs } from "../generated/inputs.ts";
 import type { Args, FunctionAnswers } from "../overlay.ts";
@@ -31,7 +31,7 @@ export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
       select(
         "webhook_endpoints",
         (query) => query.eq("id", endpoint),
-        (rows) => first(rows) ?? null,
+        firstOrNull,
       ),
     subscriptions: (endpoint: string) =>
       select("webhook_subscriptions", (query) => query.eq("endpoint_id", endpoint)),
@@ -40,7 +40,7 @@ export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
       select(
         "webhook_endpoint_health",
         (query) => query.eq("endpoint_id", endpoint),
-        (rows) => first(rows) ?? null,
+        firstOrNull,
       ),
     /** Creates an endpoint and shows its secret, this once. */
     create: (endpoint: Inputs["bulwark-webhooks/endpoints"]) =>

@@ -1,0 +1,48 @@
+/** Builds the package of the client library, for tests. */
+import { join } from "node:path";
+import { inRepository } from "../../stack/paths.ts";
+
+/** A package that was built and packed. */
+export interface BuiltPackage {
+  tarball: string;
+  /** A folder in which the package and supabase-js can be imported. */
+  consumer: string;
+}
+
+/** Builds the package in a scratch folder, so that nobody else's build is in the way. */
+export async function buildClient(scratch: string): Promise<BuiltPackage> {
+  const source = join(scratch, "source");
+  await Deno.mkdir(source, { recursive: true });
+  for (const name of ["src", "package.json", "tsconfig.json", "README.md", "LICENSE"]) {
+    await run("cp", ["-R", inRepository("clients", "js", name), join(source, name)]);
+  }
+  await run("node", [inRepository("node_modules", "typescript", "bin", "tsc"), "-p", source]);
+  await run(
+    "npm",
+    ["pack", "--ignore-scripts", "--loglevel=error", "--pack-destination", scratch],
+    source,
+  );
+  const tarball = Array.from(Deno.readDirSync(scratch), ({ name }) => name)
+    .find((name) => name.endsWith(".tgz")) ?? "";
+  const consumer = join(scratch, "consumer");
+  const installed = join(consumer, "node_modules", "@bulwark", "client");
+  await Deno.mkdir(installed, { recursive: true });
+  await run("tar", ["-xzf", join(scratch, tarball), "-C", installed, "--strip-components=1"]);
+  for (const name of ["@supabase", "@types"]) {
+    await Deno.symlink(inRepository("node_modules", name), join(consumer, "node_modules", name));
+  }
+  await Deno.writeTextFile(join(consumer, "package.json"), '{ "type": "module" }');
+  return { tarball: join(scratch, tarball), consumer };
+}
+
+/** Runs a program; throws with its output if it fails. */
+export async function run(program: string, args: string[], cwd?: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, {
+    args,
+    ...cwd === undefined ? {} : { cwd },
+    stdin: "null",
+  }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  if (!success) throw new Error(`${program} failed: ${out}${err}`);
+  return out ?? "";
+}
