@@ -2,6 +2,7 @@ import process from "node:process";
 import { add } from "./commands/add.ts";
 import { doctor } from "./commands/doctor.ts";
 import { init } from "./commands/init.ts";
+import { types } from "./commands/types.ts";
 import { uninstall } from "./commands/uninstall.ts";
 import { upgrade } from "./commands/upgrade.ts";
 import { packageVersion } from "./contents.ts";
@@ -16,7 +17,7 @@ export interface Command {
   run(args: string[], terminal: Terminal): Promise<number>;
 }
 
-const commands: Record<string, Command> = { init, add, upgrade, doctor, uninstall };
+const commands: Record<string, Command> = { init, add, upgrade, doctor, types, uninstall };
 
 const overview = [
   "Usage: bulwark <command>",

@@ -5,9 +5,13 @@ import { build } from "esbuild";
 import { buildClient, run } from "../../scripts/building/client/package.ts";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
+import type { BulwarkError } from "../../clients/js/src/index.ts";
+import { enrolled, signInAgain } from "../mfa/support.ts";
+import { connect, freshSlug, signUp } from "../support.ts";
 import { journey, type Recorded } from "./journey.ts";
 import { createBulwark, makePlace, supabaseWith } from "./support.ts";
 
+const databaseUrl = Deno.env.get("BULWARK_TEST_DB_URL") ?? "";
 const receiver = Deno.serve(
   { hostname: "127.0.0.1", port: 0, onListen() {} },
   () => new Response(null, { status: 204 }),
@@ -49,16 +53,98 @@ Deno.test("CLIENT-E03: the types of all answers are those that the stack gave", 
     "type Bulwark = Client<true>;",
   ];
   await Deno.writeTextFile(join(consumer, "answers.ts"), [...header, ...lines].join("\n"));
-  const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
-  const options = ["--strict", "--exactOptionalPropertyTypes", "--noEmit", "--module", "NodeNext"];
-  const types = ["--target", "ES2022", "--types", "node"];
-  await run("node", [tsc, ...options, ...types, join(consumer, "answers.ts")]);
+  await compile("answers.ts");
+});
+
+Deno.test("CLIENT-E04: a call that needs a fresh second factor asks once, and is repeated once", async () => {
+  const person = await enrolled("carl");
+  const { token } = await signInAgain(person);
+  let answer: string | true | null = null;
+  const asked: string[] = [];
+  const open = (handled: boolean) =>
+    createBulwark(supabaseWith(token), {
+      onVerificationRequired: handled
+        ? async ({ code }) => {
+          asked.push(code);
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          return answer;
+        }
+        : undefined,
+    });
+  const codeOf = async (call: Promise<{ error: BulwarkError | null }>) => (await call).error?.code;
+  const required = "MFA_VERIFICATION_REQUIRED";
+  assert.equal(await codeOf(open(false).mfa.newBackupCodes()), required);
+  const bulwark = open(true);
+  assert.equal(await codeOf(bulwark.mfa.newBackupCodes()), required, "given up");
+  answer = "000000";
+  assert.equal(await codeOf(bulwark.mfa.newBackupCodes()), "MFA_CODE_REFUSED");
+  answer = true;
+  assert.equal(await codeOf(bulwark.mfa.newBackupCodes()), required, "repeated once only");
+  answer = person.backupCodes[0] ?? "";
+  asked.length = 0;
+  const made = await Promise.all([bulwark.mfa.newBackupCodes(), bulwark.mfa.trustDevice()]);
+  assert.deepEqual(made.map(({ error }) => error), [null, null]);
+  assert.deepEqual(asked, [required], "calls at the same time share a question");
+});
+
+Deno.test("CLIENT-E05: errors have the code, the status, and the correlation id of a function", async () => {
+  const dan = await signUp("dan");
+  const bulwark = createBulwark(supabaseWith(dan.token));
+  const { error } = await bulwark.organizations.create({ name: "", slug: freshSlug() });
+  assert.deepEqual([error?.code, error?.status], ["RBAC_INVALID_NAME", 400]);
+  const { error: refused } = await bulwark.mfa.verify("123");
+  assert.deepEqual([refused?.code, refused?.status], ["MFA_INVALID_CODE", 400]);
+  assert.match(refused?.correlationId ?? "", /^[\da-f-]{36}$/);
+  const nobody = createBulwark(supabaseWith("no.such.token"));
+  assert.equal((await nobody.can("audit:read")).error?.code, "UNAUTHORIZED");
+  assert.equal((await nobody.mfa.status()).error?.status, 401);
+});
+
+Deno.test("CLIENT-E06: bulwark types writes an application's own permissions for the compiler", async () => {
+  const owner = connect(1);
+  await owner`insert into bulwark.permissions (name, description) values
+    ('invoice:approve', 'Approve invoices')`;
+  await owner.end();
+  const file = join(consumer, "bulwark.d.ts");
+  const types = (...more: string[]) =>
+    runWith(Deno.execPath(), [
+      ...["run", "-A", `--config=${inRepository("deno.json")}`],
+      ...[inRepository("cli", "bulwark.ts"), "types", "--out", file, ...more],
+    ], "");
+  const database = ["--db", databaseUrl];
+  assert.equal((await types("--check", ...database)).success, false, "there is no file");
+  const { success, stdout, stderr } = await types(...database);
+  assert.ok(success, stderr);
+  assert.match(stdout, /permissions/);
+  assert.equal((await types("--check", ...database)).success, true);
+  assert.match(await Deno.readTextFile(file), /"invoice:approve": true;/);
+  await Deno.writeTextFile(
+    join(consumer, "permissions.ts"),
+    `import type { Permission } from "@bulwark/client";
+export const own: Permission = "invoice:approve";
+// @ts-expect-error there is no such permission
+export const typo: Permission = "invoice:aprove";
+`,
+  );
+  await compile("permissions.ts", "bulwark.d.ts");
+  await Deno.writeTextFile(file, "// outdated");
+  assert.equal((await types("--check", ...database)).success, false);
+  assert.match((await types("--db", "nothing")).stderr, /CLI_USAGE/);
 });
 
 Deno.test.afterAll(async () => {
   await receiver.shutdown();
   await scratch.remove();
 });
+
+async function compile(...files: string[]) {
+  await run("node", [
+    inRepository("node_modules", "typescript", "bin", "tsc"),
+    ...["--strict", "--exactOptionalPropertyTypes", "--noEmit", "--target", "ES2022"],
+    ...["--module", "NodeNext", "--skipLibCheck", "--typeRoots", join(consumer, "none")],
+    ...files.map((name) => join(consumer, name)),
+  ]);
+}
 
 async function travelOnNode(): Promise<Recorded[]> {
   await build({

@@ -159,12 +159,12 @@ export function openCalls<Throws extends boolean>(
     rpc: (name, args, read) =>
       settle(
         () => ask(database.rpc(name, args)) as Promise<Result<never>>,
-        read ?? ((returned) => returned),
+        read ?? (same as NonNullable<typeof read>),
       ),
     select: (table, refine, read, columns = "*") =>
       settle(
         () => ask(refine(database.from(table).select(columns))) as Promise<Result<never>>,
-        read ?? ((rows) => rows),
+        read ?? (same as NonNullable<typeof read>),
       ),
     invoke: (path, request = {}) =>
       // functions-js gives an empty text where there is no body.
@@ -172,6 +172,8 @@ export function openCalls<Throws extends boolean>(
     reply: (path, request) => settle(() => reply(path, request), (answer) => answer),
   };
 }
+
+const same = (data: unknown): unknown => data;
 
 function failed(error: BulwarkError): Result<never> {
   return { data: null, error };

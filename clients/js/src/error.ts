@@ -113,7 +113,7 @@ function withoutAnswer(message: string, reason: string | undefined, cause: unkno
     code: isAborted ? "CLIENT_ABORTED" : "CLIENT_NETWORK",
     message: isAborted
       ? "Cannot finish the call: it was aborted"
-      : `Cannot reach the project: ${reason ?? message}`,
+      : `Cannot reach the project: ${reason ?? message.replace(/^\w*Error: /, "")}`,
     status: 0,
     cause,
   });

@@ -7,7 +7,6 @@ import type { BuiltInPermissions } from "./generated/permissions.ts";
  *       interface Permissions { "invoice:approve": true }
  *     }
  */
-// deno-lint-ignore no-empty-interface
 export interface Permissions extends BuiltInPermissions {}
 
 /** The name of a permission. */

@@ -7,4 +7,4 @@ export type Result<Data> = { data: Data; error: null } | { data: null; error: Bu
 export type Answer<Data, Throws extends boolean> = Throws extends true ? Data : Result<Data>;
 
 /** Shows the fields of a composed type instead of its parts. */
-export type Simplify<Type> = { [Key in keyof Type]: Type[Key] } & {};
+export type Simplify<Type> = { [Key in keyof Type]: Type[Key] };

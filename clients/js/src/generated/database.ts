@@ -616,6 +616,12 @@ export interface Functions {
       is_current: boolean;
     }[];
   };
+  leave_organization: {
+    Args: {
+      organization_id: string;
+    };
+    Returns: undefined;
+  };
   lift_rate_limit_block: {
     Args: {
       block_id: string;
@@ -673,6 +679,26 @@ export interface Functions {
       status: string;
     }[];
   };
+  list_members: {
+    Args: {
+      after?: string | null | undefined;
+      organization_id: string;
+      page_size?: number | undefined;
+      role?: string | null | undefined;
+      search?: string | null | undefined;
+    };
+    Returns: {
+      email: string;
+      last_sign_in_at: string;
+      member_since: string;
+      mfa_enrolled: boolean;
+      name: string;
+      page_key: string;
+      roles: Json;
+      suspended: boolean;
+      user_id: string;
+    }[];
+  };
   list_metrics: {
     Args: Record<PropertyKey, never>;
     Returns: {
@@ -682,6 +708,18 @@ export interface Functions {
       name: string;
       series: number;
       unit: string;
+    }[];
+  };
+  list_names: {
+    Args: {
+      organization_id: string;
+      user_ids: readonly string[];
+    };
+    Returns: {
+      email: string;
+      is_member: boolean;
+      name: string;
+      user_id: string;
     }[];
   };
   list_network: {
@@ -819,6 +857,13 @@ export interface Functions {
   release_legal_hold: {
     Args: {
       hold_id: string;
+    };
+    Returns: undefined;
+  };
+  remove_member: {
+    Args: {
+      organization_id: string;
+      user_id: string;
     };
     Returns: undefined;
   };
@@ -968,6 +1013,14 @@ export interface Functions {
     };
     Returns: Rows["api_key_policies"];
   };
+  set_member_roles: {
+    Args: {
+      organization_id: string;
+      roles: readonly string[];
+      user_id: string;
+    };
+    Returns: Rows["user_roles"][];
+  };
   set_mfa_policy: {
     Args: {
       grace_period?: string | undefined;
@@ -1094,6 +1147,12 @@ export interface Functions {
       seal: number;
       seals_checked: number;
     }[];
+  };
+  whoami: {
+    Args: {
+      known_version?: string | null | undefined;
+    };
+    Returns: Json;
   };
 }
 

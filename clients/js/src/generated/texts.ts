@@ -16,11 +16,11 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
     "The token's subject is no UUID, so it is no account of Supabase Auth (third-party auth).",
   UNKNOWN_SETTING: "bulwark_private.setting() was asked for a setting that does not exist.",
   RBAC_NOT_AUTHENTICATED: "The request has no user.",
-  RBAC_NULL_ARGUMENT: "A required user, role, permission or list is null.",
+  RBAC_NULL_ARGUMENT: "A required user, organization, role, permission or list is null.",
   RBAC_UNKNOWN_PERMISSION:
     "The permission is not in the catalogue: a typo, or one that the host application has not registered.",
   RBAC_BATCH_TOO_LARGE:
-    "More than 100 permissions in one check, more than 200 permissions or 20 inherited roles in one role, or a nested list.",
+    "More than 100 permissions in one check, more than 200 permissions or 20 inherited roles in one role, not 1 to 20 roles of a member, more than 1,000 ids, or a nested list.",
   RBAC_TOO_MANY_ORGANIZATIONS:
     "The account has created as many organizations as allowed without org:create.",
   RBAC_PERMISSION_DENIED: "The caller lacks a required permission there.",
@@ -41,7 +41,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   RBAC_ROLE_OUTRANKS_GRANTER: "The role holds or ranks more than the caller's own.",
   RBAC_GRANT_OUTLIVES_GRANTER: "The grant would last longer than the caller's own rights.",
   RBAC_NOT_A_MEMBER:
-    "Only members are granted roles, and only their factors are reset; everybody else is invited.",
+    "Only members are granted roles, removed, and have their factors reset; everybody else is invited. One leaves only where one is a member.",
   RBAC_TOO_MANY_INVITATIONS:
     "rbac.pending_invitations are pending, or four times as many were made within a day.",
   RBAC_INVALID_EXPIRY:

@@ -1,0 +1,152 @@
+/** The built package of the client library, as projects install it. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
+import { build, stop } from "esbuild";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { inRepository } from "../../stack/paths.ts";
+import { makeScratchFolder } from "../../stack/scratch.ts";
+import { buildClient, run } from "./package.ts";
+
+const scratch = await makeScratchFolder("client-package");
+const { tarball, consumer } = await buildClient(scratch.path);
+const installed = join(consumer, "node_modules", "@bulwark", "client");
+const manifest = JSON.parse(await Deno.readTextFile(join(installed, "package.json")));
+
+Deno.test("CLIENT-01: publint and attw find nothing", async () => {
+  const { messages } = await publint({ pkgDir: installed, strict: true, pack: false });
+  assert.deepEqual(messages.map((message) => formatMessage(message, manifest)), []);
+  const checked = await checkPackage(createPackageFromTarballData(await Deno.readFile(tarball)));
+  assert.ok(checked.types);
+  // The package is ESM alone; Node 20.19 and newer can require() it.
+  const problems = checked.problems.filter(({ kind }) => kind !== "CJSResolvesToESM")
+    // Resolution without "exports" cannot find subpaths.
+    .filter((problem) => !("resolutionKind" in problem && problem.resolutionKind === "node10"));
+  assert.deepEqual(problems, []);
+});
+
+Deno.test("CLIENT-02: it has the version of Bulwark, no dependency and no side effect", async () => {
+  const { version, peerDependencies } = JSON.parse(
+    await Deno.readTextFile(inRepository("package.json")),
+  );
+  assert.equal(peerDependencies, undefined);
+  assert.equal(manifest.version, version);
+  assert.equal(manifest.dependencies, undefined);
+  assert.equal(manifest.sideEffects, false);
+});
+
+Deno.test("CLIENT-03: the core is below 8 kB, compressed", async () => {
+  const size = await compressedSize(
+    `export { createBulwark, BulwarkError } from "@bulwark/client";`,
+  );
+  assert.ok(size < 8 * 1024, `${size} bytes`);
+  assert.ok(size > 1024, `${size} bytes`);
+  const error = await compressedSize(`export { BulwarkError } from "@bulwark/client";`);
+  assert.ok(error < 400, `the error alone takes ${error} bytes: something has side effects`);
+});
+
+const program = `
+import { createBulwark, type BulwarkError, type Permission } from "@bulwark/client";
+import { apiKeyToken } from "@bulwark/client/api-key";
+import { codes, textOf } from "@bulwark/client/errors";
+import { verifyWebhook } from "@bulwark/client/webhooks";
+import { createClient } from "@supabase/supabase-js";
+
+declare module "@bulwark/client" {
+  interface Permissions { "invoice:approve": true }
+}
+
+const supabase = createClient("https://project.example", "key");
+const bulwark = createBulwark(supabase);
+const strict = createBulwark(supabase, { throwOnError: true, onVerificationRequired: async () => null });
+
+export async function main(id: string): Promise<string> {
+  const own: Permission = "invoice:approve";
+  const { data: allowed, error } = await bulwark.can(own, id);
+  if (error) return textOf(error);
+  const known: boolean = allowed;
+  // @ts-expect-error a typo
+  await bulwark.can("analytics:raed", id);
+  const all = await strict.canAll(["analytics:read", "invoice:approve"], id);
+  const answer: boolean = all["invoice:approve"] && known;
+  // @ts-expect-error it was not asked for
+  all["audit:read"];
+  const made = await bulwark.organizations.create({ name: "Acme", slug: "acme" });
+  // @ts-expect-error there may be no data
+  made.data.id;
+  if (made.error) {
+    if (made.error.code === "RBAC_SLUG_TAKEN") return "taken";
+    // @ts-expect-error no such code
+    if (made.error.code === "RBAC_SLUG_TOKEN") return "typo";
+    throw made.error;
+  }
+  const text: string = made.data.id;
+  const { permissions } = await strict.permissions(text);
+  // @ts-expect-error null while nothing has changed
+  permissions.length;
+  const keys = await strict.apiKeys.list(text);
+  const lastUsed: string | null = keys[0]!.last_used_at;
+  // @ts-expect-error a key that was never used
+  const used: string = keys[0]!.last_used_at;
+  await strict.apiKeys.create(text, { name: "import", scopes: ["analytics:read", own], networks: undefined });
+  const { factors } = await strict.mfa.status();
+  for await (const entry of bulwark.audit.entries({ organization_id: text })) {
+    const shown: string = entry.event_type;
+    const details: unknown = entry.details?.["x"];
+    if (!shown) return String(details);
+  }
+  const stream: ReadableStream<Uint8Array> = bulwark.audit.export({ organization: text });
+  const refused: BulwarkError | null = (await bulwark.roles.delete(text, "x")).error;
+  return [answer, lastUsed, used, factors?.[0]?.name, stream, refused?.retryAfter, codes].join();
+}
+
+export const token = apiKeyToken({ url: "https://project.example", apiKey: "key" });
+export const verified = verifyWebhook(new Request("https://project.example"), ["whsec_"]);
+`;
+
+/** Everything of the package, without supabase-js, whose own declarations have errors. */
+const everything = Object.keys(manifest.exports)
+  .filter((subpath) => subpath !== "./package.json")
+  .map((subpath) => `export * from ${JSON.stringify(join("@bulwark/client", subpath))};`);
+
+for (const compiler of ["typescript-5.5", "typescript", "typescript-7"]) {
+  Deno.test(`CLIENT-04: its types hold in strict projects, with ${compiler}`, async () => {
+    const project = join(consumer, compiler);
+    await Deno.mkdir(project);
+    await Deno.writeTextFile(join(project, "main.ts"), program);
+    await Deno.writeTextFile(join(project, "everything.ts"), everything.join("\n"));
+    const check = (file: string, module: string, resolution: string, ...more: string[]) =>
+      run("node", [
+        inRepository("node_modules", compiler, "bin", "tsc"),
+        ...["--noEmit", "--strict", "--target", "ES2022"],
+        ...["--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess"],
+        ...["--module", module, "--moduleResolution", resolution, ...more, join(project, file)],
+      ]);
+    await check("main.ts", "NodeNext", "NodeNext", "--types", "node", "--skipLibCheck");
+    // In a page: without the types of Node.
+    const noTypes = ["--typeRoots", project];
+    await check("everything.ts", "ESNext", "Bundler", "--lib", "ES2022,DOM", ...noTypes);
+  });
+}
+
+Deno.test.afterAll(async () => {
+  await stop();
+  await scratch.remove();
+});
+
+/** The size of a program as a page loads it, without supabase-js. */
+async function compressedSize(source: string): Promise<number> {
+  const { outputFiles: [file] } = await build({
+    stdin: { contents: source, resolveDir: consumer },
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "esm",
+    target: "es2022",
+    external: ["@supabase/*"],
+  });
+  const compressed = new Blob([file?.contents as BlobPart]).stream()
+    .pipeThrough(new CompressionStream("gzip"));
+  return (await new Response(compressed).arrayBuffer()).byteLength;
+}
