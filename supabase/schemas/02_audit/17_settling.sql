@@ -60,23 +60,25 @@ begin
   -- A restore gives triggers and functions new numbers and transactions. Without the numbers both
   -- fingerprints have to be equal.
   for v_watched in
-    select g.relation, g.relation::text as name,
-    bulwark_private.audit_fingerprint(g.relation) as present,
+    select g.relation, g.relation::text as name, f.present,
       (
         select string_agg(e, ' ') from unnest(string_to_array(k.before, ' ')) as e
         where e <> all (string_to_array(k.after, ' ')) and e !~ '^(partition|missing)/'
       ) as lost,
       (
-        select string_agg(f, ' ') from unnest(string_to_array(k.after, ' ')) as f
-        where f <> all (string_to_array(k.before, ' ')) and f !~ '^partition/'
+        select string_agg(e, ' ') from unnest(string_to_array(k.after, ' ')) as e
+        where e <> all (string_to_array(k.before, ' ')) and e !~ '^partition/'
       ) as gained
     from bulwark_private.audit_watched_tables g
+    -- "offset 0" keeps the planner from computing the fingerprint anew for each of its words.
+    cross join lateral (
+      select bulwark_private.audit_fingerprint(g.relation) as present offset 0
+    ) f
     cross join lateral (
       select
         regexp_replace(g.fingerprint, '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g') as before,
-        regexp_replace(
-          bulwark_private.audit_fingerprint(g.relation), '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g'
-        ) as after
+        regexp_replace(f.present, '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g') as after
+      offset 0
     ) k
   loop
     if v_watched.lost is not null or v_watched.gained is not null then
