@@ -10,22 +10,23 @@ import { runTasks } from "./testing/runner.ts";
 import { select } from "./testing/selection.ts";
 import { subsetClusters, subsetTasks } from "./testing/subsets.ts";
 import { denoTasks, endToEndTasks, pgtapTasks } from "./testing/tasks.ts";
+import { testCommand } from "./testing/test_command.ts";
 import { testStacks } from "./testing/test_stack.ts";
 
 await main(async (signal) => {
   const { positionals } = parseArguments({}, "npm test -- [noun...]");
   const selection = await select(positionals);
   const clusters = testClusters();
-  const stacks = testStacks();
+  const made = { stacks: testStacks(), command: testCommand() };
   const subsets = subsetClusters();
   try {
     const tasks = [
       ...selection.checks ? checks(clusters) : [],
       // The stack's own tests take longest and so come first.
-      ...denoTasks(selection, signal),
+      ...denoTasks(selection, made, signal),
       ...pgtapTasks(selection.pgtap, clusters),
       ...selection.subsets === "none" ? [] : subsetTasks(subsets, selection.subsets === "thorough"),
-      ...endToEndTasks(selection.endToEnd, stacks, signal),
+      ...endToEndTasks(selection.endToEnd, made, signal),
     ];
     const totals = await runTasks(tasks, {
       // One more than there are cores, because much of the time is spent waiting.
@@ -41,7 +42,8 @@ await main(async (signal) => {
     return totals.failed > 0 || nothingRan ? 1 : 0;
   } finally {
     await clusters.stop();
-    await stacks.stop();
+    await made.stacks.stop();
+    await made.command.stop();
     await subsets.stop();
   }
 });

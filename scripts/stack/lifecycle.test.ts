@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { processesOf, type Program } from "../testing/program.ts";
-import { withScratchStack } from "../testing/scratch_stack.ts";
+import { withPreparedStack } from "../testing/scratch_stack.ts";
 import { inRepository, stackPaths } from "./paths.ts";
 import { stopServer } from "./postmaster.ts";
 
@@ -23,7 +23,7 @@ const ends = {
 for (const [signal, end] of Object.entries(ends)) {
   for (const [name, via] of [["node", viaNode], ["npm", viaNpm]] as const) {
     Deno.test(`${signal} to ${name} leaves no process behind`, () =>
-      withScratchStack(async ({ folder, start }) => {
+      withPreparedStack(async ({ folder, start }) => {
         const program = start(via(folder));
         assert.ok(await program.ready(), await program.output());
         assert.notDeepEqual(await processesOf(folder), []);
@@ -35,7 +35,7 @@ for (const [signal, end] of Object.entries(ends)) {
 }
 
 Deno.test("a database that outlived everything is stopped, and its data kept, at the next start", () =>
-  withScratchStack(async ({ folder, start }) => {
+  withPreparedStack(async ({ folder, start }) => {
     const first = start();
     assert.ok(await first.ready(), await first.output());
     const postmaster = await Deno.readTextFile(`${stackPaths(folder).database}/postmaster.pid`);

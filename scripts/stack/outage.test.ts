@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { processesOf } from "../testing/program.ts";
-import { withScratchStack } from "../testing/scratch_stack.ts";
+import { withPreparedStack } from "../testing/scratch_stack.ts";
 import { connect } from "./connection.ts";
 import { stackPaths } from "./paths.ts";
 import { loadSecrets } from "./secrets.ts";
 
 Deno.test("the stack goes on when its connections or its database end, and says so", () =>
-  withScratchStack(async ({ folder, start }) => {
+  withPreparedStack(async ({ folder, start }) => {
     const program = start();
     const state = await program.ready();
     assert.ok(state, await program.output());

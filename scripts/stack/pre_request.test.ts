@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { withScratchStack } from "../testing/scratch_stack.ts";
+import { withPreparedStack } from "../testing/scratch_stack.ts";
 import { connect } from "./connection.ts";
 import { stackPaths } from "./paths.ts";
 import { loadSecrets } from "./secrets.ts";
 
 Deno.test("requests run as PostgREST runs them: settings, read-only transactions, hook, headers", () =>
-  withScratchStack(async ({ folder, start }) => {
+  withPreparedStack(async ({ folder, start }) => {
     const program = start();
     const state = await program.ready();
     assert.ok(state, await program.output());

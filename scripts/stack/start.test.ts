@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
 import { processesOf } from "../testing/program.ts";
-import { withScratchStack } from "../testing/scratch_stack.ts";
+import { withPreparedStack, withScratchStack } from "../testing/scratch_stack.ts";
 import { connect } from "./connection.ts";
 import { stackPaths } from "./paths.ts";
 import { loadSecrets } from "./secrets.ts";
@@ -31,7 +31,7 @@ Deno.test("npm start serves an unmodified supabase-js, and finds its data again"
   }));
 
 Deno.test("npm start -- --reset starts over but keeps the keys", () =>
-  withScratchStack(async ({ start }) => {
+  withPreparedStack(async ({ start }) => {
     const account = { email: "ada@example.test", password: "a long passphrase" };
     const first = start();
     const state = await first.ready();
@@ -48,7 +48,7 @@ Deno.test("npm start -- --reset starts over but keeps the keys", () =>
   }));
 
 Deno.test("the stack enforces the keys and exposes neither other schemas nor its own settings", () =>
-  withScratchStack(async ({ folder, start }) => {
+  withPreparedStack(async ({ folder, start }) => {
     const program = start();
     const state = await program.ready();
     assert.ok(state, await program.output());
@@ -70,7 +70,7 @@ Deno.test("the stack enforces the keys and exposes neither other schemas nor its
   }));
 
 Deno.test("requests change no privilege of any role", () =>
-  withScratchStack(async ({ folder, start }) => {
+  withPreparedStack(async ({ folder, start }) => {
     const program = start();
     const state = await program.ready();
     assert.ok(state, await program.output());

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { withScratchStack } from "../testing/scratch_stack.ts";
+import { withPreparedStack, withScratchStack } from "../testing/scratch_stack.ts";
 import { startCommand } from "../testing/program.ts";
 import { exists } from "./binaries.ts";
 import { stackPaths } from "./paths.ts";
@@ -22,7 +22,7 @@ Deno.test("a taken database port is one line that says what to do", () =>
   }));
 
 Deno.test("a second stack on the same folder is refused, and the first goes on", () =>
-  withScratchStack(async ({ folder, start, startInVain }) => {
+  withPreparedStack(async ({ folder, start, startInVain }) => {
     const first = start();
     const state = await first.ready();
     assert.ok(state, await first.output());
@@ -33,7 +33,7 @@ Deno.test("a second stack on the same folder is refused, and the first goes on",
   }));
 
 Deno.test("a corrupt data folder is reported, kept, and replaced by --reset", () =>
-  withScratchStack(async ({ folder, start, startInVain }) => {
+  withPreparedStack(async ({ folder, start, startInVain }) => {
     const first = start();
     assert.ok(await first.ready(), await first.output());
     await first.stop();
@@ -58,7 +58,7 @@ Deno.test("a data folder of another Postgres is reported and kept", () =>
   }));
 
 Deno.test("a password that is not the data folder's is reported", () =>
-  withScratchStack(async ({ start, startInVain }) => {
+  withPreparedStack(async ({ start, startInVain }) => {
     const first = start();
     assert.ok(await first.ready(), await first.output());
     await first.stop();

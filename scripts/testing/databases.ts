@@ -17,8 +17,8 @@ export interface TestCluster {
   cluster: Cluster;
   password: string;
   url(role: string, database?: string): string;
-  /** Runs a task on a database of its own, a copy of the migrated one with the pgTAP helpers. */
-  withCopy<T>(task: (database: string) => Promise<T>): Promise<T>;
+  /** Makes a database, a copy of the migrated one with the pgTAP helpers; returns its name. */
+  copy(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -52,7 +52,7 @@ export async function startTestCluster(options: TestClusterOptions): Promise<Tes
     await stop();
     throw thrown;
   }
-  return { cluster, password, url, stop, withCopy: copierWithHelpers(url) };
+  return { cluster, password, url, stop, copy: copierWithHelpers(url) };
 }
 
 /** A cluster whose databases have the platform and pgTAP, and nothing of Bulwark. */
@@ -76,7 +76,19 @@ export async function startUnmigratedCluster(
     await stop();
     throw thrown;
   }
-  return { url, stop, withDatabase: copier(url, () => Promise.resolve("postgres")) };
+  const copy = copier(url, () => Promise.resolve("postgres"));
+  return {
+    url,
+    stop,
+    async withDatabase(task) {
+      const database = await copy();
+      try {
+        return await task(database);
+      } finally {
+        await asAdmin(url, `drop database ${database} with (force)`);
+      }
+    },
+  };
 }
 
 /** Creates extensions that the hosted platform lets `postgres` create, as superuser. */
@@ -94,7 +106,7 @@ async function addExtensions(adminUrl: string, cron: boolean): Promise<void> {
 }
 
 /** Copies the migrated database with the helpers, which it makes with the first copy. */
-function copierWithHelpers(url: TestCluster["url"]): TestCluster["withCopy"] {
+function copierWithHelpers(url: TestCluster["url"]): TestCluster["copy"] {
   return copier(url, async (copyTo) => {
     await copyTo("with_helpers", "postgres");
     await moveIn(url("postgres", "with_helpers"));
@@ -104,37 +116,34 @@ function copierWithHelpers(url: TestCluster["url"]): TestCluster["withCopy"] {
 
 type Copy = (database: string, original: string) => Promise<void>;
 
-/** Runs tasks on copies of a database; `makeOriginal` names it, before the first copy. */
+/** Copies a database; `makeOriginal` names it, before the first copy. */
 function copier(
   url: TestCluster["url"],
   makeOriginal: (copyTo: Copy) => Promise<string>,
-): TestCluster["withCopy"] {
+): () => Promise<string> {
   let number = 0;
   // One at a time: while a database is copied, nobody else may be connected to the original.
   let copying: Promise<unknown> = Promise.resolve();
-  const onOwnConnection = async (statement: string) => {
-    const admin = connect(url("supabase_admin", "template1"));
-    try {
-      await admin.unsafe(statement);
-    } finally {
-      await admin.end();
-    }
-  };
   const copyTo: Copy = (database, original) =>
-    onOwnConnection(`create database ${database} template ${original} owner postgres`);
+    asAdmin(url, `create database ${database} template ${original} owner postgres`);
   let original: Promise<string> | undefined;
-  return async (task) => {
+  return async () => {
     const database = `copy_${++number}`;
     const copy = copying.then(() => original ??= makeOriginal(copyTo))
       .then((name) => copyTo(database, name));
     copying = copy.catch(() => {});
     await copy;
-    try {
-      return await task(database);
-    } finally {
-      await onOwnConnection(`drop database ${database} with (force)`);
-    }
+    return database;
   };
+}
+
+async function asAdmin(url: TestCluster["url"], statement: string): Promise<void> {
+  const admin = connect(url("supabase_admin", "template1"));
+  try {
+    await admin.unsafe(statement);
+  } finally {
+    await admin.end();
+  }
 }
 
 /**

@@ -11,6 +11,8 @@ export interface TestTask {
   /** Its environment, such as `pgtap 17` or `deno 2.1`. */
   kind: string;
   name: string;
+  /** Tasks with the same lane run one after the other. */
+  lane?: string;
   run(): Promise<TestResult>;
 }
 

@@ -18,21 +18,29 @@ export interface RunOptions {
 }
 
 /**
- * Runs tasks, several at a time and started in order, printing one line for each as it ends and
+ * Runs tasks, several at a time and started in order, those of a lane one by one, printing one line for each as it ends and
  * the details of what failed. A task that throws has failed; the others go on.
  */
 export async function runTasks(tasks: TestTask[], options: RunOptions): Promise<Totals> {
   const totals: Totals = { passed: 0, failed: 0 };
-  const queue = tasks.values();
+  const queue = [...tasks];
+  const busy = new Set<string>();
   const widths = {
     kind: Math.max(0, ...tasks.map(({ kind }) => kind.length)),
     name: Math.max(0, ...tasks.map(({ name }) => name.length)),
   };
+  const take = () => {
+    const free = queue.findIndex(({ lane }) => lane === undefined || !busy.has(lane));
+    return free < 0 ? undefined : queue.splice(free, 1)[0];
+  };
+  // A worker that finds only tasks of busy lanes ends: the one in a lane goes on with the rest.
   const worker = async () => {
-    for (const task of queue) {
+    for (let task = take(); task; task = take()) {
       if (options.signal.aborted) return;
+      if (task.lane !== undefined) busy.add(task.lane);
       const start = performance.now();
       const result = await outcome(task);
+      if (task.lane !== undefined) busy.delete(task.lane);
       if (options.signal.aborted) return;
       const failures = result.failures.length + (options.strict ? result.skipped?.length ?? 0 : 0);
       totals.passed += result.passed;

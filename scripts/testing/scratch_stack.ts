@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { makeScratchFolder } from "../stack/scratch.ts";
 import { type Program, type ProgramOptions, startProgram } from "./program.ts";
+import { copyFolder } from "./test_stack.ts";
 
 /** A folder for one test's stacks, with the programs that the test started on it. */
 export interface ScratchStack {
@@ -10,10 +11,19 @@ export interface ScratchStack {
   startInVain(options?: Partial<ProgramOptions>): Promise<string>;
 }
 
+type StackTest = (stack: ScratchStack) => Promise<void>;
+
 /** Runs a test with a folder for stacks; stops and deletes what is left at its end. */
-export async function withScratchStack(
-  test: (stack: ScratchStack) => Promise<void>,
-): Promise<void> {
+export function withScratchStack(test: StackTest): Promise<void> {
+  return withFolder(null, test);
+}
+
+/** The same with a stack that was started before, which saves its first start. */
+export function withPreparedStack(test: StackTest): Promise<void> {
+  return withFolder(Deno.env.get("BULWARK_TEST_PREPARED_STACK") ?? null, test);
+}
+
+async function withFolder(prepared: string | null, test: StackTest): Promise<void> {
   const scratch = await makeScratchFolder("stack");
   const folder = `${scratch.path}/stack`;
   const programs: Program[] = [];
@@ -23,6 +33,7 @@ export async function withScratchStack(
     return program;
   };
   try {
+    if (prepared !== null) await copyFolder(prepared, folder);
     await test({
       folder,
       start,

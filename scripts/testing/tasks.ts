@@ -1,23 +1,35 @@
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { currentDeno, hostedDeno } from "../stack/binaries.ts";
+import { inRepository } from "../stack/paths.ts";
 import { missingFromDebian, type TestClusters } from "./clusters.ts";
 import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
 import type { TestTask } from "./result.ts";
 import type { Selection } from "./selection.ts";
+import { installedCommand, type TestCommand } from "./test_command.ts";
 import type { TestStacks } from "./test_stack.ts";
 
+/** What is made once in a test run, when a test needs it. */
+export interface Made {
+  stacks: TestStacks;
+  command: TestCommand;
+}
+
 /**
- * The pgTAP files, as `postgres`: on Postgres 17 each on a copy of the migrated database; on
- * Debian's 15, where pg_cron works in one database only, one after the other in that one.
+ * The pgTAP files, as `postgres`, in databases that several files use, because each is rolled back:
+ * on Postgres 17 as many as run at a time, on Debian's 15 one, because pg_cron works in one only.
  */
 export function pgtapTasks(paths: string[], clusters: TestClusters): TestTask[] {
+  const idle: string[] = [];
   const on17 = paths.map((path): TestTask => ({
     kind: "pgtap 17",
     name: path.slice("supabase/tests/".length),
     run: async () => {
       const embedded = await clusters.embedded();
-      return embedded.withCopy((database) => runPgtap(path, embedded.url("postgres", database)));
+      const database = idle.pop() ?? await embedded.copy();
+      const result = await runPgtap(path, embedded.url("postgres", database));
+      idle.push(database);
+      return result;
     },
   }));
   return [...on17, ...pgtapOnDebian(paths, clusters)];
@@ -29,29 +41,32 @@ function pgtapOnDebian(paths: string[], clusters: TestClusters): TestTask[] {
     const skipped = { passed: 0, failures: [], skipped: [missing] };
     return [{ kind: "pgtap 15", name: "all files", run: () => Promise.resolve(skipped) }];
   }
-  let previous: Promise<unknown> = Promise.resolve();
   return paths.map((path): TestTask => ({
     kind: "pgtap 15",
     name: path.slice("supabase/tests/".length),
+    lane: "pgtap 15",
     run: async () => {
       const debian = await clusters.debian();
-      const result = previous.then(() => runPgtap(path, debian.url("postgres")));
-      previous = result.catch(() => {});
-      return result;
+      return await runPgtap(path, debian.url("postgres"));
     },
   }));
 }
 
 /**
  * Unit tests, a process for each folder: the functions' on both Denos, the scripts' on the current
- * one.
+ * one, with a stack to copy.
  */
-export function denoTasks(selection: Selection, signal: AbortSignal): TestTask[] {
+export function denoTasks(selection: Selection, made: Made, signal: AbortSignal): TestTask[] {
   const tasks = (kind: string, deno: () => string, paths: string[]): TestTask[] =>
     [...Map.groupBy(paths, dirname)].map(([folder, paths]) => ({
       kind,
       name: paths.length === 1 ? paths[0] ?? folder : folder,
-      run: () => runDenoTest({ deno: deno(), paths, signal }),
+      run: async () => {
+        const env = folder === "scripts/stack"
+          ? { BULWARK_TEST_PREPARED_STACK: await made.stacks.prepared() }
+          : {};
+        return await runDenoTest({ deno: deno(), paths, env, signal });
+      },
     }));
   return [
     ...tasks("deno", currentDeno, [...selection.scripts, ...selection.unit]),
@@ -59,22 +74,40 @@ export function denoTasks(selection: Selection, signal: AbortSignal): TestTask[]
   ];
 }
 
-/** Tests over HTTP, each file against a stack of its own: some tamper with theirs. */
-export function endToEndTasks(
-  paths: string[],
-  stacks: TestStacks,
-  signal: AbortSignal,
-): TestTask[] {
+/**
+ * Tests over HTTP, each file against a stack of its own, because some tamper with theirs; and tests
+ * of the command `bulwark`.
+ */
+export function endToEndTasks(paths: string[], made: Made, signal: AbortSignal): TestTask[] {
   return paths.map((path) => ({
     kind: "end to end",
     name: path,
     run: async () => {
-      const { env, stop } = await stacks.start();
+      const read = await settingsOf(path);
+      const usesCommand = read.delete(installedCommand);
+      const stack = read.size > 0 ? await made.stacks.start() : null;
       try {
+        const env = {
+          ...stack?.env,
+          ...usesCommand && { [installedCommand]: await made.command.folder() },
+        };
         return await runDenoTest({ deno: currentDeno(), paths: [path], env, signal });
       } finally {
-        await stop();
+        await stack?.stop();
       }
     },
   }));
+}
+
+/** The settings of a test run that a test file reads, itself or in the helpers that it imports. */
+async function settingsOf(path: string, seen = new Set<string>()): Promise<Set<string>> {
+  seen.add(path);
+  const source = await Deno.readTextFile(inRepository(path));
+  const found = new Set(source.match(/\bBULWARK_TEST_\w+/g));
+  for (const [, imported = ""] of source.matchAll(/from "(\.[^"]+)"/g)) {
+    const helper = join(dirname(path), imported);
+    if (!helper.startsWith("tests/") || seen.has(helper)) continue;
+    for (const name of await settingsOf(helper, seen)) found.add(name);
+  }
+  return found;
 }

@@ -15,6 +15,8 @@ export interface TestStack {
 export interface TestStacks {
   /** Starts `npm start`'s own program and waits until it serves. */
   start(): Promise<TestStack>;
+  /** The folder of a stack that was started once, to be copied. */
+  prepared(): Promise<string>;
   /** Deletes what they were made from. */
   stop(): Promise<void>;
 }
@@ -25,12 +27,13 @@ export interface TestStacks {
  */
 export function testStacks(): TestStacks {
   let original: Promise<ScratchFolder> | undefined;
+  const prepared = async () => folderIn((await (original ??= makeOriginal())).path);
   return {
+    prepared,
     async start() {
-      const { path } = await (original ??= makeOriginal());
       const scratch = await makeScratchFolder("e2e");
       try {
-        await copyFolder(folderIn(path), folderIn(scratch.path));
+        await copyFolder(await prepared(), folderIn(scratch.path));
         return await serve(scratch);
       } catch (thrown) {
         await scratch.remove();
@@ -59,8 +62,8 @@ async function makeOriginal(): Promise<ScratchFolder> {
   }
 }
 
-/** With owners and modes: Postgres accepts no others. */
-async function copyFolder(from: string, to: string): Promise<void> {
+/** Copies a folder with owners and modes: Postgres accepts no others. */
+export async function copyFolder(from: string, to: string): Promise<void> {
   const { success, stderr } = await new Deno.Command("cp", { args: ["-a", from, to] }).output();
   if (!success) throw new Failure("COPY_FAILED", new TextDecoder().decode(stderr).trim());
 }

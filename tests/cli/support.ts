@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { supabaseCli } from "../../scripts/stack/binaries.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
+import { installedCommand, packAndInstall } from "../../scripts/testing/test_command.ts";
 
 /** The output of a program, and how it ended. */
 export interface Outcome {
@@ -29,50 +30,29 @@ export interface InstalledCommand {
 /** Another version of the command. */
 export type Version = Pick<InstalledCommand, "run">;
 
-/** Packs the command and installs the tarball, as `npm install bulwark` would. */
+/** The command as npm installs it, and a folder for the projects of a test file. */
 export async function installCommand(): Promise<InstalledCommand> {
+  const installation = Deno.env.get(installedCommand);
   const scratch = await makeScratchFolder("cli");
   try {
-    const source = join(scratch.path, "source");
-    const installation = join(scratch.path, "installation");
-    // A copy, so that tests which build at the same time do not write the same files.
-    await Deno.mkdir(join(source, "scripts"), { recursive: true });
-    await Deno.mkdir(join(source, "supabase", "tests"), { recursive: true });
-    await Deno.mkdir(installation);
-    for (
-      const path of [
-        ...["package.json", "README.md", "LICENSE", "cli", "scripts/building"],
-        ...["supabase/migrations", "supabase/functions"],
-        "supabase/tests/bulwark_installed.test.sql",
-      ]
-    ) {
-      await succeed("cp", ["-R", inRepository(path), join(source, path)]);
-    }
-    await Deno.symlink(inRepository("node_modules"), join(source, "node_modules"));
-    const quiet = ["--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"];
-    // The repository lets no package run scripts, and would skip its own prepack too.
-    const pack = ["pack", "--ignore-scripts=false", "--pack-destination", scratch.path];
-    await succeed("npm", [...pack, ...quiet], source);
-    const tarball = Array.from(Deno.readDirSync(scratch.path), ({ name }) => name)
-      .find((name) => name.endsWith(".tgz")) ?? "";
-    await Deno.writeTextFile(join(installation, "package.json"), "{}");
-    await succeed("npm", ["install", ...quiet, join(scratch.path, tarball)], installation);
-    const command = join(installation, "node_modules", ".bin", "bulwark");
+    const folder = installation ?? join(scratch.path, "installation");
+    if (installation === undefined) await packAndInstall(folder);
+    const command = join(folder, "node_modules", ".bin", "bulwark");
     return {
       folder: scratch.path,
-      package: join(installation, "node_modules", "bulwark"),
+      package: join(folder, "node_modules", "bulwark"),
       program: command,
       run: (project, ...args) => run(command, args, project),
       async asVersion(version, change) {
         const copy = join(scratch.path, `version-${version}`);
-        await succeed("cp", ["-R", installation, copy]);
-        const folder = join(copy, "node_modules", "bulwark");
-        const manifest = JSON.parse(await Deno.readTextFile(join(folder, "package.json")));
+        await succeed("cp", ["-R", folder, copy]);
+        const changed = join(copy, "node_modules", "bulwark");
+        const manifest = JSON.parse(await Deno.readTextFile(join(changed, "package.json")));
         const text = JSON.stringify({ ...manifest, version });
-        await Deno.writeTextFile(join(folder, "package.json"), text);
-        await change(folder);
+        await Deno.writeTextFile(join(changed, "package.json"), text);
+        await change(changed);
         return {
-          run: (project, ...args) => run(join(folder, "dist/cli/bulwark.js"), args, project),
+          run: (project, ...args) => run(join(changed, "dist/cli/bulwark.js"), args, project),
         };
       },
       remove: scratch.remove,

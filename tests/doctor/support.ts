@@ -47,7 +47,7 @@ export async function withPatient(
   };
   try {
     // pg_cron works in one database only.
-    await (major === 15 ? run("postgres") : cluster.withCopy(run));
+    await run(major === 15 ? "postgres" : await cluster.copy());
   } finally {
     await cluster.stop();
   }
