@@ -6332,6 +6332,9 @@ begin
   -- Row-level security decides; this only keeps a step from reading what nobody may see.
   if current_user = 'authenticated' then
     -- Within, because the service role may not even name these functions.
+    if not v_all then
+      perform bulwark.require_permission('audit:read', organization_id);
+    end if;
     if not bulwark.is_super_admin() then
       v_organizations := array(
         select o from bulwark.organizations_with('audit:read') as o
@@ -6425,7 +6428,8 @@ comment on function bulwark.search_audit_logs(
    entries than page_size, or none, if it would read more than max_entries, in each organization, or
    for longer than about two seconds. Only organization and time use an index. search
    looks for text in resource, action and payload, by default of the last 31 days. Errors:
-   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
+   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
+   an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
 
 create function bulwark.export_audit_log(
   organization_id uuid default null,
@@ -6736,6 +6740,403 @@ $$;
 comment on function bulwark.note_audit_export(uuid, text, boolean, boolean, uuid) is
   'Records where a page of an export ended (service role only). A page that begins an export resets
    the progress; after a page that ends a request another request may continue.';
+
+-- Audit histogram: counts of an organization's entries over time, for charts.
+-- Protects against readers of other organizations (audit:read), and against a chart of a large log
+-- that runs into the statement timeout: a call counts for about two seconds, then gives a cursor.
+-- SECURITY DEFINER: audit_histogram, because row-level security would find out for each step again
+--   which organizations the caller may read; one check precedes all steps.
+
+create function bulwark.audit_histogram(
+  organization_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  bucket interval default '1 hour',
+  group_by text default null,
+  before uuid default null
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because row-level security would decide at each step again
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  -- A Monday, so that buckets of seven days are weeks.
+  c_origin constant timestamptz := timestamptz '2000-01-03T00:00:00Z';
+  v_until constant timestamptz := coalesce(until, now());
+  v_since constant timestamptz := coalesce(since, v_until - interval '1 day');
+  v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
+  v_counts jsonb := '[]'::jsonb;
+  v_floor uuid;
+  v_low uuid;
+  v_started constant timestamptz := clock_timestamp();
+  v_step integer := 1000;
+  v_step_counts jsonb;
+  v_step_started timestamptz;
+begin
+  perform bulwark_private.require_audit('audit:read', organization_id);
+  if not (isfinite(v_since) and isfinite(v_until)) or v_since > v_until
+    or v_since > now() + interval '1 day' then
+    raise exception 'Cannot count the audit log: the range of time is empty or lies ahead'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  -- Months differ in length.
+  if bucket is null or extract(year from bucket) <> 0 or extract(month from bucket) <> 0
+    or bucket < interval '1 second' or v_until - v_since > 1000 * bucket then
+    raise exception 'Cannot count the audit log: a range has up to 1000 buckets of days or less'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_BUCKET',
+            hint = 'Choose longer buckets, such as ''1 day'', or a shorter range';
+  end if;
+  if group_by <> all (
+    '{event_type,category,severity,result,source,actor_type,resource_type}'::text[]
+  ) then
+    raise exception 'Cannot count the audit log: entries cannot be grouped by that'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_GROUP',
+            hint = 'One of event_type, category, severity, result, source, actor_type, resource_type';
+  end if;
+  v_floor := bulwark_private.audit_id_floor(v_since);
+  v_before := least(v_before, bulwark_private.audit_id_floor(v_until + interval '1 millisecond'));
+  loop
+    v_step_started := clock_timestamp();
+    select l.id into v_low
+    from (
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      (
+        select e.id from bulwark.audit_logs e
+        where (e.organization_id, e.id) < (audit_histogram.organization_id, v_before)
+          and (e.organization_id, e.id) >= (audit_histogram.organization_id, v_floor)
+          and e.id < v_before and e.id >= v_floor
+        order by e.organization_id desc, e.id desc
+        offset v_step limit 1
+      )
+      union all
+      (
+        select e.id from bulwark.audit_logs e
+        where audit_histogram.organization_id is null and e.organization_id is null
+          and e.id < v_before and e.id >= v_floor
+        order by e.organization_id desc, e.id desc
+        offset v_step limit 1
+      )
+    ) l;
+    select jsonb_agg(to_jsonb(g)) into v_step_counts
+    from (
+      select date_bin(bucket, e.occurred_at, c_origin) as at,
+        case group_by
+          when 'event_type' then e.event_type
+          when 'category' then split_part(e.event_type, '.', 1)
+          when 'severity' then e.severity::text
+          when 'result' then e.result::text
+          when 'source' then e.source::text
+          when 'actor_type' then e.actor_type::text
+          when 'resource_type' then e.resource_type
+        end as label,
+        count(*)
+      from (
+        select k.* from bulwark.audit_logs k
+        where k.organization_id = audit_histogram.organization_id
+          and k.id < v_before and k.id >= coalesce(v_low, v_floor)
+        union all
+        select k.* from bulwark.audit_logs k
+        where audit_histogram.organization_id is null and k.organization_id is null
+          and k.id < v_before and k.id >= coalesce(v_low, v_floor)
+      ) e
+      where e.occurred_at >= v_since and e.occurred_at <= v_until
+      group by 1, 2
+    ) g;
+    v_counts := v_counts || coalesce(v_step_counts, '[]');
+    v_before := v_low;
+    exit when v_low is null or clock_timestamp() - v_started > interval '2 seconds';
+    if clock_timestamp() - v_step_started < interval '100 milliseconds' then
+      v_step := least(v_step * 2, 16000);
+    end if;
+  end loop;
+  return jsonb_build_object(
+    'since', v_since,
+    'until', v_until,
+    'buckets', (
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.at, t.label), '[]')
+      from (
+        select c.at, c.label, sum(c.count) as count
+        from jsonb_to_recordset(v_counts) as c (at timestamptz, label text, count bigint)
+        group by c.at, c.label
+      ) t
+    ),
+    'next', v_low
+  );
+end;
+$$;
+comment on function bulwark.audit_histogram(
+  uuid, timestamptz, timestamptz, interval, text, uuid
+) is
+  'Counts the entries of an organization (audit:read there; null: those without one, for a
+   super_admin and the service role) by bucket of time: { since, until, buckets, next }, where
+   buckets is a list of { at, label, count } without empty ones. Buckets are aligned to UTC, those of
+   seven days to Mondays. Default: the last day, by hour. group_by is event_type, category, severity,
+   result, source, actor_type or resource_type; without it label is null. It counts from the newest
+   entry backwards, for about two seconds: if next is not null, pass it as before, with the same
+   since and until, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
+   AUDIT_INVALID_GROUP, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+
+-- Audit tail: the entries that are new since a cursor, and how far an organization's log is sealed
+-- and signed. Screens poll them.
+-- Protects against readers of other organizations (audit:read), and against a follower that misses
+-- an entry because its transaction committed after that of a newer one.
+-- SECURITY DEFINER: tail_audit_log, because row-level security would find out at each poll which
+--   organizations the caller may read; audit_coverage, because no client can read seals.
+
+-- A cursor has the snapshot of the last poll, so that entries count as new if that one could not see
+-- them, whatever their time is. The floor bounds the search: entries that were not yet visible are
+-- not older. It stays behind while a transaction goes on that the last poll had to leave out.
+create type bulwark_private.audit_tail as (
+  timeline integer,
+  polled_at timestamptz,
+  floor timestamptz,
+  seen pg_snapshot,
+  -- Only while more than a page is new: the last entry given, and the snapshot of the first page.
+  last uuid,
+  next_polled_at timestamptz,
+  next_floor timestamptz,
+  seeing pg_snapshot
+);
+comment on type bulwark_private.audit_tail is 'The cursor of a follower of the log, decoded.';
+
+create function bulwark_private.read_audit_tail(cursor text)
+  returns bulwark_private.audit_tail
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tail bulwark_private.audit_tail;
+begin
+  v_tail := convert_from(decode(cursor, 'base64'), 'UTF8')::bulwark_private.audit_tail;
+  if num_nulls(v_tail.timeline, v_tail.polled_at, v_tail.floor, v_tail.seen) = 0
+    and isfinite(v_tail.polled_at) and isfinite(v_tail.floor)
+    and num_nulls(v_tail.last, v_tail.next_polled_at, v_tail.next_floor, v_tail.seeing) in (0, 4)
+  then
+    return v_tail;
+  end if;
+  raise invalid_text_representation;
+exception
+  when data_exception then
+    raise exception 'Cannot follow the audit log: the cursor is not one of its own'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_CURSOR',
+            hint = 'Pass on the value of cursor from the call before';
+end;
+$$;
+comment on function bulwark_private.read_audit_tail(text) is
+  'Decodes the cursor of a follower. Raises AUDIT_INVALID_CURSOR.';
+
+create function bulwark_private.next_audit_tail(tail bulwark_private.audit_tail)
+  returns bulwark_private.audit_tail
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- An entry is stamped before its transaction may get its number, and clocks are set back a little.
+  c_leeway constant interval := interval '5 seconds';
+  v_now constant timestamptz := clock_timestamp();
+begin
+  tail.seeing := pg_current_snapshot();
+  tail.next_polled_at := v_now;
+  tail.next_floor := greatest(v_now - interval '1 hour', case
+    when not exists (select from pg_snapshot_xip(tail.seeing)) then v_now - c_leeway
+    when exists (
+      select from pg_snapshot_xip(tail.seeing) as x where x < pg_snapshot_xmax(tail.seen)
+    ) then tail.floor
+    -- All that are under way began after the last poll.
+    else tail.polled_at - c_leeway
+  end);
+  return tail;
+end;
+$$;
+comment on function bulwark_private.next_audit_tail(bulwark_private.audit_tail) is
+  'The cursor with the snapshot of this poll, and how far back the next one must look: at most an
+   hour.';
+
+create function bulwark.tail_audit_log(
+  organization_id uuid default null,
+  after text default null,
+  page_size integer default 50
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because row-level security would decide at each poll again
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  c_first constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
+  c_last constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid;
+  v_entries jsonb;
+  v_floor uuid;
+  v_last uuid;
+  v_tail bulwark_private.audit_tail;
+begin
+  perform bulwark_private.require_audit('audit:read', organization_id);
+  if page_size between 1 and 1000 is not true then
+    raise exception 'Cannot follow the audit log: a page has 1 to 1000 entries'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  if after is null then
+    v_tail := bulwark_private.next_audit_tail(null);
+    select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') into v_entries
+    from (
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      (
+        select e.* from bulwark.audit_logs e
+        where (e.organization_id, e.id) >= (tail_audit_log.organization_id, c_first)
+          and (e.organization_id, e.id) <= (tail_audit_log.organization_id, c_last)
+        order by e.organization_id desc, e.id desc limit page_size
+      )
+      union all
+      (
+        select e.* from bulwark.audit_logs e
+        where tail_audit_log.organization_id is null and e.organization_id is null
+        order by e.organization_id desc, e.id desc limit page_size
+      )
+    ) l;
+  else
+    v_tail := bulwark_private.read_audit_tail(after);
+    if v_tail.last is null then
+      v_tail := bulwark_private.next_audit_tail(v_tail);
+    end if;
+    v_floor := bulwark_private.audit_id_floor(v_tail.floor);
+    -- Materialized, so that the order of the page does not decide which index is used.
+    with recent as materialized (
+      select e.* from bulwark.audit_logs e
+      where e.organization_id = tail_audit_log.organization_id and e.id >= v_floor
+      union all
+      select e.* from bulwark.audit_logs e
+      where tail_audit_log.organization_id is null and e.organization_id is null
+        and e.id >= v_floor
+    )
+    select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]') into v_entries
+    from (
+      select *
+      from recent r
+      where (v_tail.last is null or r.id > v_tail.last)
+        and (
+          r.timeline > v_tail.timeline
+          or not pg_visible_in_snapshot(r.xid, v_tail.seen)
+            and pg_visible_in_snapshot(r.xid, v_tail.seeing)
+        )
+      order by r.id
+      -- One more than a page, to know whether it is the last.
+      limit page_size + 1
+    ) n;
+  end if;
+  if jsonb_array_length(v_entries) > page_size then
+    v_entries := v_entries - page_size;
+    v_last := (v_entries -> -1 ->> 'id')::uuid;
+    v_tail.last := v_last;
+  else
+    v_tail := row(
+      (select max(t.timeline) from bulwark_private.audit_timelines t), v_tail.next_polled_at,
+      v_tail.next_floor, v_tail.seeing, null, null, null, null
+    );
+  end if;
+  return jsonb_build_object(
+    'entries', v_entries,
+    'cursor', translate(encode(convert_to(v_tail::text, 'UTF8'), 'base64'), E'\n', ''),
+    'more', v_last is not null
+  );
+end;
+$$;
+comment on function bulwark.tail_audit_log(uuid, text, integer) is
+  'Follows an organization''s log (audit:read there; null: the entries without an organization, for
+   a super_admin and the service role): { entries, cursor, more }, oldest first. Without after: the
+   newest page. Pass cursor as after to get what became visible since, in whatever order its
+   transactions commit; more says whether to ask again at once. With nothing new it costs one index
+   look-up. Entries of a transaction that ran for more than an hour may be left out;
+   export_audit_log leaves out none. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+
+create function bulwark.audit_coverage(organization_id uuid default null)
+  returns table (
+    sealed_until timestamptz,
+    sealed_entries bigint,
+    signed_until timestamptz,
+    signed_entries bigint,
+    delivered_until timestamptz,
+    newest_entry timestamptz
+  )
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because no client can read seals
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  c_first constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
+  c_last constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid;
+  v_delivered bigint;
+  v_last bigint;
+  v_signed bigint;
+begin
+  perform bulwark_private.require_audit('audit:read', organization_id);
+  select max(s.number) into v_last from bulwark_private.audit_seals s;
+  select max(c.tree_size) into v_signed from bulwark.audit_checkpoints c;
+  -- The newest before the first that was not delivered: without a sink none was.
+  select max(c.tree_size) into v_delivered
+  from bulwark.audit_checkpoints c
+  where c.tree_size < coalesce(
+    (select min(u.tree_size) from bulwark.audit_checkpoints u where u.delivered_at is null),
+    9223372036854775807
+  );
+  return query
+    select
+      (select s.sealed_at from bulwark_private.audit_seals s where s.number = v_last),
+      coalesce((
+        select g.entries_before + g.entry_count
+        from bulwark_private.audit_group_before(audit_coverage.organization_id, v_last + 1) g
+      ), 0),
+      (select s.sealed_at from bulwark_private.audit_seals s where s.number = v_signed),
+      coalesce((
+        select g.entries_before + g.entry_count
+        from bulwark_private.audit_group_before(audit_coverage.organization_id, v_signed + 1) g
+      ), 0),
+      (select s.sealed_at from bulwark_private.audit_seals s where s.number = v_delivered),
+      (
+        select l.occurred_at
+        from (
+          (
+            select e.occurred_at from bulwark.audit_logs e
+            where (e.organization_id, e.id) >= (audit_coverage.organization_id, c_first)
+              and (e.organization_id, e.id) <= (audit_coverage.organization_id, c_last)
+            order by e.organization_id desc, e.id desc limit 1
+          )
+          union all
+          (
+            select e.occurred_at from bulwark.audit_logs e
+            where audit_coverage.organization_id is null and e.organization_id is null
+            order by e.organization_id desc, e.id desc limit 1
+          )
+        ) l
+      );
+end;
+$$;
+comment on function bulwark.audit_coverage(uuid) is
+  'How far the log of an organization (audit:read there; null: of the entries without one, for a
+   super_admin and the service role) is proved: until when it is sealed, signed and delivered to the
+   sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
+   still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 
 -- Audit legal holds: entries that must not be removed, whatever retention and erasure say.
 -- Protects evidence against removal: a hold keeps the entries of an organization, a person or a
@@ -7900,6 +8301,11 @@ revoke all on function
   bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
   bulwark.continue_audit_export(caller uuid, after text, organization_id uuid),
   bulwark.note_audit_export(caller uuid, reached text, begins boolean, ends boolean, organization_id uuid),
+  bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid),
+  bulwark_private.read_audit_tail(cursor text),
+  bulwark_private.next_audit_tail(tail bulwark_private.audit_tail),
+  bulwark.tail_audit_log(organization_id uuid, after text, page_size integer),
+  bulwark.audit_coverage(organization_id uuid),
   bulwark_private.addresses_of(user_id uuid, organization_id uuid),
   bulwark_private.address_pattern(addresses text[]),
   bulwark_private.mentions_person(content text, user_id uuid, pattern text),
@@ -7956,6 +8362,9 @@ grant execute on function
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer,
     integer),
   bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
+  bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid),
+  bulwark.tail_audit_log(uuid, text, integer),
+  bulwark.audit_coverage(uuid),
   bulwark.place_legal_hold(text, uuid, uuid, text, text),
   bulwark.release_legal_hold(uuid),
   bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)

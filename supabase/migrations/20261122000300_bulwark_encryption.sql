@@ -853,7 +853,7 @@ comment on function bulwark.encryption_progress(uuid) is
 -- Protects against lost writes (each row is compared with the value that was read) and against
 -- half-done batches (progress and rows are written in one transaction).
 -- SECURITY DEFINER, because the service role writes no table and reads none of bulwark_private:
--- next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
+-- next_reencryption_batch, apply_reencryption_batch, retry_reencryption, encryption_overview.
 
 create function bulwark_private.stale_rows_query(reencryption_id bigint)
   returns text
@@ -1149,29 +1149,129 @@ comment on function bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb,
    that was read, n: new ciphertext, i: new blind index}. Changes only declared columns, and only
    where the old value is unchanged. Returns the number of changed rows. Service role only.';
 
-create function bulwark.retry_reencryption()
+create function bulwark.retry_reencryption(organization_id uuid default null)
   returns integer
   language plpgsql
   volatile
-  security definer            -- definer because the service role writes no table
+  security definer            -- definer because no client and no service writes the tables
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_retried integer;
 begin
+  perform bulwark_private.require_permission_to_act('encryption:rotate', organization_id);
+  -- The rows are locked first: a worker locks them before it notes a failure.
+  perform from bulwark_private.reencryptions r
+  join bulwark_private.data_keys k on k.id = r.data_key_id
+  where r.state = 'incomplete'
+    and (
+      retry_reencryption.organization_id is null
+      or k.organization_id = retry_reencryption.organization_id
+    )
+  order by r.id
+  for update of r;
   delete from bulwark.reencryption_failures f
   using bulwark_private.reencryptions r
-  where r.id = f.reencryption_id and r.state = 'incomplete';
+  join bulwark_private.data_keys k on k.id = r.data_key_id
+  where r.id = f.reencryption_id and r.state = 'incomplete'
+    and (
+      retry_reencryption.organization_id is null
+      or k.organization_id = retry_reencryption.organization_id
+    );
   update bulwark_private.reencryptions r
   set state = 'running', finished_at = null, changed_in_pass = 0, missed_in_pass = 0,
       failed_in_pass = 0
-  where r.state = 'incomplete';
+  from bulwark_private.data_keys k
+  where k.id = r.data_key_id and r.state = 'incomplete'
+    and (
+      retry_reencryption.organization_id is null
+      or k.organization_id = retry_reencryption.organization_id
+    );
   get diagnostics v_retried = row_count;
+  -- Progress is not audited, so that somebody asked for it is.
+  if v_retried > 0 then
+    perform bulwark_private.append_audit_entry(
+      'data.update',
+      organization_id => retry_reencryption.organization_id,
+      resource_type => 'bulwark_private.reencryptions',
+      action => 'retry_reencryption',
+      details => jsonb_build_object('retried', v_retried)
+    );
+  end if;
   return v_retried;
 end;
 $$;
-comment on function bulwark.retry_reencryption() is
-  'Restarts incomplete re-encryptions, after their rows were fixed (service role only).';
+comment on function bulwark.retry_reencryption(uuid) is
+  'Restarts the incomplete re-encryptions of an organization (encryption:rotate there; null: all,
+   system-wide), after their rows were fixed. Returns how many. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED.';
+
+create function bulwark.encryption_overview(organization_id uuid default null)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because keys and progress live in bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission('encryption:rotate', organization_id);
+  return jsonb_build_object(
+    'shredded_at', (
+      select s.shredded_at from bulwark_private.shredded_organizations s
+      where s.organization_id = encryption_overview.organization_id
+    ),
+    'messages_per_key', bulwark_private.setting('encryption.messages_per_key'),
+    'keys', (
+      select coalesce(jsonb_agg(to_jsonb(k) order by k.purpose, k.version desc), '[]')
+      from (
+        select d.purpose, d.version, d.state, d.messages, d.created_at, d.superseded_at,
+          d.destroyed_at
+        from bulwark_private.data_keys d
+        where d.organization_id is not distinct from encryption_overview.organization_id
+        order by d.version desc
+        limit 100
+      ) k
+    ),
+    'columns', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'table', e.relation::text, 'column', e.column_name,
+        'blind_index', e.index_column is not null, 'declared_at', e.declared_at
+      ) order by e.relation::text, e.column_name), '[]')
+      from bulwark_private.encrypted_columns e
+      where (e.organization_column is null) = (encryption_overview.organization_id is null)
+    ),
+    'reencryptions', (
+      select coalesce(jsonb_agg(to_jsonb(p) - 'of_organization' order by p.started_at desc), '[]')
+      from bulwark.encryption_progress(encryption_overview.organization_id) p
+      where p.state <> 'done'
+        and p.of_organization is not distinct from encryption_overview.organization_id
+    ),
+    'failures', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'table', x.table_name, 'column', x.column_name, 'fault', x.fault, 'rows', x.rows,
+        'row_keys', x.row_keys
+      ) order by x.table_name, x.column_name, x.fault), '[]')
+      from (
+        select r.relation::text as table_name, r.column_name, f.fault, count(*) as rows,
+          (array_agg(f.row_key order by f.id))[1:10] as row_keys
+        from bulwark_private.data_keys d
+        join bulwark_private.reencryptions r on r.data_key_id = d.id
+        join bulwark.reencryption_failures f on f.reencryption_id = r.id
+        where d.organization_id is not distinct from encryption_overview.organization_id
+        group by 1, 2, 3
+      ) x
+    )
+  );
+end;
+$$;
+comment on function bulwark.encryption_overview(uuid) is
+  'The encryption of an organization (encryption:rotate there; null: of the system, system-wide):
+   { shredded_at, messages_per_key, keys, columns, reencryptions, failures }. keys: the newest 100
+   data keys without the keys themselves: purpose, version, state, messages, created_at,
+   superseded_at, destroyed_at. columns: table, column, blind_index, declared_at. reencryptions:
+   those that are not done, as encryption_progress has them. failures: table, column, fault, rows
+   that cannot be decrypted, and the primary keys of the first ten. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 
 -- Wrapping: the key-encryption keys of data keys, and rewrapping data keys under another one.
 -- Protects against removing a key-encryption key that is still needed: key_encryption_status counts
@@ -1328,7 +1428,8 @@ revoke all on function
   bulwark.next_reencryption_batch(batch_size integer),
   bulwark_private.swap_rows_statement(reencryption_id bigint),
   bulwark.apply_reencryption_batch(reencryption_id bigint, next_place text, changes jsonb, failures jsonb, place text),
-  bulwark.retry_reencryption(),
+  bulwark.retry_reencryption(organization_id uuid),
+  bulwark.encryption_overview(organization_id uuid),
   bulwark.choose_key_encryption_key(key_id text),
   bulwark.data_keys_to_rewrap(kek text, batch_size integer),
   bulwark.rewrap_data_keys(changes jsonb),
@@ -1345,6 +1446,8 @@ grant execute on function
 
 grant execute on function
   bulwark.shred_organization(uuid, text),
+  bulwark.retry_reencryption(uuid),
+  bulwark.encryption_overview(uuid),
   bulwark.authorize_field_access(text, text, text[], text[], uuid)
   to authenticated, service_role;
 
@@ -1361,7 +1464,6 @@ grant execute on function
   bulwark.encryption_progress(uuid),
   bulwark.next_reencryption_batch(integer),
   bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text),
-  bulwark.retry_reencryption(),
   bulwark.choose_key_encryption_key(text),
   bulwark.data_keys_to_rewrap(text, integer),
   bulwark.rewrap_data_keys(jsonb),

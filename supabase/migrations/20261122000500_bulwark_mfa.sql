@@ -2069,6 +2069,201 @@ comment on function bulwark.cleanup_mfa() is
 insert into bulwark_private.jobs (name, every, command) values
   ('mfa-cleanup', '15 minutes', 'select bulwark.cleanup_mfa()');
 
+-- MFA compliance: which members of an organization have a second factor, and which lack one that is
+-- required or are locked.
+-- Protects against a list of accounts that a password alone opens: it needs security:read, and names
+-- and addresses need user:read besides.
+-- SECURITY DEFINER: mfa_compliance, because clients read neither factors nor accounts.
+
+create function bulwark.mfa_compliance(
+  organization_id uuid,
+  state text default null,
+  after uuid default null,
+  page_size integer default 100
+)
+  returns table (
+    user_id uuid,
+    name text,
+    email text,
+    enrolled boolean,
+    required_from timestamptz,
+    overdue boolean,
+    locked boolean,
+    locked_until timestamptz,
+    last_used_at timestamptz,
+    suspended boolean
+  )
+  language plpgsql
+  stable
+  rows 100
+  security definer            -- definer because clients read neither factors nor accounts
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_names boolean;
+  v_required timestamptz;
+begin
+  if organization_id is null then
+    raise exception 'Cannot list compliance: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'MFA_NULL_ARGUMENT';
+  end if;
+  perform bulwark.require_permission('security:read', organization_id);
+  if state <> all ('{enrolled,missing,overdue,locked}'::text[]) then
+    raise exception 'Cannot list compliance: there is no such state'
+      using errcode = 'invalid_parameter_value', detail = 'MFA_UNKNOWN_STATE',
+            hint = 'One of enrolled, missing, overdue, locked';
+  end if;
+  v_names := bulwark_private.caller_is_service() or bulwark_private.session_permits(
+    bulwark.current_person(), 'user:read', organization_id
+  );
+  select p.required_from into v_required
+  from bulwark.mfa_policies p
+  where p.organization_id = mfa_compliance.organization_id;
+  return query
+    select
+      m.user_id,
+      case when v_names then bulwark_private.printable_name(p.said_name) end,
+      case when v_names then p.email end,
+      f.enrolled, v_required, v_required <= now() and not f.enrolled, l.locked, l.locked_until,
+      (select max(s.last_used_at) from bulwark.mfa_secrets s where s.user_id = m.user_id),
+      m.suspended
+    from (
+      select g.user_id, bool_or(g.suspended) as suspended
+      from bulwark_private.unexpired_grants g
+      where g.organization_id = mfa_compliance.organization_id
+        and g.starts_at <= now()
+        and (mfa_compliance.after is null or g.user_id > mfa_compliance.after)
+      group by g.user_id
+    ) m
+    join bulwark_private.people p on p.user_id = m.user_id
+    cross join lateral (select bulwark_private.has_second_factor(m.user_id)) f (enrolled)
+    cross join lateral (
+      select coalesce(bool_or(a.locked_until > now() or a.consecutive_failures >= 100), false),
+        max(a.locked_until) filter (
+          where a.locked_until > now() and a.consecutive_failures < 100
+        )
+      from bulwark_private.mfa_accounts a
+      where a.user_id = m.user_id
+    ) l (locked, locked_until)
+    where case mfa_compliance.state
+      when 'enrolled' then f.enrolled
+      when 'missing' then not f.enrolled
+      when 'overdue' then v_required <= now() and not f.enrolled
+      when 'locked' then l.locked
+      else true
+    end
+    order by m.user_id
+    limit least(greatest(mfa_compliance.page_size, 1), 1000);
+end;
+$$;
+comment on function bulwark.mfa_compliance(uuid, text, uuid, integer) is
+  'The members of an organization and their second factors (security:read; name and email are null
+   without user:read), by user_id: after is that of the last row of the previous page. enrolled: has
+   a second factor, of Bulwark or of Supabase Auth. overdue: MFA is required (since required_from,
+   null: not) and there is none. locked: too many wrong codes; locked_until null: until a reset.
+   last_used_at: of the factors of Bulwark. state lists only those who are enrolled, missing (no
+   factor), overdue or locked. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_UNKNOWN_STATE,
+   MFA_NULL_ARGUMENT.';
+
+-- Sessions: users see where they are signed in, and end sessions of theirs.
+-- Protects against a session that its owner does not recognize: nothing of Bulwark accepts a token
+-- of an ended session, though it is valid until it expires. Addresses and devices are hidden from a
+-- thief of the password, who lacks the second factor.
+-- SECURITY DEFINER: my_sessions, end_session, because clients may not read or delete sessions.
+
+create function bulwark.my_sessions()
+  returns table (
+    id uuid,
+    is_current boolean,
+    created_at timestamptz,
+    refreshed_at timestamptz,
+    not_after timestamptz,
+    mfa_verified_at timestamptz,
+    ip text,
+    user_agent text
+  )
+  language plpgsql
+  stable
+  rows 5
+  security definer            -- definer because clients may not read sessions
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := bulwark_private.require_user();
+  v_shown constant boolean := not bulwark_private.has_second_factor(v_user)
+    or bulwark_private.session_passes_mfa();
+begin
+  return query
+    select
+      s.id, s.id is not distinct from bulwark_private.claimed_id('session_id'), s.created_at,
+      -- Through jsonb, because older versions of Supabase Auth lack these columns. The time of
+      -- refreshed_at is in UTC without saying so.
+      coalesce((j ->> 'refreshed_at')::timestamp at time zone 'UTC', s.updated_at), s.not_after,
+      nullif(bulwark_private.session_mfa(s.id, v_user), '-infinity'),
+      case when v_shown then host((j ->> 'ip')::inet) end,
+      case when v_shown then left(j ->> 'user_agent', 256) end
+    from bulwark_private.live_sessions l
+    join auth.sessions s on s.id = l.id
+    cross join lateral to_jsonb(s) as j
+    where l.user_id = v_user
+    order by 4 desc, s.id
+    limit 1000;
+end;
+$$;
+comment on function bulwark.my_sessions() is
+  'The live sessions of the caller''s account, the one used last first. refreshed_at: when its token
+   was last issued; not_after: its end, null: none is set; mfa_verified_at: when a second factor was
+   verified in it. ip and user_agent are null where Supabase Auth does not know them, and while the
+   account has a second factor that this session lacks. Errors: those of
+   bulwark_private.require_user.';
+
+create function bulwark.end_session(session_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not delete sessions
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := bulwark_private.require_user();
+begin
+  -- Both in one order, so that two sessions may end each other at once.
+  perform from auth.users u where u.id = v_user for key share;
+  perform from auth.sessions s
+  where s.user_id = v_user
+    and s.id in (end_session.session_id, bulwark_private.claimed_id('session_id'))
+  order by s.id
+  for update;
+  perform bulwark_private.hold_session();
+  delete from auth.sessions s where s.id = end_session.session_id and s.user_id = v_user;
+  if not found then
+    raise exception 'Cannot end session: you have none with this id'
+      using errcode = 'PT404', detail = 'SESSION_NOT_FOUND',
+            hint = 'List them with my_sessions';
+  end if;
+end;
+$$;
+comment on function bulwark.end_session(uuid) is
+  'Ends a session of the caller''s own account, also the current one, as a sign-out does: it cannot
+   be refreshed, and Bulwark accepts its token from then on nowhere. Only policies and services that
+   look at the token alone accept it until it expires. Recorded as auth.logout. Errors:
+   SESSION_NOT_FOUND and those of bulwark_private.require_user.';
+
+-- MFA settings: those that administrators of the installation may change, and the
+-- values that each accepts.
+-- Protects against a value that breaks second factors. All other settings are the operator's.
+-- No function here.
+
+insert into bulwark_private.setting_rules (name, accepts) values
+  ('mfa.issuer', '{"type": "string", "pattern": "^[^\\u0001-\\u001f\\u007f:]{1,64}$"}'),
+  ('mfa.recent_sign_in_minutes', '{"type": "integer", "minimum": 1, "maximum": 60}'),
+  ('mfa.step_up_minutes', '{"type": "integer", "minimum": 1, "maximum": 60}'),
+  ('mfa.trusted_device_days', '{"type": "integer", "minimum": 1, "maximum": 90}'),
+  ('mfa.usage_log_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
+  ('mfa.reset_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
+  ('mfa.resets_per_day', '{"type": "integer", "minimum": 1, "maximum": 1000}');
+
 revoke all on table
   bulwark_private.mfa_accounts,
   bulwark_private.mfa_attempts,
@@ -2123,7 +2318,10 @@ revoke all on function
   bulwark_private.release_mfa(target regclass),
   bulwark.require_mfa(target regclass, max_age interval),
   bulwark.mfa_uncovered_tables(),
-  bulwark.cleanup_mfa()
+  bulwark.cleanup_mfa(),
+  bulwark.mfa_compliance(organization_id uuid, state text, after uuid, page_size integer),
+  bulwark.my_sessions(),
+  bulwark.end_session(session_id uuid)
   from public, anon, authenticated, service_role;
 
 -- Grants of mfa. The build revokes everything else.
@@ -2142,11 +2340,14 @@ grant execute on function
   bulwark.present_trusted_device(text),
   bulwark.revoke_trusted_device(uuid),
   bulwark.mfa_status(),
+  bulwark.my_sessions(),
+  bulwark.end_session(uuid),
   bulwark_private.mfa_resets_to_decide()
   to authenticated;
 
 grant execute on function
   bulwark.set_mfa_policy(uuid, boolean, interval, boolean),
+  bulwark.mfa_compliance(uuid, text, uuid, integer),
   bulwark.request_mfa_reset(uuid, text, uuid),
   bulwark.approve_mfa_reset(uuid),
   bulwark.cancel_mfa_reset(uuid)

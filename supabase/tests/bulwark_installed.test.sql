@@ -11,7 +11,7 @@ create temporary table built_objects (noun text, kind text, names text);
 insert into built_objects values
   ('foundation', 'table', '
     bulwark.settings bulwark_private.capabilities bulwark_private.jobs
-    bulwark_private.live_sessions
+    bulwark_private.live_sessions bulwark_private.setting_rules
   '),
   ('foundation', 'function', '
     bulwark.current_person bulwark.installed_capabilities bulwark.keep_columns
@@ -35,12 +35,12 @@ insert into built_objects values
     bulwark.delete_organization bulwark.delete_role bulwark.explain_permission
     bulwark.get_user_roles bulwark.grant_role bulwark.has_permission bulwark.invite_member
     bulwark.is_super_admin bulwark.leave_organization bulwark.list_members bulwark.list_names
-    bulwark.member_organizations bulwark.mfa_required bulwark.mfa_verified bulwark.organization_id
-    bulwark.organizations_with bulwark.read_native_mfa bulwark.release_members
-    bulwark.release_organizations bulwark.remove_member bulwark.require_permission
-    bulwark.revoke_invitation bulwark.revoke_role bulwark.set_member_roles
-    bulwark.update_organization bulwark.update_role bulwark.use_members bulwark.use_organizations
-    bulwark.user_has_permission bulwark.whoami
+    bulwark.list_settings bulwark.member_organizations bulwark.mfa_required bulwark.mfa_verified
+    bulwark.organization_id bulwark.organizations_with bulwark.read_native_mfa
+    bulwark.release_members bulwark.release_organizations bulwark.remove_member
+    bulwark.require_permission bulwark.revoke_invitation bulwark.revoke_role
+    bulwark.set_member_roles bulwark.set_setting bulwark.update_organization bulwark.update_role
+    bulwark.use_members bulwark.use_organizations bulwark.user_has_permission bulwark.whoami
   '),
   ('rbac', 'trigger', '
     auth.users:bulwark_invited_account auth.users:bulwark_named_account
@@ -76,14 +76,15 @@ insert into built_objects values
     bulwark_private.audit_watched_tables
   '),
   ('audit', 'function', '
-    bulwark.accept_audit_key bulwark.audit_consistency_proof bulwark.audit_group_nodes
-    bulwark.audit_inclusion_proof bulwark.audit_status bulwark.audit_tree_head
-    bulwark.check_audit_log bulwark.cleanup_old_audit_logs bulwark.continue_audit_export
-    bulwark.disable_audit bulwark.enable_audit bulwark.erase_subject bulwark.export_audit_log
-    bulwark.log_audit_event bulwark.note_audit_export bulwark.place_legal_hold
-    bulwark.prune_audit_log bulwark.raise_security_event bulwark.record_audit_delivery
-    bulwark.refresh_audit_fingerprints bulwark.release_legal_hold bulwark.report_checkpoint_problem
-    bulwark.seal_audit_log bulwark.search_audit_logs bulwark.store_audit_checkpoint
+    bulwark.accept_audit_key bulwark.audit_consistency_proof bulwark.audit_coverage
+    bulwark.audit_group_nodes bulwark.audit_histogram bulwark.audit_inclusion_proof
+    bulwark.audit_status bulwark.audit_tree_head bulwark.check_audit_log
+    bulwark.cleanup_old_audit_logs bulwark.continue_audit_export bulwark.disable_audit
+    bulwark.enable_audit bulwark.erase_subject bulwark.export_audit_log bulwark.log_audit_event
+    bulwark.note_audit_export bulwark.place_legal_hold bulwark.prune_audit_log
+    bulwark.raise_security_event bulwark.record_audit_delivery bulwark.refresh_audit_fingerprints
+    bulwark.release_legal_hold bulwark.report_checkpoint_problem bulwark.seal_audit_log
+    bulwark.search_audit_logs bulwark.store_audit_checkpoint bulwark.tail_audit_log
     bulwark.undelivered_audit_checkpoints bulwark.verify_audit_log
   '),
   ('audit', 'trigger', '
@@ -129,11 +130,11 @@ insert into built_objects values
   ('encryption', 'function', '
     bulwark.add_data_key bulwark.apply_reencryption_batch bulwark.authorize_field_access
     bulwark.choose_key_encryption_key bulwark.data_keys_to_rewrap bulwark.declare_encrypted_column
-    bulwark.encryption_progress bulwark.find_key_encryption_key bulwark.is_shredded
-    bulwark.key_encryption_status bulwark.list_encrypted_columns bulwark.next_reencryption_batch
-    bulwark.organizations_by_key bulwark.read_data_keys bulwark.read_index_keys
-    bulwark.register_key_encryption_key bulwark.reserve_data_key bulwark.retry_reencryption
-    bulwark.rewrap_data_keys bulwark.shred_organization
+    bulwark.encryption_overview bulwark.encryption_progress bulwark.find_key_encryption_key
+    bulwark.is_shredded bulwark.key_encryption_status bulwark.list_encrypted_columns
+    bulwark.next_reencryption_batch bulwark.organizations_by_key bulwark.read_data_keys
+    bulwark.read_index_keys bulwark.register_key_encryption_key bulwark.reserve_data_key
+    bulwark.retry_reencryption bulwark.rewrap_data_keys bulwark.shred_organization
   '),
   ('encryption', 'trigger', '
     bulwark.organizations:organizations_destroy_data_keys
@@ -163,10 +164,11 @@ insert into built_objects values
     bulwark.approve_mfa_reset bulwark.begin_backup_codes bulwark.begin_mfa_attempt
     bulwark.begin_mfa_enrolment bulwark.cancel_mfa_reset bulwark.cleanup_mfa
     bulwark.complete_mfa_activation bulwark.complete_mfa_backup_code
-    bulwark.complete_mfa_verification bulwark.mfa_status bulwark.mfa_uncovered_tables
-    bulwark.open_mfa_attempt bulwark.present_trusted_device bulwark.remove_mfa_factor
-    bulwark.request_mfa_reset bulwark.require_mfa bulwark.revoke_trusted_device
-    bulwark.set_mfa_policy bulwark.store_backup_codes bulwark.store_mfa_secret bulwark.trust_device
+    bulwark.complete_mfa_verification bulwark.end_session bulwark.mfa_compliance bulwark.mfa_status
+    bulwark.mfa_uncovered_tables bulwark.my_sessions bulwark.open_mfa_attempt
+    bulwark.present_trusted_device bulwark.remove_mfa_factor bulwark.request_mfa_reset
+    bulwark.require_mfa bulwark.revoke_trusted_device bulwark.set_mfa_policy
+    bulwark.store_backup_codes bulwark.store_mfa_secret bulwark.trust_device
   '),
   ('mfa', 'audited', '
     bulwark.mfa_resets bulwark_private.mfa_reset_consents bulwark_private.mfa_required_tables
@@ -174,8 +176,9 @@ insert into built_objects values
   ('rate_limits', 'table', '
     bulwark.rate_limit_blocks bulwark.rate_limit_networks bulwark.rate_limit_overrides
     bulwark.rate_limit_rules bulwark_private.api_key_rules bulwark_private.known_networks
-    bulwark_private.rate_limit_salt bulwark_private.rate_limit_violations
-    bulwark_private.rate_limits bulwark_private.sign_in_places
+    bulwark_private.organization_api_keys bulwark_private.rate_limit_salt
+    bulwark_private.rate_limit_violations bulwark_private.rate_limits
+    bulwark_private.sign_in_places
   '),
   ('rate_limits', 'function', '
     bulwark.begin_login bulwark.check_rate_limit bulwark.check_rate_limits bulwark.check_request
@@ -183,7 +186,8 @@ insert into built_objects values
     bulwark.install_request_hook bulwark.lift_rate_limit_block bulwark.list_network
     bulwark.mfa_verification_attempt_hook bulwark.password_verification_attempt_hook
     bulwark.rate_limit_block_of bulwark.rate_limit_caller bulwark.rate_limit_rule
-    bulwark.record_rate_limit_denial bulwark.set_rate_limit bulwark.unlist_network
+    bulwark.rate_limit_usage bulwark.record_rate_limit_denial bulwark.set_rate_limit
+    bulwark.unlist_network
   '),
   ('rate_limits', 'audited', '
     bulwark.rate_limit_rules bulwark.rate_limit_overrides bulwark_private.rate_limit_salt
@@ -196,8 +200,8 @@ insert into built_objects values
     bulwark_private.api_key_uses
   '),
   ('api_keys', 'function', '
-    bulwark.admit_api_keys bulwark.api_key_table_problems bulwark.create_api_key
-    bulwark.exchange_api_key bulwark.expel_api_keys bulwark.list_api_keys
+    bulwark.admit_api_keys bulwark.api_key_options bulwark.api_key_table_problems
+    bulwark.create_api_key bulwark.exchange_api_key bulwark.expel_api_keys bulwark.list_api_keys
     bulwark.report_leaked_api_keys bulwark.revoke_api_key bulwark.rotate_api_key
     bulwark.set_api_key_policy
   '),
@@ -241,9 +245,10 @@ insert into built_objects values
     bulwark.claim_webhook_deliveries bulwark.complete_webhook_deliveries
     bulwark.continue_webhook_deliveries bulwark.create_webhook_endpoint
     bulwark.delete_webhook_endpoint bulwark.disable_webhook_endpoint
-    bulwark.enable_webhook_endpoint bulwark.prune_webhook_deliveries
-    bulwark.replay_webhook_deliveries bulwark.replay_webhook_delivery bulwark.rotate_webhook_secret
-    bulwark.send_test_webhook bulwark.set_webhook_destination bulwark.update_webhook_endpoint
+    bulwark.enable_webhook_endpoint bulwark.preview_webhook_delivery
+    bulwark.prune_webhook_deliveries bulwark.replay_webhook_deliveries
+    bulwark.replay_webhook_delivery bulwark.rotate_webhook_secret bulwark.send_test_webhook
+    bulwark.set_webhook_destination bulwark.update_webhook_endpoint bulwark.webhook_stats
   '),
   ('webhooks', 'trigger', '
     bulwark.audit_logs:webhooks_take_audit_entries bulwark.security_events:webhooks_take_raised
@@ -302,10 +307,11 @@ insert into built_grants values
     bulwark.organizations_with(text); bulwark.mfa_verified(interval)
   '),
   ('rbac', 'function', 'execute', 'authenticated service_role', '
-    bulwark.create_organization(text, text, uuid); bulwark.update_organization(uuid, text, text);
-    bulwark.delete_organization(uuid, text); bulwark.grant_role(uuid, text, uuid, timestamptz,
-    timestamptz); bulwark.revoke_role(uuid, text, uuid); bulwark.list_members(uuid, text, text,
-    text, integer); bulwark.list_names(uuid, uuid[]); bulwark.set_member_roles(uuid, uuid, text[]);
+    bulwark.list_settings(); bulwark.set_setting(text, jsonb); bulwark.create_organization(text,
+    text, uuid); bulwark.update_organization(uuid, text, text); bulwark.delete_organization(uuid,
+    text); bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz);
+    bulwark.revoke_role(uuid, text, uuid); bulwark.list_members(uuid, text, text, text, integer);
+    bulwark.list_names(uuid, uuid[]); bulwark.set_member_roles(uuid, uuid, text[]);
     bulwark.remove_member(uuid, uuid); bulwark.create_role(uuid, text, text[], text[], text);
     bulwark.update_role(uuid, text, text, text[], text[], text); bulwark.delete_role(uuid, text);
     bulwark.invite_member(uuid, text, text, interval); bulwark.revoke_invitation(uuid)
@@ -352,6 +358,8 @@ insert into built_grants values
     bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer, integer);
     bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean);
+    bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid);
+    bulwark.tail_audit_log(uuid, text, integer); bulwark.audit_coverage(uuid);
     bulwark.place_legal_hold(text, uuid, uuid, text, text); bulwark.release_legal_hold(uuid);
     bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
   '),
@@ -367,8 +375,9 @@ insert into built_grants values
     bulwark.encryption_progress(uuid); bulwark.key_encryption_status()
   '),
   ('encryption', 'function', 'execute', 'authenticated service_role', '
-    bulwark.shred_organization(uuid, text); bulwark.authorize_field_access(text, text, text[],
-    text[], uuid)
+    bulwark.shred_organization(uuid, text); bulwark.retry_reencryption(uuid);
+    bulwark.encryption_overview(uuid); bulwark.authorize_field_access(text, text, text[], text[],
+    uuid)
   '),
   ('encryption', 'function', 'execute', 'service_role', '
     bulwark.is_shredded(uuid); bulwark.find_key_encryption_key(text);
@@ -378,9 +387,8 @@ insert into built_grants values
     bulwark.organizations_by_key(text[]); bulwark.add_data_key(uuid, text, text, integer, uuid);
     bulwark.encryption_progress(uuid); bulwark.next_reencryption_batch(integer);
     bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text);
-    bulwark.retry_reencryption(); bulwark.choose_key_encryption_key(text);
-    bulwark.data_keys_to_rewrap(text, integer); bulwark.rewrap_data_keys(jsonb);
-    bulwark.key_encryption_status()
+    bulwark.choose_key_encryption_key(text); bulwark.data_keys_to_rewrap(text, integer);
+    bulwark.rewrap_data_keys(jsonb); bulwark.key_encryption_status()
   '),
   ('security_events', 'table', 'select', 'authenticated service_role', '
     bulwark.security_event_types; bulwark.security_events
@@ -400,11 +408,13 @@ insert into built_grants values
     bulwark.begin_mfa_attempt(text); bulwark.begin_mfa_enrolment(); bulwark.begin_backup_codes();
     bulwark.remove_mfa_factor(uuid); bulwark.trust_device(text);
     bulwark.present_trusted_device(text); bulwark.revoke_trusted_device(uuid);
-    bulwark.mfa_status(); bulwark_private.mfa_resets_to_decide()
+    bulwark.mfa_status(); bulwark.my_sessions(); bulwark.end_session(uuid);
+    bulwark_private.mfa_resets_to_decide()
   '),
   ('mfa', 'function', 'execute', 'authenticated service_role', '
-    bulwark.set_mfa_policy(uuid, boolean, interval, boolean); bulwark.request_mfa_reset(uuid, text,
-    uuid); bulwark.approve_mfa_reset(uuid); bulwark.cancel_mfa_reset(uuid)
+    bulwark.set_mfa_policy(uuid, boolean, interval, boolean); bulwark.mfa_compliance(uuid, text,
+    uuid, integer); bulwark.request_mfa_reset(uuid, text, uuid); bulwark.approve_mfa_reset(uuid);
+    bulwark.cancel_mfa_reset(uuid)
   '),
   ('mfa', 'function', 'execute', 'service_role', '
     bulwark.open_mfa_attempt(uuid); bulwark.complete_mfa_verification(uuid, uuid, bigint);
@@ -432,9 +442,9 @@ insert into built_grants values
     bulwark.rate_limit_caller()
   '),
   ('rate_limits', 'function', 'execute', 'authenticated service_role', '
-    bulwark.set_rate_limit(text, integer, integer, uuid, uuid); bulwark.clear_rate_limit(text,
-    uuid, uuid); bulwark.list_network(text, bulwark.network_verdict, text, timestamptz);
-    bulwark.unlist_network(text); bulwark.lift_rate_limit_block(uuid)
+    bulwark.rate_limit_usage(uuid); bulwark.set_rate_limit(text, integer, integer, uuid, uuid);
+    bulwark.clear_rate_limit(text, uuid, uuid); bulwark.list_network(text, bulwark.network_verdict,
+    text, timestamptz); bulwark.unlist_network(text); bulwark.lift_rate_limit_block(uuid)
   '),
   ('rate_limits', 'function', 'execute', 'service_role', '
     bulwark.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer);
@@ -450,8 +460,8 @@ insert into built_grants values
     bulwark.api_key_policies; bulwark.api_keys
   '),
   ('api_keys', 'function', 'execute', 'authenticated', '
-    bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text);
-    bulwark.rotate_api_key(uuid, interval, timestamptz)
+    bulwark.api_key_options(uuid); bulwark.create_api_key(uuid, text, text[], timestamptz, text,
+    text[], text); bulwark.rotate_api_key(uuid, interval, timestamptz)
   '),
   ('api_keys', 'function', 'execute', 'authenticated service_role', '
     bulwark.set_api_key_policy(uuid, boolean, integer); bulwark.revoke_api_key(uuid, text);
@@ -485,7 +495,8 @@ insert into built_grants values
     text, interval); bulwark.disable_webhook_endpoint(uuid); bulwark.enable_webhook_endpoint(uuid);
     bulwark.delete_webhook_endpoint(uuid); bulwark.replay_webhook_delivery(uuid);
     bulwark.replay_webhook_deliveries( uuid, timestamptz, timestamptz,
-    bulwark.webhook_delivery_status[] ); bulwark.send_test_webhook(uuid)
+    bulwark.webhook_delivery_status[] ); bulwark.send_test_webhook(uuid);
+    bulwark.webhook_stats(uuid, timestamptz); bulwark.preview_webhook_delivery(uuid, uuid)
   '),
   ('webhooks', 'function', 'execute', 'service_role', '
     bulwark.claim_webhook_deliveries(text, integer, integer, uuid, uuid[], uuid[], integer);

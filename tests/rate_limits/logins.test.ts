@@ -73,7 +73,7 @@ Deno.test("RATE-E05: guesses at sign-in are refused, raise an event, and reveal 
   const foreign = await stranger.client.rpc("list_security_events", {
     organization_id: organization,
   });
-  assert.deepEqual(foreign.data, []);
+  assert.equal(foreign.error?.details, "RBAC_PERMISSION_DENIED");
   const [failed] = await sql`
     select count(*)::integer as entries from bulwark.audit_logs
     where event_type = 'auth.login_failed' and resource_id = ${victim.id}

@@ -1,4 +1,13 @@
 -- 01_rbac: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+-- By hand: new: insert into bulwark_private.setting_rules (name, accepts) values
+-- The settings that administrators may change.
+insert into bulwark_private.setting_rules (name, accepts) values
+  ('rbac.self_service_organizations', '{"type": "boolean"}'),
+  ('rbac.self_service_limit', '{"type": "integer", "minimum": 0, "maximum": 100000}'),
+  ('rbac.anonymous_members', '{"type": "boolean"}'),
+  ('rbac.delete_last_administrators', '{"type": "boolean"}'),
+  ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
+  ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');
 drop function bulwark_private.require_organization_names(name text, slug text);
 create or replace view bulwark_private.unexpired_grants with (security_invoker = true) as
   select
@@ -691,6 +700,60 @@ comment on function bulwark.whoami(text) is
    organizations by slug (id, name, slug, roles, permissions, mfa_required, mfa_required_from,
    mfa_met). Permissions are those that the session has right now. Null if known_version is still
    current. Errors: those of bulwark_private.require_user.';
+create function bulwark.list_settings()
+  returns table (name text, value jsonb, description text, accepts jsonb)
+  language plpgsql
+  stable
+  rows 100
+  security definer            -- definer because clients read no settings
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission('system:admin', null);
+  return query
+    select s.name, s.value, s.description, r.accepts
+    from bulwark.settings s
+    left join bulwark_private.setting_rules r on r.name = s.name
+    order by s.name collate "C";
+end;
+$$;
+comment on function bulwark.list_settings() is
+  'All settings with their values (system:admin). accepts: the values that set_setting takes, as a
+   JSON Schema; null: only the owner of the database changes it. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED.';
+create function bulwark.set_setting(name text, value jsonb)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients write no settings
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_accepts jsonb;
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  perform bulwark_private.setting(name);
+  select r.accepts into v_accepts
+  from bulwark_private.setting_rules r where r.name = set_setting.name;
+  if not found then
+    raise exception 'Cannot set %: only the owner of the database changes it', set_setting.name
+      using errcode = 'insufficient_privilege', detail = 'SETTING_IS_OPERATORS',
+            hint = 'In the SQL editor: update bulwark.settings';
+  end if;
+  if not bulwark_private.schema_accepts(v_accepts, value) then
+    raise exception 'Cannot set %: it does not accept this value', set_setting.name
+      using errcode = 'invalid_parameter_value', detail = 'SETTING_INVALID_VALUE',
+            hint = format('It accepts %s', v_accepts);
+  end if;
+  update bulwark.settings s
+  set value = set_setting.value
+  where s.name = set_setting.name and s.value <> set_setting.value;
+end;
+$$;
+comment on function bulwark.set_setting(text, jsonb) is
+  'Changes a setting that list_settings shows with accepts (system:admin). It counts from the next
+   statement on, and is recorded as settings.updated. Errors: SETTING_IS_OPERATORS,
+   SETTING_INVALID_VALUE, UNKNOWN_SETTING, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 revoke all on table bulwark_private.people from public;
 revoke all on table bulwark_private.people from anon;
 revoke all on table bulwark_private.people from authenticated;
@@ -747,8 +810,20 @@ revoke all on function bulwark.whoami(known_version text) from public;
 revoke all on function bulwark.whoami(known_version text) from anon;
 revoke all on function bulwark.whoami(known_version text) from authenticated;
 revoke all on function bulwark.whoami(known_version text) from service_role;
+revoke all on function bulwark.list_settings() from public;
+revoke all on function bulwark.list_settings() from anon;
+revoke all on function bulwark.list_settings() from authenticated;
+revoke all on function bulwark.list_settings() from service_role;
+revoke all on function bulwark.set_setting(name text, value jsonb) from public;
+revoke all on function bulwark.set_setting(name text, value jsonb) from anon;
+revoke all on function bulwark.set_setting(name text, value jsonb) from authenticated;
+revoke all on function bulwark.set_setting(name text, value jsonb) from service_role;
 grant execute on function bulwark.whoami(text) to authenticated;
 grant execute on function bulwark.leave_organization(uuid) to authenticated;
+grant execute on function bulwark.list_settings() to authenticated;
+grant execute on function bulwark.list_settings() to service_role;
+grant execute on function bulwark.set_setting(text, jsonb) to authenticated;
+grant execute on function bulwark.set_setting(text, jsonb) to service_role;
 grant execute on function bulwark.list_members(uuid, text, text, text, integer) to authenticated;
 grant execute on function bulwark.list_members(uuid, text, text, text, integer) to service_role;
 grant execute on function bulwark.list_names(uuid, uuid[]) to authenticated;

@@ -33,6 +33,8 @@ grant execute on function bulwark.organizations_with(text), bulwark.mfa_verified
   to authenticated, api_key;
 
 grant execute on function
+  bulwark.list_settings(),
+  bulwark.set_setting(text, jsonb),
   bulwark.create_organization(text, text, uuid),
   bulwark.update_organization(uuid, text, text),
   bulwark.delete_organization(uuid, text),

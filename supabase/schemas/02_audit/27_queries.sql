@@ -103,6 +103,9 @@ begin
   -- Row-level security decides; this only keeps a step from reading what nobody may see.
   if current_user = 'authenticated' then
     -- Within, because the service role may not even name these functions.
+    if not v_all then
+      perform bulwark.require_permission('audit:read', organization_id);
+    end if;
     if not bulwark.is_super_admin() then
       v_organizations := array(
         select o from bulwark.organizations_with('audit:read') as o
@@ -196,7 +199,8 @@ comment on function bulwark.search_audit_logs(
    entries than page_size, or none, if it would read more than max_entries, in each organization, or
    for longer than about two seconds. Only organization and time use an index. search
    looks for text in resource, action and payload, by default of the last 31 days. Errors:
-   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
+   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
+   an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
 
 create function bulwark.export_audit_log(
   organization_id uuid default null,

@@ -33,6 +33,9 @@ grant execute on function
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer,
     integer),
   bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
+  bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid),
+  bulwark.tail_audit_log(uuid, text, integer),
+  bulwark.audit_coverage(uuid),
   bulwark.place_legal_hold(text, uuid, uuid, text, text),
   bulwark.release_legal_hold(uuid),
   bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)

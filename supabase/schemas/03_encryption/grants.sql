@@ -7,6 +7,8 @@ grant execute on function
 
 grant execute on function
   bulwark.shred_organization(uuid, text),
+  bulwark.retry_reencryption(uuid),
+  bulwark.encryption_overview(uuid),
   bulwark.authorize_field_access(text, text, text[], text[], uuid)
   to authenticated, service_role;
 
@@ -23,7 +25,6 @@ grant execute on function
   bulwark.encryption_progress(uuid),
   bulwark.next_reencryption_batch(integer),
   bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text),
-  bulwark.retry_reencryption(),
   bulwark.choose_key_encryption_key(text),
   bulwark.data_keys_to_rewrap(text, integer),
   bulwark.rewrap_data_keys(jsonb),

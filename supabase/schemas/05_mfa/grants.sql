@@ -14,11 +14,14 @@ grant execute on function
   bulwark.present_trusted_device(text),
   bulwark.revoke_trusted_device(uuid),
   bulwark.mfa_status(),
+  bulwark.my_sessions(),
+  bulwark.end_session(uuid),
   bulwark_private.mfa_resets_to_decide()
   to authenticated;
 
 grant execute on function
   bulwark.set_mfa_policy(uuid, boolean, interval, boolean),
+  bulwark.mfa_compliance(uuid, text, uuid, integer),
   bulwark.request_mfa_reset(uuid, text, uuid),
   bulwark.approve_mfa_reset(uuid),
   bulwark.cancel_mfa_reset(uuid)

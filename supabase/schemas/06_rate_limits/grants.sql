@@ -20,6 +20,7 @@ grant execute on function
 grant execute on function bulwark.rate_limit_caller() to authenticated, api_key;
 
 grant execute on function
+  bulwark.rate_limit_usage(uuid),
   bulwark.set_rate_limit(text, integer, integer, uuid, uuid),
   bulwark.clear_rate_limit(text, uuid, uuid),
   bulwark.list_network(text, bulwark.network_verdict, text, timestamptz),

@@ -227,6 +227,14 @@ begin
   if not v_all then
     v_user := bulwark_private.require_user();
     v_all := bulwark_private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
+    -- Members see their own, also when they have none. A former member's keys remain visible too.
+    if not v_all and not bulwark_private.is_member(v_user, list_api_keys.organization_id)
+      and not exists (
+        select from bulwark.api_keys k
+        where k.owner_id = v_user and k.organization_id = list_api_keys.organization_id
+      ) then
+      perform bulwark.require_permission('api_key:read', list_api_keys.organization_id);
+    end if;
   end if;
   return query
     -- Limits the page first, so that permissions are computed for its keys only.
@@ -272,4 +280,5 @@ comment on function bulwark.list_api_keys(uuid, boolean, uuid, integer) is
    before is the id of the last key of the previous page. status is active, suspended (no
    permissions right now), expired or revoked. effective_scopes are the permissions right now.
    last_used_at is exact to api_keys.use_precision_seconds and does not count reads with the header
-   x-api-key. Errors: RBAC_NOT_AUTHENTICATED.';
+   x-api-key. Errors: RBAC_NOT_AUTHENTICATED, and RBAC_PERMISSION_DENIED for those who are no member
+   and have no key there.';

@@ -6,6 +6,7 @@ grant select on
   to authenticated, service_role;
 
 grant execute on function
+  bulwark.api_key_options(uuid),
   bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text),
   bulwark.rotate_api_key(uuid, interval, timestamptz)
   to authenticated;

@@ -21,7 +21,9 @@ grant execute on function
   bulwark.replay_webhook_deliveries(
     uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]
   ),
-  bulwark.send_test_webhook(uuid)
+  bulwark.send_test_webhook(uuid),
+  bulwark.webhook_stats(uuid, timestamptz),
+  bulwark.preview_webhook_delivery(uuid, uuid)
   to authenticated, service_role;
 
 grant execute on function

@@ -2,7 +2,7 @@
 -- load. Counts what is read, never time. Transaction ids are made up.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(27);
+select plan(33);
 select tests.create_organizations();
 select tests.start_log();
 select tests.seal_log(0);
@@ -65,6 +65,14 @@ insert into bounded values
     'select search_audit_logs(tests.acme(), until => now() - interval ''1 day'')'),
   ('a search that finds nothing', 600,
     'select search_audit_logs(tests.globex(), actor_id => tests.globex(), max_entries => 200)'),
+  ('a chart of few entries among many', 300,
+    'select audit_histogram(tests.acme(), since => now() - interval ''30 days'', bucket => ''1 day'')'),
+  ('a poll of a follower with nothing new', 50,
+    'select tail_audit_log(tests.acme(), encode(convert_to(row(
+       (select max(timeline) from bulwark_private.audit_timelines), now(),
+       now() + interval ''1 hour'', pg_current_snapshot(), null, null, null, null
+     )::text, ''UTF8''), ''base64''))'),
+  ('how far a log is proved', 50, 'select audit_coverage(tests.acme())'),
   ('retention of what is old', 200, 'select cleanup_old_audit_logs(90)'),
   ('a step of an erasure', 500,
     'select erase_subject(tests.user_id(''admin@acme.test''), ''asked'', tests.acme(),

@@ -134,10 +134,8 @@ select is(
 );
 select tests.error_is('AUQ-11c: it reads something', '22023 AUDIT_INVALID_LIMIT',
   $$ select search_audit_logs(max_entries => 0) $$);
-select is_empty(
-  $$ select * from pg_temp.of(search_audit_logs(organization_id => tests.globex())) $$,
-  'AUQ-13: a foreign organization is empty'
-);
+select tests.error_is('AUQ-13: a foreign organization is closed', '42501 RBAC_PERMISSION_DENIED',
+  $$ select search_audit_logs(organization_id => tests.globex()) $$);
 select is_empty(
   $$ select * from pg_temp.of(search_audit_logs(page_size => 1000)) e
      where e.organization_id is distinct from tests.acme() $$,

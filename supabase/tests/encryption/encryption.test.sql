@@ -1,7 +1,7 @@
 -- Encryption in the database: access to keys, declared columns, rotation, shredding.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(50);
+select plan(62);
 select tests.create_organizations();
 
 create table public.people (
@@ -82,9 +82,10 @@ select set_eq(
        and has_function_privilege('authenticated', p.oid, 'execute')
        and p.proname ~ '(key|encrypt|shred|field_access|rewrap)' and p.proname !~ 'api_key' $$,
   array[
-    'shred_organization', 'authorize_field_access', 'encryption_progress', 'key_encryption_status'
+    'shred_organization', 'authorize_field_access', 'encryption_progress', 'key_encryption_status',
+    'encryption_overview', 'retry_reencryption'
   ],
-  'ENC-12: of all that touches keys clients call four functions'
+  'ENC-12: of all that touches keys clients call six functions'
 );
 select is(
   tests.error_as('super@bulwark.test', 'authenticated', $$ select bulwark.read_data_keys('{}') $$),
@@ -291,6 +292,50 @@ select is(
   'ENC-37: a batch that nobody could finish does not keep those of others waiting'
 );
 rollback to savepoint stuck;
+select tests.act_as('admin@acme.test');
+select is(
+  (select array[
+     jsonb_path_query_array(o, '$.keys[*] ? (@.purpose == "field").version')::text,
+     o #>> '{reencryptions,0,state}', o #>> '{reencryptions,0,failed}',
+     (o -> 'failures' @> '[{"column": "email"}]')::text,
+     (select sum((f -> 'rows')::int)::text from jsonb_array_elements(o -> 'failures') f),
+     (o -> 'columns' @> '[{"table": "people", "column": "email", "blind_index": true}]'
+       or o -> 'columns' @> '[{"table": "public.people", "column": "email"}]')::text,
+     o ->> 'shredded_at'
+   ] from encryption_overview(tests.acme()) o),
+  array['[2, 1]', 'incomplete', '3', 'true', '3', 'true', null],
+  'ENC-50: an overview has the keys, the columns and the rows that failed'
+);
+select is(
+  encryption_overview(tests.acme())::text ~ 'bwk1|wrapped', false, 'ENC-50: and no key'
+);
+select tests.error_is('ENC-51: of another organization ' || call, '42501 RBAC_PERMISSION_DENIED',
+  format('select %s(tests.globex())', call))
+from unnest('{encryption_overview,retry_reencryption}'::text[]) as call;
+select tests.error_is('ENC-51: and of the installation ' || call, '42501 RBAC_PERMISSION_DENIED',
+  format('select %s()', call))
+from unnest('{encryption_overview,retry_reencryption}'::text[]) as call;
+select tests.act_as('admin@globex.test');
+select is(retry_reencryption(tests.globex()), 0, 'ENC-52: nobody retries for another organization');
+select tests.act_as('analyst@acme.test');
+select tests.error_is('ENC-52: nor without encryption:rotate', '42501 RBAC_PERMISSION_DENIED',
+  'select retry_reencryption(tests.acme())');
+select tests.act_as_owner();
+savepoint retried;
+select tests.act_as('admin@acme.test');
+select is(retry_reencryption(tests.acme()), 1, 'ENC-53: an administrator retries');
+select is(
+  (select array[(o #>> '{reencryptions,0,state}'), (o #>> '{reencryptions,0,failed}'),
+     o ->> 'failures'] from encryption_overview(tests.acme()) o),
+  array['running', '0', '[]'], 'ENC-53: then it runs again, without failures'
+);
+select is(retry_reencryption(tests.acme()), 0, 'ENC-53: once');
+select is(
+  (select array[actor_id::text, details ->> 'retried'] from audit_logs
+   where action = 'retry_reencryption' and organization_id = tests.acme()),
+  array[tests.user_id('admin@acme.test')::text, '1'], 'ENC-54: and that is in the log'
+);
+rollback to savepoint retried;
 select tests.act_as('admin@acme.test');
 select tests.error_is('ENC-38: of another organization nobody sees it',
   '42501 RBAC_PERMISSION_DENIED', $$ select bulwark.encryption_progress(tests.globex()) $$);

@@ -27,6 +27,7 @@ insert into listed values
     bulwark.leave_organization bulwark.whoami
     bulwark_private.audited_organizations bulwark_private.confirmed_email
     bulwark_private.mfa_resets_to_decide
+    bulwark.api_key_options bulwark.end_session bulwark.my_sessions
   '),
   ('service_role', '
     bulwark.add_data_key bulwark.apply_reencryption_batch bulwark.audit_tree_head
@@ -46,7 +47,7 @@ insert into listed values
     bulwark.read_index_keys bulwark.record_audit_delivery bulwark.record_metrics
     bulwark.record_rate_limit_denial bulwark.register_key_encryption_key
     bulwark.report_checkpoint_problem bulwark.report_leaked_api_keys
-    bulwark.report_security_event bulwark.reserve_data_key bulwark.retry_reencryption
+    bulwark.report_security_event bulwark.reserve_data_key
     bulwark.rewrap_data_keys bulwark.seal_audit_log bulwark.store_audit_checkpoint
     bulwark.store_backup_codes bulwark.store_mfa_secret bulwark.undelivered_audit_checkpoints
     bulwark.version
@@ -64,7 +65,10 @@ insert into listed values
     bulwark.audit_group_nodes bulwark.audit_inclusion_proof bulwark.audit_status
     bulwark.authorize_field_access bulwark.cancel_mfa_reset bulwark.clear_rate_limit
     bulwark.create_organization bulwark.create_role bulwark.create_webhook_endpoint
-    bulwark.delete_alert_rule
+    bulwark.audit_coverage bulwark.audit_histogram bulwark.delete_alert_rule
+    bulwark.encryption_overview bulwark.mfa_compliance bulwark.retry_reencryption
+    bulwark.list_settings bulwark.preview_webhook_delivery bulwark.rate_limit_usage
+    bulwark.set_setting bulwark.tail_audit_log bulwark.webhook_stats
     bulwark.delete_organization bulwark.delete_role bulwark.delete_webhook_endpoint
     bulwark.disable_webhook_endpoint bulwark.enable_webhook_endpoint bulwark.encryption_progress
     bulwark.erase_subject bulwark.explain_permission bulwark.export_audit_log

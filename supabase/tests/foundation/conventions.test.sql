@@ -228,8 +228,11 @@ select results_eq(
        -- Locks the session, and not the account with it.
        ('bulwark_private.hold_session()'),
        -- Tells a session that has ended from an account that is suspended.
-       ('bulwark_private.require_user()')
-     ) v (name) $$,
+       ('bulwark_private.require_user()'),
+       -- A user's own, for the addresses and devices, and to delete one.
+       ('end_session(uuid)'), ('my_sessions()')
+     ) v (name)
+     where tests.is_expected(v.name) $$,
   'CONV-25: a session that lives is one of bulwark_private.live_sessions'
 );
 -- Each function that clients call checks the caller, itself or in a function it calls. Read-only
@@ -267,7 +270,9 @@ select results_eq(
   $$ select name::text collate "C" from (values
        -- Writes an entry of the log alone, in front of what many requests do.
        ('authorize_field_access(text,text,text[],text[],uuid)'),
-       ('log_audit_event(text,text,uuid,text,text,audit_result,audit_severity,jsonb,uuid,uuid)')
+       ('log_audit_event(text,text,uuid,text,text,audit_result,audit_severity,jsonb,uuid,uuid)'),
+       -- Undoes all that it writes.
+       ('preview_webhook_delivery(uuid,uuid)')
      ) allowed (name)
      where tests.is_expected(name)
      order by 1 $$,

@@ -1,7 +1,7 @@
 -- Security events: raised once while open, visible to those concerned, assigned and resolved.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(54);
+select plan(55);
 select tests.create_organizations();
 
 create function pg_temp.raise(
@@ -119,10 +119,10 @@ select is(
   (select count(*) from bulwark.list_security_events(tests.acme())),
   (select count(*) from bulwark.security_events), 'SEC-19: the list shows the same'
 );
-select is_empty(
-  $$ select from bulwark.list_security_events(tests.globex()) $$,
-  'SEC-20: the list of another organization is empty'
-);
+select tests.error_is('SEC-20: the list of another organization is closed',
+  '42501 RBAC_PERMISSION_DENIED', $$ select from bulwark.list_security_events(tests.globex()) $$);
+select tests.error_is('SEC-20: and the installation''s', '42501 RBAC_PERMISSION_DENIED',
+  $$ select from bulwark.list_security_events() $$);
 select is_empty(
   $$ select from bulwark.list_security_events(
        tests.acme(), minimum_severity => 'critical') $$,

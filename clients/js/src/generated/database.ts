@@ -311,6 +311,12 @@ export interface Functions {
     };
     Returns: Rows["user_roles"];
   };
+  api_key_options: {
+    Args: {
+      organization_id: string;
+    };
+    Returns: Json;
+  };
   approve_mfa_reset: {
     Args: {
       reset_id: string;
@@ -331,12 +337,36 @@ export interface Functions {
     };
     Returns: Json;
   };
+  audit_coverage: {
+    Args: {
+      organization_id?: string | null | undefined;
+    };
+    Returns: {
+      delivered_until: string;
+      newest_entry: string;
+      sealed_entries: number;
+      sealed_until: string;
+      signed_entries: number;
+      signed_until: string;
+    }[];
+  };
   audit_group_nodes: {
     Args: {
       first: number;
       last: number;
       organization_id?: string | null | undefined;
       seal: number;
+    };
+    Returns: Json;
+  };
+  audit_histogram: {
+    Args: {
+      before?: string | null | undefined;
+      bucket?: string | undefined;
+      group_by?: string | null | undefined;
+      organization_id?: string | null | undefined;
+      since?: string | null | undefined;
+      until?: string | null | undefined;
     };
     Returns: Json;
   };
@@ -497,6 +527,12 @@ export interface Functions {
     };
     Returns: undefined;
   };
+  encryption_overview: {
+    Args: {
+      organization_id?: string | null | undefined;
+    };
+    Returns: Json;
+  };
   encryption_progress: {
     Args: {
       organization_id?: string | null | undefined;
@@ -515,6 +551,12 @@ export interface Functions {
       updated_at: string;
       version: number;
     }[];
+  };
+  end_session: {
+    Args: {
+      session_id: string;
+    };
+    Returns: undefined;
   };
   erase_subject: {
     Args: {
@@ -741,6 +783,15 @@ export interface Functions {
     };
     Returns: Rows["security_events"][];
   };
+  list_settings: {
+    Args: Record<PropertyKey, never>;
+    Returns: {
+      accepts: Json;
+      description: string;
+      name: string;
+      value: Json;
+    }[];
+  };
   log_audit_event: {
     Args: {
       action?: string | null | undefined;
@@ -759,6 +810,26 @@ export interface Functions {
   member_organizations: {
     Args: Record<PropertyKey, never>;
     Returns: string[];
+  };
+  mfa_compliance: {
+    Args: {
+      after?: string | null | undefined;
+      organization_id: string;
+      page_size?: number | undefined;
+      state?: string | null | undefined;
+    };
+    Returns: {
+      email: string;
+      enrolled: boolean;
+      last_used_at: string;
+      locked: boolean;
+      locked_until: string;
+      name: string;
+      overdue: boolean;
+      required_from: string;
+      suspended: boolean;
+      user_id: string;
+    }[];
   };
   mfa_required: {
     Args: {
@@ -795,6 +866,19 @@ export interface Functions {
       version: string;
     }[];
   };
+  my_sessions: {
+    Args: Record<PropertyKey, never>;
+    Returns: {
+      created_at: string;
+      id: string;
+      ip: string;
+      is_current: boolean;
+      mfa_verified_at: string;
+      not_after: string;
+      refreshed_at: string;
+      user_agent: string;
+    }[];
+  };
   organization_id: {
     Args: {
       key: string;
@@ -823,6 +907,13 @@ export interface Functions {
     };
     Returns: boolean;
   };
+  preview_webhook_delivery: {
+    Args: {
+      endpoint_id: string;
+      event_id: string;
+    };
+    Returns: Json;
+  };
   rate_limit_caller: {
     Args: Record<PropertyKey, never>;
     Returns: {
@@ -830,6 +921,12 @@ export interface Functions {
       organization_id: string;
       user_id: string;
     }[];
+  };
+  rate_limit_usage: {
+    Args: {
+      organization_id: string;
+    };
+    Returns: Json;
   };
   read_metric: {
     Args: {
@@ -912,6 +1009,12 @@ export interface Functions {
       note: string;
     };
     Returns: Rows["security_events"];
+  };
+  retry_reencryption: {
+    Args: {
+      organization_id?: string | null | undefined;
+    };
+    Returns: number;
   };
   revoke_api_key: {
     Args: {
@@ -1040,6 +1143,13 @@ export interface Functions {
     };
     Returns: undefined;
   };
+  set_setting: {
+    Args: {
+      name: string;
+      value: Json;
+    };
+    Returns: undefined;
+  };
   set_webhook_destination: {
     Args: {
       destination: string;
@@ -1054,6 +1164,14 @@ export interface Functions {
       organization_id: string;
     };
     Returns: number;
+  };
+  tail_audit_log: {
+    Args: {
+      after?: string | null | undefined;
+      organization_id?: string | null | undefined;
+      page_size?: number | undefined;
+    };
+    Returns: Json;
   };
   top_queries: {
     Args: {
@@ -1146,6 +1264,27 @@ export interface Functions {
       problems: number;
       seal: number;
       seals_checked: number;
+    }[];
+  };
+  webhook_stats: {
+    Args: {
+      organization_id?: string | null | undefined;
+      since?: string | null | undefined;
+    };
+    Returns: {
+      attempts: number;
+      counted_since: string;
+      dead: number;
+      delivered: number;
+      endpoint_id: string;
+      failing_since: string;
+      last_delivered_at: string;
+      name: string;
+      oldest_pending_at: string;
+      p50_ms: number;
+      p95_ms: number;
+      pending: number;
+      state: string;
     }[];
   };
   whoami: {

@@ -10,11 +10,14 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   SCHEDULER_NOT_CONFIGURED: "Vault lacks bulwark_project_url or bulwark_scheduler_secret.",
   RESTORE_PROJECT_IN_USE:
     "bulwark.empty_for_restore was called in a project that has users, organizations or keys of the log.",
+  SESSION_NOT_FOUND: "The caller's account has no live session with this id.",
   SESSION_ENDED:
     "The token's session was signed out, has expired, belongs to another user, or is missing: sign in again.",
+  SETTING_INVALID_VALUE: "The setting does not accept the value; the hint says which it accepts.",
+  SETTING_IS_OPERATORS: "Only the owner of the database changes this setting.",
   TOKEN_SUBJECT_INVALID:
     "The token's subject is no UUID, so it is no account of Supabase Auth (third-party auth).",
-  UNKNOWN_SETTING: "bulwark_private.setting() was asked for a setting that does not exist.",
+  UNKNOWN_SETTING: "There is no setting of this name; list_settings() lists all.",
   RBAC_NOT_AUTHENTICATED: "The request has no user.",
   RBAC_NULL_ARGUMENT: "A required user, organization, role, permission or list is null.",
   RBAC_UNKNOWN_PERMISSION:
@@ -111,7 +114,10 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   AUDIT_INVALID_SEARCH: "A free-text search has 2 to 200 characters.",
   AUDIT_INVALID_CHECKPOINT_PROBLEM:
     "The function that signs reports no such problem, or its details are no JSON object of at most 4096 bytes.",
-  AUDIT_INVALID_CURSOR: "The cursor is not one that an export gave.",
+  AUDIT_INVALID_CURSOR: "The cursor is not one that an export, or the tail of the log, gave.",
+  AUDIT_INVALID_BUCKET:
+    "A chart has up to 1,000 buckets of a second or more, without months or years.",
+  AUDIT_INVALID_GROUP: "Entries are not counted by that; audit_histogram says by which.",
   AUDIT_UNKNOWN_FORMAT: "Exports are ndjson, csv, json or ocsf.",
   AUDIT_INVALID_KEY:
     "A checkpoint's signer is not a name, a public key and its secret; or a key id is not 8 hexadecimal digits.",
@@ -185,6 +191,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   MFA_INVALID_BACKUP_CODES: "A set of backup codes has ten.",
   MFA_INVALID_NAME: "A name has 1 to 64 printable characters.",
   MFA_NULL_ARGUMENT: "A required argument is null.",
+  MFA_UNKNOWN_STATE: "Members are listed who are enrolled, missing, overdue or locked.",
   MFA_INVALID_GRACE_PERIOD: "A grace period has up to 90 days.",
   MFA_INVALID_REASON: "A reset takes a reason of up to 500 characters.",
   MFA_OWN_RESET: "Nobody resets his own factors: disable removes them.",
@@ -275,6 +282,8 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   WEBHOOK_URL_NOT_ALLOWED:
     "The address is not https on a public host, or contains credentials; the message has the reason.",
   WEBHOOK_UNKNOWN_ENDPOINT: "No such endpoint, or one that the caller may not see.",
+  WEBHOOK_UNKNOWN_EVENT:
+    "No audit entry or security event with this id, or none that the endpoint could get.",
   WEBHOOK_UNKNOWN_DELIVERY: "No such delivery, or one that the caller may not see.",
   WEBHOOK_INVALID_SUBSCRIPTION:
     "Subscriptions are a list of 1 to 50 patterns (*, audit.…, security.…) with severities.",

@@ -1385,6 +1385,7 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "api_key_options": { Args: { "organization_id": string }; Returns: Json };
       "api_key_table_problems": {
         Args: Record<PropertyKey, never>;
         Returns: {
@@ -1432,8 +1433,30 @@ export type Database = {
         Args: { "from_size": number; "to_size": number };
         Returns: Json;
       };
+      "audit_coverage": {
+        Args: { "organization_id"?: string };
+        Returns: {
+          "delivered_until": string;
+          "newest_entry": string;
+          "sealed_entries": number;
+          "sealed_until": string;
+          "signed_entries": number;
+          "signed_until": string;
+        }[];
+      };
       "audit_group_nodes": {
         Args: { "first": number; "last": number; "organization_id"?: string; "seal": number };
+        Returns: Json;
+      };
+      "audit_histogram": {
+        Args: {
+          "before"?: string;
+          "bucket"?: string;
+          "group_by"?: string;
+          "organization_id"?: string;
+          "since"?: string;
+          "until"?: string;
+        };
         Returns: Json;
       };
       "audit_inclusion_proof": { Args: { "entry_id": string }; Returns: Json };
@@ -1712,6 +1735,7 @@ export type Database = {
         Returns: undefined;
       };
       "enable_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
+      "encryption_overview": { Args: { "organization_id"?: string }; Returns: Json };
       "encryption_progress": {
         Args: { "organization_id"?: string };
         Returns: {
@@ -1729,6 +1753,7 @@ export type Database = {
           "version": number;
         }[];
       };
+      "end_session": { Args: { "session_id": string }; Returns: undefined };
       "erase_subject": {
         Args: {
           "after"?: string;
@@ -2057,6 +2082,15 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "list_settings": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "accepts": Json;
+          "description": string;
+          "name": string;
+          "value": Json;
+        }[];
+      };
       "log_audit_event": {
         Args: {
           "action"?: string;
@@ -2073,6 +2107,26 @@ export type Database = {
         Returns: string;
       };
       "member_organizations": { Args: Record<PropertyKey, never>; Returns: string[] };
+      "mfa_compliance": {
+        Args: {
+          "after"?: string;
+          "organization_id": string;
+          "page_size"?: number;
+          "state"?: string;
+        };
+        Returns: {
+          "email": string;
+          "enrolled": boolean;
+          "last_used_at": string;
+          "locked": boolean;
+          "locked_until": string;
+          "name": string;
+          "overdue": boolean;
+          "required_from": string;
+          "suspended": boolean;
+          "user_id": string;
+        }[];
+      };
       "mfa_required": { Args: { "organization_id"?: string }; Returns: boolean };
       "mfa_status": {
         Args: Record<PropertyKey, never>;
@@ -2102,6 +2156,19 @@ export type Database = {
         Returns: {
           "permissions": (string)[];
           "version": string;
+        }[];
+      };
+      "my_sessions": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "created_at": string;
+          "id": string;
+          "ip": string;
+          "is_current": boolean;
+          "mfa_verified_at": string;
+          "not_after": string;
+          "refreshed_at": string;
+          "user_agent": string;
         }[];
       };
       "next_reencryption_batch": {
@@ -2152,6 +2219,10 @@ export type Database = {
         Returns: string;
       };
       "present_trusted_device": { Args: { "token": string }; Returns: boolean };
+      "preview_webhook_delivery": {
+        Args: { "endpoint_id": string; "event_id": string };
+        Returns: Json;
+      };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
       "prune_webhook_deliveries": { Args: { "maximum"?: number }; Returns: number };
       "raise_security_event": {
@@ -2195,6 +2266,7 @@ export type Database = {
           "window_seconds": number;
         }[];
       };
+      "rate_limit_usage": { Args: { "organization_id": string }; Returns: Json };
       "read_data_keys": {
         Args: { "key_ids": (string)[] };
         Returns: {
@@ -2349,7 +2421,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
-      "retry_reencryption": { Args: Record<PropertyKey, never>; Returns: number };
+      "retry_reencryption": { Args: { "organization_id"?: string }; Returns: number };
       "revoke_api_key": {
         Args: { "because": string; "key_id": string };
         Returns: {
@@ -2512,6 +2584,7 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "set_setting": { Args: { "name": string; "value": Json }; Returns: undefined };
       "set_webhook_destination": {
         Args: { "destination": string; "endpoint_id": string; "origin": string };
         Returns: undefined;
@@ -2531,6 +2604,10 @@ export type Database = {
       "store_mfa_secret": {
         Args: { "factor_id": string; "name": string; "secret": string };
         Returns: boolean;
+      };
+      "tail_audit_log": {
+        Args: { "after"?: string; "organization_id"?: string; "page_size"?: number };
+        Returns: Json;
       };
       "top_queries": {
         Args: { "page_size"?: number };
@@ -2687,6 +2764,24 @@ export type Database = {
         }[];
       };
       "version": { Args: Record<PropertyKey, never>; Returns: string };
+      "webhook_stats": {
+        Args: { "organization_id"?: string; "since"?: string };
+        Returns: {
+          "attempts": number;
+          "counted_since": string;
+          "dead": number;
+          "delivered": number;
+          "endpoint_id": string;
+          "failing_since": string;
+          "last_delivered_at": string;
+          "name": string;
+          "oldest_pending_at": string;
+          "p50_ms": number;
+          "p95_ms": number;
+          "pending": number;
+          "state": string;
+        }[];
+      };
       "whoami": { Args: { "known_version"?: string }; Returns: Json };
     };
     Enums: {

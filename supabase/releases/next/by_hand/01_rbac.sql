@@ -1,0 +1,8 @@
+-- The settings that administrators may change.
+insert into bulwark_private.setting_rules (name, accepts) values
+  ('rbac.self_service_organizations', '{"type": "boolean"}'),
+  ('rbac.self_service_limit', '{"type": "integer", "minimum": 0, "maximum": 100000}'),
+  ('rbac.anonymous_members', '{"type": "boolean"}'),
+  ('rbac.delete_last_administrators', '{"type": "boolean"}'),
+  ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
+  ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');

@@ -1,0 +1,8 @@
+-- The settings that administrators may change.
+insert into bulwark_private.setting_rules (name, accepts) values
+  ('metrics.alert_rules', '{"type": "integer", "minimum": 0, "maximum": 10000}'),
+  ('metrics.max_metrics', '{"type": "integer", "minimum": 0, "maximum": 100000}'),
+  ('metrics.series_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'),
+  ('metrics.minute_hours', '{"type": "integer", "minimum": 1, "maximum": 8760}'),
+  ('metrics.hour_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'),
+  ('metrics.day_days', '{"type": "integer", "minimum": 1, "maximum": 36500}');

@@ -1,0 +1,8 @@
+-- Security events settings: those that administrators of the installation may change, and the
+-- values that each accepts.
+-- Protects against a value that breaks events. All other settings are the operator's.
+-- No function here.
+
+insert into bulwark_private.setting_rules (name, accepts) values
+  ('security.resolved_retention_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
+  ('security.open_events_about_nobody', '{"type": "integer", "minimum": 10, "maximum": 100000}');

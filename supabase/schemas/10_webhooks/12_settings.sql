@@ -1,0 +1,15 @@
+-- Webhooks settings: those that administrators of the installation may change, and the
+-- values that each accepts.
+-- Protects against a value that breaks webhooks. All other settings are the operator's.
+-- No function here.
+
+insert into bulwark_private.setting_rules (name, accepts) values
+  ('webhooks.maximum_endpoints', '{"type": "integer", "minimum": 0, "maximum": 10000}'),
+  ('webhooks.maximum_attempts', '{"type": "integer", "minimum": 1, "maximum": 50}'),
+  ('webhooks.retry_base_seconds', '{"type": "integer", "minimum": 1, "maximum": 3600}'),
+  ('webhooks.retry_factor', '{"type": "number", "minimum": 1, "maximum": 10}'),
+  ('webhooks.retry_maximum_seconds', '{"type": "integer", "minimum": 1, "maximum": 86400}'),
+  ('webhooks.disable_after_failures', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
+  ('webhooks.disable_after_hours', '{"type": "integer", "minimum": 1, "maximum": 8760}'),
+  ('webhooks.retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'),
+  ('webhooks.tests_per_minute', '{"type": "integer", "minimum": 0, "maximum": 1000}');
