@@ -6,7 +6,8 @@ Deno.test("no line of SQL has more than 100 characters", async () => {
   const long: string[] = [];
   for (const folder of ["cli", "supabase", "scripts"]) {
     for (const path of await filesBelow(folder, ".sql")) {
-      if (path.startsWith("supabase/migrations/")) continue; // built, with long lists of revokes
+      // Built, with long lists of revokes.
+      if (/^supabase\/(migrations|releases\/next)\/\w+\.sql$/.test(path)) continue;
       const lines = (await Deno.readTextFile(inRepository(path))).split("\n");
       lines.forEach((line, index) => {
         if ([...line].length > 100) long.push(`${path}:${index + 1}`);

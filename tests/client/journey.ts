@@ -114,6 +114,38 @@ async function people(ada: Bulwark, bob: Bulwark, mia: Bulwark, place: Place, ac
   equal((await bob.roles.list(acme)).every((role) => role.organization_id === null), true);
   equal((await ada.members.grants(acme)).length, 2);
   equal(await bob.members.grants(acme), []);
+  await members(ada, bob, mia, place, acme);
+}
+
+async function members(ada: Bulwark, bob: Bulwark, mia: Bulwark, place: Place, acme: string) {
+  const me = await ada.whoami();
+  equal(me.organizations.map(({ id }) => id), [acme]);
+  equal(await ada.whoami(me.version), null);
+  equal(
+    (await mia.whoami()).organizations[0]?.permissions.includes("org:update"),
+    false,
+    "a viewer",
+  );
+  await ada.members.setRoles(acme, place.mia.id, ["analyst", "viewer"]);
+  await refused(
+    "RBAC_PERMISSION_DENIED",
+    mia.members.setRoles(acme, place.mia.id, ["administrator"]),
+  );
+  equal((await ada.members.list(acme, { search: place.mia.email })).length, 1);
+  const all = [];
+  for await (const { user_id } of ada.members.all(acme, { page_size: 1 })) all.push(user_id);
+  equal([...all].sort(), [place.ada.id, place.mia.id].sort());
+  await refused("RBAC_PERMISSION_DENIED", bob.members.list(acme));
+  equal((await ada.members.names(acme, [place.mia.id])).map(({ is_member }) => is_member), [true]);
+  await ada.members.remove(acme, place.mia.id);
+  for (let time = 0; time < 2; time++) {
+    const { token } = await ada.invitations.create(acme, {
+      email: place.mia.email,
+      role: "viewer",
+    });
+    await mia.invitations.accept(token);
+    if (time === 0) await mia.organizations.leave(acme);
+  }
 }
 
 async function mfa(mia: Bulwark, place: Place, acme: string) {

@@ -12,11 +12,18 @@ import { organizations } from "./namespaces/organizations.ts";
 import { roles } from "./namespaces/roles.ts";
 import { security } from "./namespaces/security.ts";
 import { webhooks } from "./namespaces/webhooks.ts";
+import type { Whoami } from "./overlay.ts";
 import type { Permission } from "./permissions.ts";
 import type { Answer } from "./result.ts";
 
 /** Everything of Bulwark; `Throws` says whether calls give `{ data, error }` or throw. */
 export interface Client<Throws extends boolean = false> {
+  /**
+   * Who is calling: account, second factors, and organizations with roles and permissions. With the
+   * version that is known already it gives null while nothing has changed: cheap enough to poll.
+   */
+  whoami(): Promise<Answer<Whoami, Throws>>;
+  whoami(knownVersion: string): Promise<Answer<Whoami | null, Throws>>;
   /** Whether the caller has a permission in an organization; without one, system-wide. */
   can(permission: Permission, organization?: string | null): Promise<Answer<boolean, Throws>>;
   /** Several permissions at once, at most 100. */
@@ -76,6 +83,7 @@ export function createBulwark<Throws extends boolean = false>(
   const throwing = openCalls(supabase, { ...options, throwOnError: true });
   const { rpc } = calls;
   return {
+    whoami: (knownVersion?: string) => rpc("whoami", { known_version: knownVersion }) as never,
     can: (permission, organization) =>
       rpc("has_permission", { permission, organization_id: organization }),
     canAll: (permissions, organization) =>
@@ -101,7 +109,7 @@ export function createBulwark<Throws extends boolean = false>(
       }
     },
     organizations: organizations(calls),
-    members: members(calls),
+    members: members(calls, throwing),
     invitations: invitations(calls),
     roles: roles(calls),
     mfa: mfa(calls),

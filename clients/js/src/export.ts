@@ -11,7 +11,7 @@ export interface AuditExportProgress {
   done: boolean;
 }
 
-/** What to export. */
+/** The log to export, its format, and where to begin. */
 export interface AuditExportOptions {
   /** The organization; null: the entries without one, for a super_admin. */
   organization: string | null;

@@ -11,10 +11,13 @@ export type {
   ConsistencyProof,
   EntryProof,
   IssuedApiKey,
+  MemberRole,
   MfaStatus,
   SealedEntry,
+  Whoami,
 } from "./overlay.ts";
 export type { AuditFilter } from "./namespaces/audit.ts";
+export type { MemberFilter } from "./namespaces/members.ts";
 export type { DeliveryFilter } from "./namespaces/webhooks.ts";
 // Declaration merging reaches an interface through `export *` alone.
 export * from "./permissions.ts";

@@ -34,7 +34,9 @@ interface NullableColumns {
     | "revoked_because"
     | "revoked_by"
     | "rotated_from";
+  list_members: "email" | "last_sign_in_at" | "mfa_enrolled" | "name";
   list_metrics: "last_at";
+  list_names: "email" | "name";
   read_metric: "label" | "last" | "maximum" | "mean" | "minimum" | "p50" | "p95" | "p99" | "total";
   verify_audit_log:
     | "detail"
@@ -56,11 +58,18 @@ interface Shapes {
   my_permissions: { permissions: Permission[] | null; version: string }[];
   rotate_api_key: IssuedApiKey;
   search_audit_logs: { entries: AuditEntry[]; next: string | null };
+  whoami: Whoami | null;
+}
+
+/** The columns of answers whose JSON has a known shape. */
+interface JsonColumns {
+  list_members: { roles: MemberRole[] };
 }
 
 /** Arguments that must be given and may be null. */
 interface NullableArguments {
   assign_security_event: "assignee";
+  list_names: "organization_id";
   require_permission: "organization_id";
   set_mfa_policy: "organization_id";
 }
@@ -75,6 +84,8 @@ export type Args<Name extends FunctionName> = Name extends keyof NullableArgumen
 
 /** The answer of a function. */
 export type Returns<Name extends FunctionName> = Name extends keyof Shapes ? Shapes[Name]
+  : Name extends keyof JsonColumns & keyof NullableColumns
+    ? WithJson<WithNull<Generated[Name]["Returns"], NullableColumns[Name]>, JsonColumns[Name]>
   : Name extends keyof NullableColumns ? WithNull<Generated[Name]["Returns"], NullableColumns[Name]>
   // A function without a result answers null.
   : Generated[Name]["Returns"] extends undefined ? null
@@ -82,6 +93,56 @@ export type Returns<Name extends FunctionName> = Name extends keyof Shapes ? Sha
 
 type WithNull<Type, Keys> = Type extends (infer Row)[] ? WithNull<Row, Keys>[]
   : Simplify<{ [Key in keyof Type]: Key extends Keys ? Type[Key] | null : Type[Key] }>;
+
+type WithJson<Type, Columns> = Type extends (infer Row)[] ? WithJson<Row, Columns>[]
+  : Simplify<Omit<Type, keyof Columns> & Columns>;
+
+/** A role of a member. */
+export interface MemberRole {
+  role: string;
+  level: number;
+  /** Where the grant comes from: `bulwark`, or the application's own table. */
+  source: string;
+  starts_at: string;
+  expires_at: string | null;
+  active: boolean;
+  granted_by: string | null;
+}
+
+/** Who is calling, and what they may do. */
+export interface Whoami {
+  /** Changes with every other field. */
+  version: string;
+  user: {
+    id: string;
+    email: string | null;
+    email_confirmed: boolean;
+    name: string | null;
+    anonymous: boolean;
+  };
+  mfa: {
+    /** Whether the account has a second factor. */
+    enrolled: boolean;
+    /** When this session proved one. */
+    verified_at: string | null;
+    satisfied: boolean;
+  };
+  /** The system-wide ones. */
+  roles: string[];
+  permissions: Permission[];
+  /** The first 100 by slug. */
+  organizations: {
+    id: string;
+    name: string;
+    slug: string;
+    roles: string[];
+    /** Those of the session right now. */
+    permissions: Permission[];
+    mfa_required: boolean;
+    mfa_required_from: string | null;
+    mfa_met: boolean;
+  }[];
+}
 
 /** An API key, as it is shown once. */
 export type IssuedApiKey = Simplify<
