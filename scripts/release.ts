@@ -54,9 +54,14 @@ await main(async () => {
   console.log(`  git add -A && git commit -m "Release ${version}" && git tag v${version}`);
 });
 
-/** Writes the version into package.json and package-lock.json, the texts otherwise as they are. */
+/** Writes the version into the manifests, the texts otherwise as they are. */
 async function setVersion(version: string): Promise<void> {
-  for (const [name, times] of [["package.json", 1], ["package-lock.json", 2]] as const) {
+  const manifests = [
+    ["package.json", 1],
+    ["package-lock.json", 2],
+    ["clients/js/package.json", 1],
+  ] as const;
+  for (const [name, times] of manifests) {
     const path = inRepository(name);
     let left: number = times;
     // The first ones are the package's own; those of dependencies follow.

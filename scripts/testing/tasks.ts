@@ -9,7 +9,7 @@ import type { Selection } from "./selection.ts";
 import { installedCommand, type TestCommand } from "./test_command.ts";
 import type { TestStacks } from "./test_stack.ts";
 
-/** What is made once in a test run, when a test needs it. */
+/** Made once in a test run, when a test needs it. */
 export interface Made {
   stacks: TestStacks;
   command: TestCommand;

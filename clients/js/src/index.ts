@@ -11,6 +11,7 @@ export type {
   ConsistencyProof,
   EntryProof,
   IssuedApiKey,
+  Member,
   MemberRole,
   MfaStatus,
   SealedEntry,

@@ -34,7 +34,6 @@ interface NullableColumns {
     | "revoked_because"
     | "revoked_by"
     | "rotated_from";
-  list_members: "email" | "last_sign_in_at" | "mfa_enrolled" | "name";
   list_metrics: "last_at";
   list_names: "email" | "name";
   read_metric: "label" | "last" | "maximum" | "mean" | "minimum" | "p50" | "p95" | "p99" | "total";
@@ -54,16 +53,12 @@ interface Shapes {
   audit_consistency_proof: ConsistencyProof;
   audit_inclusion_proof: EntryProof;
   create_api_key: IssuedApiKey;
+  list_members: Member[];
   mfa_status: MfaStatus[];
   my_permissions: { permissions: Permission[] | null; version: string }[];
   rotate_api_key: IssuedApiKey;
   search_audit_logs: { entries: AuditEntry[]; next: string | null };
   whoami: Whoami | null;
-}
-
-/** The columns of answers whose JSON has a known shape. */
-interface JsonColumns {
-  list_members: { roles: MemberRole[] };
 }
 
 /** Arguments that must be given and may be null. */
@@ -84,8 +79,6 @@ export type Args<Name extends FunctionName> = Name extends keyof NullableArgumen
 
 /** The answer of a function. */
 export type Returns<Name extends FunctionName> = Name extends keyof Shapes ? Shapes[Name]
-  : Name extends keyof JsonColumns & keyof NullableColumns
-    ? WithJson<WithNull<Generated[Name]["Returns"], NullableColumns[Name]>, JsonColumns[Name]>
   : Name extends keyof NullableColumns ? WithNull<Generated[Name]["Returns"], NullableColumns[Name]>
   // A function without a result answers null.
   : Generated[Name]["Returns"] extends undefined ? null
@@ -93,9 +86,6 @@ export type Returns<Name extends FunctionName> = Name extends keyof Shapes ? Sha
 
 type WithNull<Type, Keys> = Type extends (infer Row)[] ? WithNull<Row, Keys>[]
   : Simplify<{ [Key in keyof Type]: Key extends Keys ? Type[Key] | null : Type[Key] }>;
-
-type WithJson<Type, Columns> = Type extends (infer Row)[] ? WithJson<Row, Columns>[]
-  : Simplify<Omit<Type, keyof Columns> & Columns>;
 
 /** A role of a member. */
 export interface MemberRole {
@@ -107,6 +97,15 @@ export interface MemberRole {
   expires_at: string | null;
   active: boolean;
   granted_by: string | null;
+}
+
+/** A member of an organization. */
+export interface Member extends
+  WithNull<
+    Omit<Generated["list_members"]["Returns"][number], "roles">,
+    "email" | "last_sign_in_at" | "mfa_enrolled" | "name"
+  > {
+  roles: MemberRole[];
 }
 
 /** Who is calling, and what they may do. */

@@ -2,7 +2,7 @@
 import ts from "typescript";
 import type postgres from "postgres";
 
-/** What the role `authenticated` may use. */
+/** The parts of the database that the role `authenticated` may use. */
 export interface Open {
   /** The readable columns of each table. */
   tables: Map<string, string[]>;
@@ -52,13 +52,15 @@ export function databaseModule(source: string, open: Open): string {
   const file = ts.createSourceFile("database.types.ts", source, ts.ScriptTarget.Latest, true);
   const text = (node: ts.Node) => clientType(node.getText(file));
   const schema = membersOf(membersOf(typeNamed(file, "Database")).get("bulwark"));
+  // Named, so that editors and declarations show the name.
   const rows = [...open.tables].map(([name, columns]) => {
     const fields = membersOf(membersOf(membersOf(schema.get("Tables")).get(name)).get("Row"));
     const shown = [...fields].filter(([column]) => columns.includes(column));
-    return `  ${name}: {\n${
-      shown.map(([column, type]) => `    ${column}: ${text(type)};\n`).join("")
-    }  };\n`;
+    return `export interface ${rowName(name)} {\n${
+      shown.map(([column, type]) => `  ${column}: ${text(type)};\n`).join("")
+    }}\n\n`;
   });
+  const names = [...open.tables.keys()].map((name) => `  ${name}: ${rowName(name)};\n`);
   const functions = [...open.functions].map(([name, nullable]) => {
     const declared = membersOf(membersOf(schema.get("Functions")).get(name));
     return `  ${name}: {\n    Args: ${argumentsOf(declared.get("Args"), nullable, text)};\n` +
@@ -72,9 +74,10 @@ export function databaseModule(source: string, open: Open): string {
   );
   return `export type Json = string | number | boolean | null | { [key: string]: Json } | Json[];
 
+${rows.join("")}
 /** Rows of the tables that signed-in users may read, with the columns open to them. */
 export interface Rows {
-${rows.join("")}}
+${names.join("")}}
 
 /** The functions that signed-in users may execute. */
 export interface Functions {
@@ -86,6 +89,10 @@ ${enums.join("")}}
 export interface CompositeTypes {
 ${composites.join("")}}
 `;
+}
+
+function rowName(table: string): string {
+  return `${table.replaceAll(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase())}Row`;
 }
 
 function typeNamed(file: ts.SourceFile, name: string): ts.TypeNode {

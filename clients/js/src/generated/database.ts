@@ -1,306 +1,362 @@
 export type Json = string | number | boolean | null | { [key: string]: Json } | Json[];
 
+export interface ApiKeyPoliciesRow {
+  allowed: boolean;
+  decided_with_mfa: boolean;
+  max_days: number | null;
+  organization_id: string;
+  updated_at: string;
+  updated_by: string | null;
+}
+
+export interface ApiKeysRow {
+  created_at: string;
+  environment: string;
+  expires_at: string;
+  first_characters: string;
+  id: string;
+  issued_with_mfa: boolean;
+  name: string;
+  networks: string[] | null;
+  organization_id: string;
+  owner_id: string;
+  rate_limit_rule: string;
+  revoked_at: string | null;
+  revoked_because: string | null;
+  revoked_by: string | null;
+  rotated_from: string | null;
+  scopes: string[];
+}
+
+export interface AuditCheckpointsRow {
+  delivered_at: string | null;
+  key_id: string;
+  note: string;
+  root_hash: string;
+  signed_at: string;
+  tree_size: number;
+}
+
+export interface AuditEventTypesRow {
+  description: string;
+  name: string;
+  reported_by_clients: boolean;
+  severity: Enums["audit_severity"];
+}
+
+export interface AuditKeysRow {
+  key_id: string;
+  name: string;
+  public_key: string;
+  registered_at: string;
+}
+
+export interface AuditLegalHoldsRow {
+  id: string;
+  organization_id: string | null;
+  placed_at: string;
+  placed_by: string | null;
+  placed_by_operator: boolean;
+  reason: string;
+  released_at: string | null;
+  released_by: string | null;
+  resource_id: string | null;
+  resource_type: string | null;
+  subject_id: string | null;
+}
+
+export interface AuditLogsRow {
+  action: string | null;
+  actor_id: string | null;
+  actor_type: Enums["audit_actor_type"] | null;
+  after: Json | null;
+  before: Json | null;
+  commitment: string | null;
+  correlation_id: string | null;
+  database_user: string | null;
+  details: Json | null;
+  event_type: string;
+  id: string;
+  ip: string | null;
+  occurred_at: string;
+  organization_id: string | null;
+  parent_id: string | null;
+  removed_by: string | null;
+  resource_id: string | null;
+  resource_type: string | null;
+  result: Enums["audit_result"];
+  salt: string | null;
+  session_id: string | null;
+  severity: Enums["audit_severity"];
+  source: Enums["audit_source"];
+  timeline: number;
+  user_agent: string | null;
+  xid: string;
+}
+
+export interface InvitationsRow {
+  accepted_at: string | null;
+  accepted_by: string | null;
+  created_at: string;
+  email: string;
+  expires_at: string;
+  id: string;
+  invited_by: string | null;
+  organization_id: string;
+  revoked_at: string | null;
+  role_id: string;
+}
+
+export interface MfaPoliciesRow {
+  approval_until: string | null;
+  id: string;
+  organization_id: string | null;
+  required_from: string | null;
+  reset_needs_approval: boolean;
+  updated_at: string;
+  updated_by: string | null;
+}
+
+export interface MfaResetsRow {
+  cancelled_at: string | null;
+  completed_at: string | null;
+  expires_at: string;
+  id: string;
+  organization_id: string | null;
+  reason: string;
+  requested_at: string;
+  requested_by: string | null;
+  user_id: string;
+}
+
+export interface MfaUsageLogRow {
+  event: string;
+  factor_id: string | null;
+  id: number;
+  occurred_at: string;
+  session_id: string | null;
+  succeeded: boolean;
+  user_id: string;
+}
+
+export interface OrganizationsRow {
+  created_at: string;
+  created_by: string | null;
+  id: string;
+  name: string;
+  self_service: boolean;
+  slug: string;
+  updated_at: string;
+}
+
+export interface PermissionsRow {
+  description: string;
+  name: string;
+}
+
+export interface RateLimitBlocksRow {
+  api_key_id: string | null;
+  blocked_at: string;
+  expires_at: string;
+  id: string;
+  identifier: string;
+  kind: string;
+  lifted_at: string | null;
+  lifted_by: string | null;
+  organization_id: string | null;
+  rule: string;
+  step: number;
+  user_id: string | null;
+}
+
+export interface RateLimitNetworksRow {
+  created_at: string;
+  created_by: string | null;
+  expires_at: string | null;
+  network: string;
+  reason: string;
+  verdict: Enums["network_verdict"];
+}
+
+export interface RateLimitOverridesRow {
+  api_key_id: string | null;
+  capacity: number;
+  emission_us: number;
+  id: string;
+  organization_id: string | null;
+  rule: string;
+  scope: number;
+  window_seconds: number;
+}
+
+export interface RateLimitRulesRow {
+  capacity: number;
+  description: string;
+  emission_us: number;
+  identified_by: Enums["rate_limit_subject"];
+  name: string;
+  raises: string | null;
+  scope: number;
+  tolerance_us: number;
+  when_store_fails: Enums["rate_limit_failure"];
+  window_seconds: number;
+}
+
+export interface RoleInheritanceRow {
+  inherits_role_id: string;
+  role_id: string;
+}
+
+export interface RolePermissionsRow {
+  permission: string;
+  role_id: string;
+}
+
+export interface RolesRow {
+  created_at: string;
+  created_by: string | null;
+  description: string;
+  id: string;
+  level: number;
+  name: string;
+  organization_id: string | null;
+  updated_at: string;
+}
+
+export interface SecurityEventTypesRow {
+  description: string;
+  name: string;
+  severity: Enums["security_severity"];
+}
+
+export interface SecurityEventsRow {
+  assigned_to: string | null;
+  details: Json;
+  event_type: string;
+  id: string;
+  last_seen_at: string;
+  occurrences: number;
+  organization_id: string | null;
+  raised_at: string;
+  resolution_note: string | null;
+  resolved_at: string | null;
+  resolved_by: string | null;
+  severity: Enums["security_severity"];
+  subject: string;
+  user_id: string | null;
+}
+
+export interface UserRolesRow {
+  created_at: string;
+  expires_at: string | null;
+  granted_by: string | null;
+  id: string;
+  organization_id: string | null;
+  role_id: string;
+  source: string;
+  starts_at: string;
+  updated_at: string;
+  user_id: string;
+}
+
+export interface WebhookAttemptsRow {
+  delivery_id: string;
+  id: string;
+  latency_ms: number | null;
+  number: number;
+  outcome: Enums["webhook_outcome"];
+  response: string | null;
+  started_at: string;
+  status: number | null;
+  worker: string;
+}
+
+export interface WebhookDeliveriesRow {
+  attempt_id: string | null;
+  attempts: number;
+  attempts_before: number;
+  claimed_at: string | null;
+  claimed_by: string | null;
+  due_at: string;
+  endpoint_id: string;
+  event_id: string;
+  event_type: string;
+  finished_at: string | null;
+  id: string;
+  occurred_at: string;
+  ordering_key: string | null;
+  organization_id: string | null;
+  sequence: number;
+  severity: Enums["audit_severity"];
+  source: Enums["webhook_source"];
+  status: Enums["webhook_delivery_status"];
+}
+
+export interface WebhookEndpointHealthRow {
+  consecutive_failures: number;
+  consecutive_timeouts: number;
+  endpoint_id: string;
+  failing_since: string | null;
+  last_failure_at: string | null;
+  proven: boolean;
+}
+
+export interface WebhookEndpointsRow {
+  created_at: string;
+  created_by: string | null;
+  disabled_at: string | null;
+  disabled_reason: string | null;
+  every_organization: boolean;
+  follow_redirects: boolean;
+  format: Enums["webhook_format"];
+  id: string;
+  include_details: boolean;
+  name: string;
+  ordering: Enums["webhook_ordering"];
+  organization_id: string | null;
+  origin: string;
+  updated_at: string;
+}
+
+export interface WebhookSubscriptionsRow {
+  endpoint_id: string;
+  minimum_severity: Enums["audit_severity"];
+  open_ended: boolean;
+  pattern: string;
+  scope: string;
+  stem: string;
+}
+
 /** Rows of the tables that signed-in users may read, with the columns open to them. */
 export interface Rows {
-  api_key_policies: {
-    allowed: boolean;
-    decided_with_mfa: boolean;
-    max_days: number | null;
-    organization_id: string;
-    updated_at: string;
-    updated_by: string | null;
-  };
-  api_keys: {
-    created_at: string;
-    environment: string;
-    expires_at: string;
-    first_characters: string;
-    id: string;
-    issued_with_mfa: boolean;
-    name: string;
-    networks: string[] | null;
-    organization_id: string;
-    owner_id: string;
-    rate_limit_rule: string;
-    revoked_at: string | null;
-    revoked_because: string | null;
-    revoked_by: string | null;
-    rotated_from: string | null;
-    scopes: string[];
-  };
-  audit_checkpoints: {
-    delivered_at: string | null;
-    key_id: string;
-    note: string;
-    root_hash: string;
-    signed_at: string;
-    tree_size: number;
-  };
-  audit_event_types: {
-    description: string;
-    name: string;
-    reported_by_clients: boolean;
-    severity: Enums["audit_severity"];
-  };
-  audit_keys: {
-    key_id: string;
-    name: string;
-    public_key: string;
-    registered_at: string;
-  };
-  audit_legal_holds: {
-    id: string;
-    organization_id: string | null;
-    placed_at: string;
-    placed_by: string | null;
-    placed_by_operator: boolean;
-    reason: string;
-    released_at: string | null;
-    released_by: string | null;
-    resource_id: string | null;
-    resource_type: string | null;
-    subject_id: string | null;
-  };
-  audit_logs: {
-    action: string | null;
-    actor_id: string | null;
-    actor_type: Enums["audit_actor_type"] | null;
-    after: Json | null;
-    before: Json | null;
-    commitment: string | null;
-    correlation_id: string | null;
-    database_user: string | null;
-    details: Json | null;
-    event_type: string;
-    id: string;
-    ip: string | null;
-    occurred_at: string;
-    organization_id: string | null;
-    parent_id: string | null;
-    removed_by: string | null;
-    resource_id: string | null;
-    resource_type: string | null;
-    result: Enums["audit_result"];
-    salt: string | null;
-    session_id: string | null;
-    severity: Enums["audit_severity"];
-    source: Enums["audit_source"];
-    timeline: number;
-    user_agent: string | null;
-    xid: string;
-  };
-  invitations: {
-    accepted_at: string | null;
-    accepted_by: string | null;
-    created_at: string;
-    email: string;
-    expires_at: string;
-    id: string;
-    invited_by: string | null;
-    organization_id: string;
-    revoked_at: string | null;
-    role_id: string;
-  };
-  mfa_policies: {
-    approval_until: string | null;
-    id: string;
-    organization_id: string | null;
-    required_from: string | null;
-    reset_needs_approval: boolean;
-    updated_at: string;
-    updated_by: string | null;
-  };
-  mfa_resets: {
-    cancelled_at: string | null;
-    completed_at: string | null;
-    expires_at: string;
-    id: string;
-    organization_id: string | null;
-    reason: string;
-    requested_at: string;
-    requested_by: string | null;
-    user_id: string;
-  };
-  mfa_usage_log: {
-    event: string;
-    factor_id: string | null;
-    id: number;
-    occurred_at: string;
-    session_id: string | null;
-    succeeded: boolean;
-    user_id: string;
-  };
-  organizations: {
-    created_at: string;
-    created_by: string | null;
-    id: string;
-    name: string;
-    self_service: boolean;
-    slug: string;
-    updated_at: string;
-  };
-  permissions: {
-    description: string;
-    name: string;
-  };
-  rate_limit_blocks: {
-    api_key_id: string | null;
-    blocked_at: string;
-    expires_at: string;
-    id: string;
-    identifier: string;
-    kind: string;
-    lifted_at: string | null;
-    lifted_by: string | null;
-    organization_id: string | null;
-    rule: string;
-    step: number;
-    user_id: string | null;
-  };
-  rate_limit_networks: {
-    created_at: string;
-    created_by: string | null;
-    expires_at: string | null;
-    network: string;
-    reason: string;
-    verdict: Enums["network_verdict"];
-  };
-  rate_limit_overrides: {
-    api_key_id: string | null;
-    capacity: number;
-    emission_us: number;
-    id: string;
-    organization_id: string | null;
-    rule: string;
-    scope: number;
-    window_seconds: number;
-  };
-  rate_limit_rules: {
-    capacity: number;
-    description: string;
-    emission_us: number;
-    identified_by: Enums["rate_limit_subject"];
-    name: string;
-    raises: string | null;
-    scope: number;
-    tolerance_us: number;
-    when_store_fails: Enums["rate_limit_failure"];
-    window_seconds: number;
-  };
-  role_inheritance: {
-    inherits_role_id: string;
-    role_id: string;
-  };
-  role_permissions: {
-    permission: string;
-    role_id: string;
-  };
-  roles: {
-    created_at: string;
-    created_by: string | null;
-    description: string;
-    id: string;
-    level: number;
-    name: string;
-    organization_id: string | null;
-    updated_at: string;
-  };
-  security_event_types: {
-    description: string;
-    name: string;
-    severity: Enums["security_severity"];
-  };
-  security_events: {
-    assigned_to: string | null;
-    details: Json;
-    event_type: string;
-    id: string;
-    last_seen_at: string;
-    occurrences: number;
-    organization_id: string | null;
-    raised_at: string;
-    resolution_note: string | null;
-    resolved_at: string | null;
-    resolved_by: string | null;
-    severity: Enums["security_severity"];
-    subject: string;
-    user_id: string | null;
-  };
-  user_roles: {
-    created_at: string;
-    expires_at: string | null;
-    granted_by: string | null;
-    id: string;
-    organization_id: string | null;
-    role_id: string;
-    source: string;
-    starts_at: string;
-    updated_at: string;
-    user_id: string;
-  };
-  webhook_attempts: {
-    delivery_id: string;
-    id: string;
-    latency_ms: number | null;
-    number: number;
-    outcome: Enums["webhook_outcome"];
-    response: string | null;
-    started_at: string;
-    status: number | null;
-    worker: string;
-  };
-  webhook_deliveries: {
-    attempt_id: string | null;
-    attempts: number;
-    attempts_before: number;
-    claimed_at: string | null;
-    claimed_by: string | null;
-    due_at: string;
-    endpoint_id: string;
-    event_id: string;
-    event_type: string;
-    finished_at: string | null;
-    id: string;
-    occurred_at: string;
-    ordering_key: string | null;
-    organization_id: string | null;
-    sequence: number;
-    severity: Enums["audit_severity"];
-    source: Enums["webhook_source"];
-    status: Enums["webhook_delivery_status"];
-  };
-  webhook_endpoint_health: {
-    consecutive_failures: number;
-    consecutive_timeouts: number;
-    endpoint_id: string;
-    failing_since: string | null;
-    last_failure_at: string | null;
-    proven: boolean;
-  };
-  webhook_endpoints: {
-    created_at: string;
-    created_by: string | null;
-    disabled_at: string | null;
-    disabled_reason: string | null;
-    every_organization: boolean;
-    follow_redirects: boolean;
-    format: Enums["webhook_format"];
-    id: string;
-    include_details: boolean;
-    name: string;
-    ordering: Enums["webhook_ordering"];
-    organization_id: string | null;
-    origin: string;
-    updated_at: string;
-  };
-  webhook_subscriptions: {
-    endpoint_id: string;
-    minimum_severity: Enums["audit_severity"];
-    open_ended: boolean;
-    pattern: string;
-    scope: string;
-    stem: string;
-  };
+  api_key_policies: ApiKeyPoliciesRow;
+  api_keys: ApiKeysRow;
+  audit_checkpoints: AuditCheckpointsRow;
+  audit_event_types: AuditEventTypesRow;
+  audit_keys: AuditKeysRow;
+  audit_legal_holds: AuditLegalHoldsRow;
+  audit_logs: AuditLogsRow;
+  invitations: InvitationsRow;
+  mfa_policies: MfaPoliciesRow;
+  mfa_resets: MfaResetsRow;
+  mfa_usage_log: MfaUsageLogRow;
+  organizations: OrganizationsRow;
+  permissions: PermissionsRow;
+  rate_limit_blocks: RateLimitBlocksRow;
+  rate_limit_networks: RateLimitNetworksRow;
+  rate_limit_overrides: RateLimitOverridesRow;
+  rate_limit_rules: RateLimitRulesRow;
+  role_inheritance: RoleInheritanceRow;
+  role_permissions: RolePermissionsRow;
+  roles: RolesRow;
+  security_event_types: SecurityEventTypesRow;
+  security_events: SecurityEventsRow;
+  user_roles: UserRolesRow;
+  webhook_attempts: WebhookAttemptsRow;
+  webhook_deliveries: WebhookDeliveriesRow;
+  webhook_endpoint_health: WebhookEndpointHealthRow;
+  webhook_endpoints: WebhookEndpointsRow;
+  webhook_subscriptions: WebhookSubscriptionsRow;
 }
 
 /** The functions that signed-in users may execute. */

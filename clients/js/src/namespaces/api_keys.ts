@@ -19,7 +19,7 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
     rotate: (key: string, options: Omit<Args<"rotate_api_key">, "key_id"> = {}) =>
       rpc("rotate_api_key", { key_id: key, ...options }),
     revoke: (key: string, because: string) => rpc("revoke_api_key", { key_id: key, because }),
-    /** What an organization allows; null if it has decided nothing. */
+    /** The decisions of an organization about keys; null if it has decided nothing. */
     policy: (organization: string) =>
       select(
         "api_key_policies",

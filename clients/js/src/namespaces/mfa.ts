@@ -29,7 +29,7 @@ export function mfa<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
     /** Whether this session has to verify a factor there. */
     required: (organization: string | null) =>
       rpc("mfa_required", { organization_id: organization }),
-    /** What an organization asks; null if it has decided nothing. */
+    /** The decisions of an organization about second factors; null if it has decided nothing. */
     policy: (organization: string) =>
       select(
         "mfa_policies",
