@@ -1,9 +1,11 @@
 /**
  * Data keys, unwrapped and cached for a limited time and number of uses. One cache may serve many
- * requests. The cached keys cannot be exported from WebCrypto.
+ * requests. Data keys cannot be exported from WebCrypto; the keys derived from them for messages are
+ * also in memory as bytes, which are zeroed when the cache lets go of them.
  */
 import { LRUCache } from "lru-cache";
 import { type Bytes } from "../foundation/bytes.ts";
+import type { AesGcmKey } from "./aes_gcm.ts";
 import { shortId } from "./bytes.ts";
 import { importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
@@ -57,7 +59,7 @@ export const defaultBounds: CacheBounds = { lifetime: 300_000, uses: 2 ** 20, ke
 
 /** One message's number under a derived key, used once. */
 export interface MessageSlot {
-  key: CryptoKey;
+  key: AesGcmKey;
   keyId: string;
   /** The text before the message: the data key's prefix and the key part. */
   start: string;
@@ -89,7 +91,7 @@ export interface DataKeys {
 /** A derived key used for encryption by this process only, and its reserved messages. */
 interface Session {
   key: OpenDataKey;
-  subkey: CryptoKey;
+  subkey: AesGcmKey;
   start: string;
   /** Only increases. The derived key ends with the session. */
   next: number;
@@ -117,7 +119,7 @@ export class CachedDataKeys implements DataKeys {
     readonly bounds: CacheBounds = defaultBounds,
     readonly now: () => number = () => performance.now(),
   ) {
-    this.#keys = new LRUCache({ max: bounds.keys });
+    this.#keys = new LRUCache({ max: bounds.keys, dispose: (key) => this.#close(key) });
     this.#sessions = new LRUCache({ max: bounds.keys });
     this.#indexes = new LRUCache({ max: bounds.keys });
   }
@@ -264,10 +266,23 @@ export class CachedDataKeys implements DataKeys {
     const bytes = await this.ring.unwrap(stored.wrapped, stored, this.store);
     const secret = await importSecret(bytes);
     bytes.fill(0);
+    // Another call may have been faster; its derived keys are in use.
+    const other = this.#keys.get(stored.id);
+    if (other && this.#usable(other)) return other;
+    for (const key of [...this.#keys.values()]) {
+      if (key.expires <= this.now()) this.#keys.delete(key.identity.id);
+    }
     const { id, organizationId, purpose } = stored;
     const key = new OpenDataKey({ id, organizationId, purpose }, secret, this.bounds, this.now());
     this.#keys.set(id, key);
     return key;
+  }
+
+  /** After the end of a key's time in the cache its session must not go on, slowly. */
+  #close(key: OpenDataKey): void {
+    const owner = key.identity.organizationId ?? system;
+    if (this.#sessions.peek(owner)?.key === key) this.#sessions.delete(owner);
+    key.wipe();
   }
 
   forget(ids?: readonly string[]): void {

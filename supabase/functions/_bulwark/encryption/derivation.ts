@@ -1,4 +1,5 @@
 import type { Bytes } from "../foundation/bytes.ts";
+import { AesGcmKey } from "./aes_gcm.ts";
 
 /** A key for HKDF only, which cannot be exported. */
 export async function importSecret(secret: Bytes): Promise<CryptoKey> {
@@ -18,7 +19,7 @@ export async function hkdf(
 
 /** An AES-256-GCM key with its commitment. */
 export interface CommittingKey {
-  key: CryptoKey;
+  key: AesGcmKey;
   /**
    * 32 bytes that only this key has. GCM does not commit to its key: a ciphertext can be
    * constructed that decrypts under two keys, to two texts.
@@ -33,11 +34,6 @@ export async function deriveCommittingKey(
   info: Uint8Array,
 ): Promise<CommittingKey> {
   const derived = await hkdf(secret, salt, info, 64);
-  const key = await crypto.subtle.importKey("raw", derived.subarray(0, 32), "AES-GCM", false, [
-    "encrypt",
-    "decrypt",
-  ]);
   const commitment = derived.slice(32);
-  derived.fill(0);
-  return { key, commitment };
+  return { key: await AesGcmKey.of(derived.subarray(0, 32)), commitment };
 }

@@ -1,7 +1,8 @@
+import { Buffer } from "node:buffer";
 import { type Bytes, fromUtf8, utf8 } from "../foundation/bytes.ts";
 import type { DataKeys, MessageSlot } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
-import { type FieldAddress, nonceOf, readEnvelope, writeEnvelope } from "./format.ts";
+import { type FieldAddress, readEnvelope, writeEnvelope } from "./format.ts";
 
 /**
  * Encrypts a text for one place: it can be decrypted only in this row and column of this
@@ -17,9 +18,8 @@ export async function encryptField(
   const taken = keys.slot(address.organizationId);
   const slot: MessageSlot = taken instanceof Promise ? await taken : taken;
   const additionalData = bind(slot.binding(address), address.primaryKey);
-  const algorithm = { name: "AES-GCM", iv: nonceOf(slot.message), additionalData };
-  const sealed = new Uint8Array(await crypto.subtle.encrypt(algorithm, slot.key, utf8(plaintext)));
-  return writeEnvelope(slot.start, slot.message, sealed);
+  const sealed = slot.key.seal(slot.message, additionalData, utf8(plaintext));
+  return writeEnvelope(slot.start, slot.message, sealed instanceof Promise ? await sealed : sealed);
 }
 
 /**
@@ -37,14 +37,14 @@ export async function decryptField(
   const derived = key.subkey(envelope.keyPart);
   const subkey = derived instanceof Promise ? await derived : derived;
   const additionalData = bind(key.binding(address), address.primaryKey);
-  const algorithm = { name: "AES-GCM", iv: nonceOf(envelope.message), additionalData };
-  let opened: ArrayBuffer;
+  let text: Bytes;
   try {
-    opened = await crypto.subtle.decrypt(algorithm, subkey, envelope.sealed);
+    const opened = subkey.open(envelope.message, additionalData, envelope.sealed);
+    text = opened instanceof Promise ? await opened : opened;
   } catch {
     throw new EncryptionError("tampered", nameOf(address));
   }
-  return fromUtf8(new Uint8Array(opened));
+  return fromUtf8(text);
 }
 
 /** The place of a record's row. */
@@ -99,12 +99,13 @@ async function mapFields<Fields extends Record<string, unknown>>(
 }
 
 function bind(column: Bytes, primaryKey: string): Bytes {
-  const row = utf8(primaryKey);
-  const bytes = new Uint8Array(column.length + 4 + row.length);
+  const length = Buffer.byteLength(primaryKey);
+  // From Node's pool, which takes half the time of a new array.
+  const bytes = Buffer.allocUnsafe(column.length + 4 + length);
   bytes.set(column);
-  new DataView(bytes.buffer).setUint32(column.length, row.length);
-  bytes.set(row, column.length + 4);
-  return bytes;
+  bytes.writeUInt32BE(length, column.length);
+  bytes.write(primaryKey, column.length + 4);
+  return bytes as Uint8Array as Bytes;
 }
 
 /** For the log: the column without the row's key, which may be personal data. */

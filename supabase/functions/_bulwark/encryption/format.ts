@@ -10,6 +10,7 @@
  */
 import { LRUCache } from "lru-cache";
 import { type Bytes, concat, fromBase64Url, toBase64Url } from "../foundation/bytes.ts";
+import { tagLength } from "./aes_gcm.ts";
 import { lengthPrefixed, longId, shortId } from "./bytes.ts";
 import { EncryptionError } from "./errors.ts";
 
@@ -18,7 +19,8 @@ export const algorithm = "a256gcm";
 
 export const saltLength = 25;
 export const commitmentLength = 32;
-const tagLength = 16;
+/** The message's number and its length. */
+const numbersLength = 9;
 /** Salt and commitment in base64url, then number and length. */
 const keyPartLength = (saltLength + commitmentLength) / 3 * 4;
 const headLength = keyPartLength + 12;
@@ -69,13 +71,15 @@ export function readKeyPart(keyPart: string): { salt: Bytes; commitment: Bytes }
 
 /** The text of a message; `start` is the prefix of its data key and its key part. */
 export function writeEnvelope(start: string, message: number, sealed: Bytes): string {
-  const numbers = new Uint8Array(9);
-  const view = new DataView(numbers.buffer);
-  view.setUint32(0, message);
+  numbersView.setUint32(0, message);
   // 40 bits; strings need at most 32 of them.
-  view.setUint32(5, sealed.length - tagLength);
+  numbersView.setUint32(5, sealed.length - tagLength);
   return start + toBase64Url(numbers) + toBase64Url(sealed);
 }
+
+/** Reused, as a new array takes longer than all that is done with it. */
+const numbers = new Uint8Array(numbersLength);
+const numbersView = new DataView(numbers.buffer);
 
 /**
  * Parses an envelope without verifying it.
@@ -83,27 +87,45 @@ export function writeEnvelope(start: string, message: number, sealed: Bytes): st
  */
 export function readEnvelope(text: string): Envelope {
   if (!text.startsWith(beginning)) throw misread(text);
-  const short = text.slice(beginning.length, beginning.length + 22);
+  const short = text.slice(beginning.length, payloadStart - 1);
   const keyId = knownIds.get(short) ?? remember(short);
-  const encoded = text.slice(beginning.length + 23);
+  const end = text.slice(Math.max(payloadStart, text.length - 4));
   // From the end: anything appended to a complete value has a wrong character at one of its ends.
-  if (!keyId || text[beginning.length + 22] !== "." || /[^A-Za-z0-9_-]/.test(encoded.slice(-4))) {
+  if (!keyId || text[payloadStart - 1] !== "." || /[^A-Za-z0-9_-]/.test(end)) {
     throw new EncryptionError("malformed", "key or payload is not base64url");
   }
-  const numbers = fromBase64Url(encoded.slice(keyPartLength, headLength));
-  if (encoded.length < headLength) throw new EncryptionError("truncated", keyId);
-  if (!numbers) throw new EncryptionError("malformed", "the payload is not base64url");
-  const view = new DataView(numbers.buffer);
-  const length = view.getUint8(4) * 2 ** 32 + view.getUint32(5) + tagLength;
-  const missing = headLength + Math.ceil(length * 4 / 3) - encoded.length;
+  const bytes = fromBase64Url(text.slice(payloadStart + keyPartLength));
+  const view = bytes && bytes.length >= numbersLength && new DataView(bytes.buffer);
+  if (!view || view.byteLength !== numbersLength + sealedLength(view)) throw damage(text, keyId);
+  return {
+    keyId,
+    keyPart: text.slice(payloadStart, payloadStart + keyPartLength),
+    message: view.getUint32(0),
+    sealed: bytes.subarray(numbersLength),
+  };
+}
+
+function sealedLength(numbers: DataView): number {
+  return numbers.getUint8(4) * 2 ** 32 + numbers.getUint32(5) + tagLength;
+}
+
+/** The fault of a text with a valid beginning, which is not whole. */
+function damage(text: string, keyId: string): EncryptionError {
+  const length = text.length - payloadStart;
+  const start = payloadStart + keyPartLength;
+  const numbers = fromBase64Url(text.slice(start, payloadStart + headLength));
+  if (length < headLength) return new EncryptionError("truncated", keyId);
+  if (!numbers) return new EncryptionError("malformed", "the payload is not base64url");
+  const expected = Math.ceil(sealedLength(new DataView(numbers.buffer)) * 4 / 3);
   // Counted in characters, so that a text cut or extended anywhere is reported as such.
-  if (missing !== 0) throw new EncryptionError(missing > 0 ? "truncated" : "extended", keyId);
-  const sealed = fromBase64Url(encoded.slice(headLength));
-  if (!sealed) throw new EncryptionError("malformed", "the payload is not canonical base64url");
-  return { keyId, keyPart: encoded.slice(0, keyPartLength), message: view.getUint32(0), sealed };
+  const missing = headLength + expected - length;
+  if (missing !== 0) return new EncryptionError(missing > 0 ? "truncated" : "extended", keyId);
+  return new EncryptionError("malformed", "the payload is not canonical base64url");
 }
 
 const beginning = `${version}.${algorithm}.`;
+/** After the data key and a dot. */
+const payloadStart = beginning.length + 23;
 
 /** The fault of a text with an invalid beginning. */
 function misread(text: string): EncryptionError {
@@ -127,13 +149,6 @@ function remember(short: string): string | null {
 export function keyIdOf(text: string): string | null {
   const match = /^bw1\.a256gcm\.([A-Za-z0-9_-]{22})\./.exec(text);
   return match ? longId(match[1]!) : null;
-}
-
-/** The 96-bit nonce of a message. */
-export function nonceOf(message: number): Bytes {
-  const nonce = new Uint8Array(12);
-  new DataView(nonce.buffer).setUint32(8, message);
-  return nonce;
 }
 
 /**

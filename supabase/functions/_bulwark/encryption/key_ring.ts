@@ -76,8 +76,9 @@ export class KeyRing {
     const salt = crypto.getRandomValues(new Uint8Array(32));
     const secret = await this.#open(kek, register);
     const { key, commitment } = await deriveCommittingKey(secret, salt, wrapInfo(kek));
-    const algorithm = { ...single, additionalData: binding(identity) };
-    const sealed = new Uint8Array(await crypto.subtle.encrypt(algorithm, key, dataKey));
+    // Its only message.
+    const sealed = await key.seal(0, binding(identity), dataKey);
+    key.wipe();
     return `bwk1.${kek}.${toBase64Url(concat(salt, commitment, sealed))}`;
   }
 
@@ -97,11 +98,12 @@ export class KeyRing {
     if (!constantTimeEqual(commitment, payload.subarray(32, 64))) {
       throw new EncryptionError("wrong_key_encryption_key", `${kek} for data key ${identity.id}`);
     }
-    const algorithm = { ...single, additionalData: binding(identity) };
     try {
-      return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, payload.subarray(64)));
+      return await key.open(0, binding(identity), payload.subarray(64));
     } catch {
       throw new EncryptionError("tampered", `wrapped data key ${identity.id}`);
+    } finally {
+      key.wipe();
     }
   }
 
@@ -132,9 +134,6 @@ export class KeyRing {
     throw new EncryptionError("wrong_key_encryption_key", `${id} is not the key registered`);
   }
 }
-
-/** Each key encrypts one message, so a constant nonce is safe. */
-const single = { name: "AES-GCM", iv: new Uint8Array(12) };
 
 const wrapInfo = (kek: string) => lengthPrefixed("bulwark key wrapping", "bwk1", kek);
 const checkInfo = (kek: string) => lengthPrefixed("bulwark key check", kek);

@@ -1,6 +1,7 @@
 /** A data key in use: its derived keys, cached for a limited time and number of uses. */
 import { LRUCache } from "lru-cache";
 import { type Bytes, constantTimeEqual } from "../foundation/bytes.ts";
+import type { AesGcmKey } from "./aes_gcm.ts";
 import type { CacheBounds } from "./data_keys.ts";
 import { deriveCommittingKey, hkdf } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
@@ -23,7 +24,10 @@ export class OpenDataKey {
   readonly prefix: string;
   readonly expires: number;
   readonly #info: Bytes;
-  readonly #subkeys = new LRUCache<string, CryptoKey>(derivedBounds);
+  readonly #subkeys = new LRUCache<string, AesGcmKey>({
+    ...derivedBounds,
+    dispose: (key) => key.wipe(),
+  });
   readonly #bindings = new LRUCache<string, Bytes>(derivedBounds);
   readonly #indexKeys = new LRUCache<string, Promise<CryptoKey>>(derivedBounds);
   usesLeft: number;
@@ -45,11 +49,11 @@ export class OpenDataKey {
    * a key part has only one spelling.
    * @throws EncryptionError wrong_key if the commitment is another key's
    */
-  subkey(keyPart: string): CryptoKey | Promise<CryptoKey> {
+  subkey(keyPart: string): AesGcmKey | Promise<AesGcmKey> {
     return this.#subkeys.get(keyPart) ?? this.#check(keyPart);
   }
 
-  async #check(keyPart: string): Promise<CryptoKey> {
+  async #check(keyPart: string): Promise<AesGcmKey> {
     const { salt, commitment } = readKeyPart(keyPart) ?? {};
     const derived = salt && await deriveCommittingKey(this.secret, salt, this.#info);
     if (!derived || !commitment || !constantTimeEqual(derived.commitment, commitment)) {
@@ -60,13 +64,18 @@ export class OpenDataKey {
   }
 
   /** A new derived key with a random salt. */
-  async newSubkey(): Promise<{ key: CryptoKey; keyPart: string }> {
+  async newSubkey(): Promise<{ key: AesGcmKey; keyPart: string }> {
     // With 200 random bits no other session has this key, so its numbers begin at zero.
     const salt = crypto.getRandomValues(new Uint8Array(saltLength));
     const { key, commitment } = await deriveCommittingKey(this.secret, salt, this.#info);
     const keyPart = keyPartOf(salt, commitment);
     this.#subkeys.set(keyPart, key);
     return { key, keyPart };
+  }
+
+  /** Zeroes the bytes of its derived keys. It stays usable, by WebCrypto. */
+  wipe(): void {
+    this.#subkeys.clear();
   }
 
   /** The additional data of a column, up to the primary key. */

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { timingSafeEqual } from "node:crypto";
+import * as base64Url from "./base64url.ts";
 
 /** Bytes for WebCrypto: their type excludes shared buffers where TypeScript knows them. */
 export type Bytes = ReturnType<typeof Uint8Array.from>;
@@ -52,6 +53,7 @@ const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 function encode(bytes: Uint8Array, alphabet: Alphabet): string {
   if (!isNative) {
+    if (alphabet === "base64url") return base64Url.encode(bytes);
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(alphabet);
   }
   const native = bytes as unknown as NativeBase64;
@@ -60,8 +62,9 @@ function encode(bytes: Uint8Array, alphabet: Alphabet): string {
 
 function decode(text: string, alphabet: Alphabet): Bytes | null {
   try {
-    // Copied: a small Buffer is a view of a shared pool that other code writes to.
     if (!isNative) {
+      if (alphabet === "base64url") return base64Url.decode(text);
+      // Copied: a small Buffer is a view of a shared pool that other code writes to.
       return new Uint8Array(Buffer.from(text, alphabet) as unknown as Uint8Array) as Bytes;
     }
     const native = Uint8Array as unknown as NativeBase64Constructor;
