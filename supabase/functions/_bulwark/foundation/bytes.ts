@@ -18,6 +18,7 @@ const isNative = "fromBase64" in Uint8Array;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lenientDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Base64 with padding (RFC 4648, section 4). */
 export function toBase64(bytes: Uint8Array): string {
@@ -87,7 +88,9 @@ export function utf8(text: string): Bytes {
 
 /** Decodes UTF-8. @throws TypeError for invalid bytes */
 export function fromUtf8(bytes: Uint8Array): string {
-  return decoder.decode(bytes);
+  // Several times faster in Deno. Its replacement character stands for invalid bytes, or for itself.
+  const text = lenientDecoder.decode(bytes);
+  return text.includes("\ufffd") ? decoder.decode(bytes) : text;
 }
 
 /** Concatenates byte strings. */
