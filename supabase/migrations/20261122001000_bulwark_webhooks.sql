@@ -2238,9 +2238,9 @@ $$;
 comment on function bulwark.preview_webhook_delivery(uuid, uuid) is
   'The content that an endpoint would get for an event, the id of an audit entry or a security
    event, as it is now (webhook:read, and audit:read or security:read where the event belongs):
-   { subscribed (a subscription matches), enabled, format, event }. For the formats slack and
-   pagerduty the function webhooks makes the body of the event. Nothing is sent or kept, and it has
-   no address or secret. Errors: WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_UNKNOWN_EVENT,
+   { subscribed (a subscription matches), enabled, format, event }. The function webhooks makes the
+   body of the event, in the endpoint''s format. Nothing is sent or kept, and it has no address or
+   secret. Errors: WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_UNKNOWN_EVENT,
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 
 -- Webhooks settings: those that administrators of the installation may change, and the

@@ -1,10 +1,8 @@
 /**
- * Function `bulwark-webhooks`. With a user's token: creates an endpoint (`POST
- * /bulwark-webhooks/endpoints`), moves it (`PUT …/endpoints/<id>/destination`), rotates its secret
- * (`POST …/<id>/rotate`) and sends a sample (`POST …/<id>/test`). For the scheduler: delivers
- * (`POST /bulwark-webhooks/deliver`). Everything else is an RPC of the database.
+ * Function `bulwark-webhooks`. With a user's token: creates an endpoint (`POST …/endpoints`), moves it
+ * (`PUT …/endpoints/<id>/destination`), rotates its secret (`POST …/<id>/rotate`), sends a sample
+ * (`POST …/<id>/test`), shows what it would send (`POST …/<id>/preview`). The scheduler's: `…/deliver`.
  */
-import { unwrap } from "../_bulwark/foundation/errors.ts";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { openDataKeys } from "../_bulwark/encryption/mod.ts";
 import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
@@ -18,6 +16,7 @@ import { serviceClient } from "../_bulwark/foundation/service.ts";
 import { deliverFor, deliverSample } from "../_bulwark/webhooks/delivering.ts";
 import { createEndpoint, moveEndpoint, rotateSecret } from "../_bulwark/webhooks/endpoints.ts";
 import * as input from "../_bulwark/webhooks/input.ts";
+import { preview, sample } from "../_bulwark/webhooks/samples.ts";
 
 const env = readWebhookEnv();
 const limit = openLimits(readRateLimitEnv());
@@ -43,9 +42,12 @@ const answer = router(limit, {
     return Response.json(await rotateSecret(asCaller(request), pathId(request), overlap_seconds));
   }),
   "POST /bulwark-webhooks/endpoints/<id>/test": limit("api_default", async (request) => {
-    const endpoint_id = pathId(request);
-    const sent = await callerClient(request, env).rpc("send_test_webhook", { endpoint_id });
-    return Response.json(await deliverSample(asService(request), unwrap(sent)));
+    const sent = await sample(asCaller(request), pathId(request));
+    return Response.json(await deliverSample(asService(request), sent));
+  }),
+  "POST /bulwark-webhooks/endpoints/<id>/preview": limit("api_default", async (request) => {
+    const { event_id } = parse(input.previewing, await readJson(request));
+    return Response.json(await preview(asCaller(request), pathId(request), event_id));
   }),
   "POST /bulwark-webhooks/deliver": forScheduler(limit, env.schedulerSecret, async (request) => {
     const { wait_seconds } = parse(input.delivering, queryOf(request));

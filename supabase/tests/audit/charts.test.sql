@@ -1,7 +1,7 @@
 -- Charts and followers of the log: counts by time, what is new, and how far it is proved.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(38);
+select plan(39);
 select tests.create_organizations();
 create temporary table base as
   select (select max(timeline) from bulwark_private.audit_timelines) as timeline;
@@ -38,6 +38,9 @@ from generate_series(0, 119) as n;
 select count(pg_temp.entry('globex', n, '2020-01-01T10:00:00Z'::timestamptz + n * interval '1 min'))
 from generate_series(201, 203) as n;
 select count(pg_temp.entry(null, 301, '2020-01-01T10:00:00Z'));
+-- More than one step counts at first.
+select count(pg_temp.entry('acme', n, '2019-01-01T00:00:00Z'::timestamptz + n * interval '1 min'))
+from generate_series(1, 3500) as n;
 alter table audit_logs enable always trigger audit_logs_stamp;
 
 -- acting as the administrator of acme
@@ -74,6 +77,14 @@ from (values
   ('actor_type', $$ values ('user', 61::bigint) $$),
   ('resource_type', $$ values ('public.tests', 61::bigint) $$)
 ) as c (g, e);
+select results_eq(
+  $$ select at, label, count from pg_temp.counts(audit_histogram(
+       tests.acme(), '2019-01-01T00:00:00Z', '2019-01-04T00:00:00Z', '1 day', 'result')) $$,
+  $$ select date_trunc('day', '2019-01-01T00:00:00Z'::timestamptz + n * interval '1 min', 'UTC'),
+       case when n % 20 = 0 then 'failure' else 'success' end, count(*)
+     from generate_series(1, 3500) as n group by 1, 2 order by 1, 2 $$,
+  'AUC-18: in several steps, each entry once'
+);
 select is(
   (select (h ->> 'until')::timestamptz - (h ->> 'since')::timestamptz
    from audit_histogram(tests.acme()) as h), interval '1 day',
@@ -85,6 +96,7 @@ select is(
    from pg_temp.counts(audit_histogram(
      tests.acme(), '2020-01-01T00:00:00Z', '2020-01-02T00:00:00Z', before => (
        select id from audit_logs where organization_id = tests.acme() and resource_id = '50'
+         and occurred_at > '2020-01-01'
          and resource_type = 'public.tests'))) c),
   50::numeric, 'AUC-07: a cursor goes on where a call ended'
 );

@@ -38,6 +38,9 @@ export const rotation = z.strictObject({
   overlap_seconds: z.number().int().min(0).max(604_800).default(86_400),
 });
 
+/** `POST /bulwark-webhooks/endpoints/<id>/preview`: an audit entry or a security event. */
+export const previewing = z.strictObject({ event_id: id });
+
 /** `POST /bulwark-webhooks/deliver`: how long the run polls. */
 export const delivering = z.strictObject({
   wait_seconds: z.coerce.number().min(0).max(55).default(0),
