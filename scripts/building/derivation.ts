@@ -132,8 +132,8 @@ export function derive(
   }
   const made = new Set(created);
   const isNew = (object: string) => made.has(object) || again.objects.has(object);
-  // An object that is gone took its rights along.
-  const isGone = (object: string) => gone.has(object);
+  // An object that is gone took its rights along, unless another one has its name now.
+  const isGone = (object: string) => gone.has(object) && !made.has(object);
   const rights = changedRights(before, after, isNew).filter((text) =>
     !(text.startsWith("revoke") && isGone(/ on \w+ ([\w.]+)/.exec(text)?.[1] ?? ""))
   );

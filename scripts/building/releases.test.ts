@@ -65,6 +65,19 @@ Deno.test("derive() changes the rights that changed, and gives all of them for a
   ]);
 });
 
+Deno.test("derive() closes a function whose arguments changed, as a new one", () => {
+  const one = "create function bulwark.h() returns text language sql as $$ select '' $$;\n";
+  const other = one.replace("h()", "h(a text)");
+  const rights = (args: string) =>
+    `revoke all on function bulwark.h(${args}) from public;\ngrant execute on function bulwark.h(${args}) to anon;\n`;
+  assert.deepEqual(derive(one + rights(""), other + rights("a text")).statements, [
+    "drop function bulwark.h();",
+    other.trim(),
+    "revoke all on function bulwark.h(a text) from public;",
+    "grant execute on function bulwark.h(a text) to anon;",
+  ]);
+});
+
 Deno.test("releaseMigrations() gives the rights of a function that is made anew to all again", () => {
   const grant = "grant execute on function bulwark.f(integer) to api_key;\n";
   const before = new Map([["01_rbac", functionOf("1")], ["07_api_keys", grant]]);

@@ -122,6 +122,10 @@ comment on function bulwark.encryption_overview(uuid) is
    those that are not done, as encryption_progress has them. failures: table, column, fault, rows
    that cannot be decrypted, and the primary keys of the first ten. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+revoke all on function bulwark.retry_reencryption(organization_id uuid) from public;
+revoke all on function bulwark.retry_reencryption(organization_id uuid) from anon;
+revoke all on function bulwark.retry_reencryption(organization_id uuid) from authenticated;
+revoke all on function bulwark.retry_reencryption(organization_id uuid) from service_role;
 revoke all on function bulwark.encryption_overview(organization_id uuid) from public;
 revoke all on function bulwark.encryption_overview(organization_id uuid) from anon;
 revoke all on function bulwark.encryption_overview(organization_id uuid) from authenticated;
