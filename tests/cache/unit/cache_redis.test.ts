@@ -23,10 +23,10 @@ redisTest(
 redisTest("CACHE-R24: invalid JSON in Redis is a miss", async ({ redis, isolate }) => {
   const cache = isolate();
   for (const junk of ["\njunk", "\n", "junk", ""]) {
-    await redis.call("SET", "t:e:user:a", junk);
+    await redis.call("SET", "{t}:e:user:a", junk);
     const answer = await cache.getOrSet(key("a"), () => Promise.resolve("loaded"), { ttl: 60 });
     assert.equal(answer, "loaded", junk.slice(0, 10));
-    await redis.call("SET", "t:e:user:a", junk);
+    await redis.call("SET", "{t}:e:user:a", junk);
     assert.deepEqual(await cache.getMany([key("a"), key("b")]), [undefined, undefined]);
   }
 });
@@ -34,7 +34,7 @@ redisTest("CACHE-R24: invalid JSON in Redis is a miss", async ({ redis, isolate 
 redisTest(
   "CACHE-R26: JSON nested deeper than the stack can be read",
   async ({ redis, isolate }) => {
-    await redis.call("SET", "t:e:user:a", `\n${"[".repeat(200_000)}${"]".repeat(200_000)}`);
+    await redis.call("SET", "{t}:e:user:a", `\n${"[".repeat(200_000)}${"]".repeat(200_000)}`);
     const unused = () => Promise.reject(new Error("loaded again"));
     let value = await isolate().getOrSet<unknown[]>(key("a"), unused, { ttl: 60 });
     for (; value.length > 0; value = value[0] as unknown[]) assert.ok(Object.isFrozen(value));
@@ -43,8 +43,8 @@ redisTest(
 
 redisTest("CACHE-R25: another type in Redis is a miss", async ({ redis, isolate }) => {
   const cache = isolate();
-  await redis.call("RPUSH", "t:e:user:a", "x");
-  await redis.call("RPUSH", "t:t:tag", "x");
+  await redis.call("RPUSH", "{t}:e:user:a", "x");
+  await redis.call("RPUSH", "{t}:t:tag", "x");
   for (const tags of [[], ["tag"]]) {
     const options = { ttl: 60, tags };
     assert.equal(
@@ -165,7 +165,7 @@ redisTest(
     const cache = place.isolate();
     await cache.set(key("a"), 1, { ttl: 60, tags: ["team"] });
     assert.equal(await cache.get(key("a")), 1);
-    await place.redis.call("DEL", "t:t:team");
+    await place.redis.call("DEL", "{t}:t:team");
     assert.equal(await cache.get(key("a")), undefined);
     await cache.set(key("b"), 2, { ttl: 60, tags: ["team"] });
     assert.equal(await cache.get(key("a")), undefined, "a new generation does not bring it back");
@@ -224,7 +224,7 @@ redisTest("CACHE-R14: entries expire in Redis too", async ({ redis, isolate }) =
   await cache.set(key("a"), 1, { ttl: 60, tags: ["team"] });
   await cache.getOrSet(key("b"), () => Promise.resolve(2), { ttl: 60 });
   const [, names] = await redis.call("SCAN", "0", "COUNT", 1000) as [string, string[]];
-  assert.deepEqual(names.sort(), ["t:e:user:a", "t:e:user:b", "t:t:team"]);
+  assert.deepEqual(names.sort(), ["{t}:e:user:a", "{t}:e:user:b", "{t}:t:team"]);
   for (const name of names) assert.ok(Number(await redis.call("PTTL", name)) > 0, name);
 });
 
@@ -316,12 +316,12 @@ redisTest(
     const [wild, foreign] = [open("[ab]*"), open("app")];
     try {
       for (const cache of [wild, foreign]) await cache.set(key("1"), "mine", { ttl: 60 });
-      await place.redis.call("SET", "a:e:user:1", "another program's");
+      await place.redis.call("SET", "{a}:e:user:1", "another program's");
       await foreign.set(cacheKey("user_permissions", "1"), "mine", { ttl: 60 });
       await wild.clear(cachePattern("user"));
       assert.equal(await wild.get(key("1")), undefined);
       assert.equal(await foreign.get(key("1")), "mine");
-      assert.equal(await place.redis.call("GET", "a:e:user:1"), "another program's");
+      assert.equal(await place.redis.call("GET", "{a}:e:user:1"), "another program's");
       await foreign.clear(cachePattern("user"));
       assert.equal(await foreign.get(key("1")), undefined);
       assert.equal(await foreign.get(cacheKey("user_permissions", "1")), "mine");

@@ -1,6 +1,6 @@
 import { type CacheKey, type CachePattern, everything, globOf, matcher } from "./catalog.ts";
 import { list, type PrefixedRedis } from "./prefixed_redis.ts";
-import { fill, generationSeconds, invalidate } from "./scripts.ts";
+import { fill, generationSeconds, invalidate, scan } from "./scripts.ts";
 
 const scanCount = 500;
 const retryMilliseconds = 1000;
@@ -171,7 +171,7 @@ export class PendingInvalidations {
     const glob = globOf(before, pattern);
     let cursor = "0";
     do {
-      const page = await this.#redis.call("SCAN", cursor, "MATCH", glob, "COUNT", scanCount);
+      const page = await this.#redis.script(scan, [before], [cursor, glob, scanCount]);
       const [next, names] = list<[string, string[]]>(page);
       const mine = names.filter((name) => matches(name.slice(before.length)));
       if (mine.length > 0) await this.#redis.call("UNLINK", ...mine);

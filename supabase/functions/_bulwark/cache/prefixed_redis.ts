@@ -2,9 +2,16 @@ import { Unavailable } from "../foundation/redis/breaker.ts";
 import type { RedisClient } from "../foundation/redis/client.ts";
 import { runScript, type Script } from "../foundation/redis/script.ts";
 
-/** A Redis client with the cache's key names. Several applications may share one Redis. */
+/**
+ * A Redis client with the cache's key names. Several applications may share one Redis. The prefix is
+ * the hash tag of all names: a script needs entries and tags in one slot of a cluster.
+ */
 export class PrefixedRedis {
-  constructor(readonly client: RedisClient, readonly prefix: string) {}
+  readonly prefix: string;
+
+  constructor(readonly client: RedisClient, prefix: string) {
+    this.prefix = /\{[^}]/.test(prefix) ? prefix : `{${prefix}}`;
+  }
 
   call(command: string, ...args: (string | number)[]): Promise<unknown> {
     return this.client.call(command, ...args);

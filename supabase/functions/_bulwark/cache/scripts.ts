@@ -66,6 +66,14 @@ end
 return 1
 `);
 
+/**
+ * KEYS a name in the cache's slot, which leads to the right server of a cluster. ARGV cursor, pattern,
+ * count. SCAN.
+ */
+export const scan = script(`
+return redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+`);
+
 /** KEYS tags. ARGV generation, seconds. Invalidates all entries that carry one of the tags. */
 export const invalidate = script(`
 for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'EX', ARGV[2]) end

@@ -19,8 +19,8 @@ import { batch } from "./batch.ts";
 
 /** A Redis connection; ioredis fits too. */
 export interface RedisConnection {
-  /** Whether it is a cluster, which spreads keys over several servers. */
-  isCluster?: boolean;
+  /** Whether keys of a script must be in one slot. */
+  readonly isCluster?: boolean;
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
 }
 
@@ -115,6 +115,7 @@ type Answer = "unknown" | "allowed" | "unreadable" | number | number[];
 
 /** One call to the script. */
 interface Attempt {
+  scope: string;
   /** The keys of its buckets, and last that of its caller's status. */
   keys: string[];
   cost: number;
@@ -135,8 +136,6 @@ export function redisStore(
   secret: string,
   options: RedisStoreOptions = {},
 ): RateLimitStore {
-  // A batch has keys in many slots, which a cluster refuses.
-  if (redis.isCluster) throw new Error("Cannot keep rate limits in Redis: it is a cluster");
   const { ruleSeconds = 60, blockSeconds = 15, reportMilliseconds = 1000 } = options;
   const known = new LRUCache<string, { terms: Terms; until: number }>({ max: maximumRemembered });
   const hashes = new LRUCache<string, string>({ max: maximumRemembered });
@@ -153,8 +152,8 @@ export function redisStore(
   // Names of free form are hashed, so that no two callers can have the same key.
   const bucketKey = (scope: string, { kind, name }: Identifier) =>
     kind === "user"
-      ? `bulwark:bucket:${scope}:user:${name}`
-      : `bulwark:bucket:${scope}:${kind}:${hashOf(name)}`;
+      ? `bulwark:bucket:{${scope}}:user:${name}`
+      : `bulwark:bucket:{${scope}}:${kind}:${hashOf(name)}`;
 
   function knownTerms(charge: Charge): Terms | undefined {
     const cached = known.get(scopeOf(charge));
@@ -190,11 +189,11 @@ export function redisStore(
   }
 
   /** The key of the caller's status; null: such a caller cannot be blocked. */
-  function statusKey(charge: Charge, address: string | null): string | null {
+  function statusKey(scope: string, charge: Charge, address: string | null): string | null {
     const { rule, userId, apiKeyId, account } = charge;
     if (!address && !apiKeyId) return null;
     const [from, tried] = [address ? hashOf(address) : "", account ? hashOf(account) : ""];
-    return `bulwark:status:${rule}:${from}:${tried}:${apiKeyId ?? ""}:${userId ?? ""}`;
+    return `bulwark:status:{${scope}}:${rule}:${from}:${tried}:${apiKeyId ?? ""}:${userId ?? ""}`;
   }
 
   /** Stores a value; null if it exists already (NX) or Redis fails, which fails no decision. */
@@ -218,8 +217,25 @@ export function redisStore(
     await note(place, value, "EX", blockSeconds);
   }
 
-  // Concurrent calls share one round trip and one script.
+  // Concurrent calls share one round trip and one script; on a cluster those of a scope do, whose keys
+  // are in one slot, as the scope is their hash tag.
   const run = batch<Attempt, Answer>(async (attempts) => {
+    if (!redis.isCluster) return await decideTogether(attempts);
+    const groups = Map.groupBy(attempts, ({ scope }) => scope);
+    const answers = new Map<Attempt, Promise<Answer>>();
+    await Promise.allSettled([...groups.values()].map((group) => {
+      const decided = decideTogether(group);
+      group.forEach((attempt, index) => {
+        const answer = decided.then((all) => all[index]!);
+        answer.catch(() => {});
+        answers.set(attempt, answer);
+      });
+      return decided;
+    }));
+    return attempts.map((attempt) => answers.get(attempt)!);
+  });
+
+  async function decideTogether(attempts: Attempt[]): Promise<(Answer | Promise<Answer>)[]> {
     const keys: string[] = [];
     const runs: (string | number)[] = [];
     let calls = 0;
@@ -242,7 +258,7 @@ export function redisStore(
         Promise.reject(new Late(thrown.message, answers.then((all) => all[index])))
       );
     }
-  });
+  }
 
   /** Reports a refusal to the database; returns for how many seconds that blocks the caller, or null. */
   async function report(charge: Charge, denied: Identifier[]): Promise<number | null> {
@@ -271,7 +287,7 @@ export function redisStore(
         throw new Error(`a call under ${charge.rule} costs 1 to ${terms.capacity} tokens`);
       }
       const address = charge.address ? networkOf(charge.address) : null;
-      const status = statusKey(charge, address);
+      const status = statusKey(terms.scope, charge, address);
       const spent = costOf(terms, cost);
       let identifiers = identifiersOf(terms, charge, address);
       /** The decision that an answer stands for; throws if it is not one. */
@@ -287,8 +303,8 @@ export function redisStore(
         const keys = identifiers.map((identifier) => bucketKey(terms.scope, identifier));
         try {
           return await (status
-            ? run({ keys: [...keys, status], ...spent, asked })
-            : run({ keys, ...spent, asked: "nothing" }));
+            ? run({ scope: terms.scope, keys: [...keys, status], ...spent, asked })
+            : run({ scope: terms.scope, keys, ...spent, asked: "nothing" }));
         } catch (thrown) {
           if (!(thrown instanceof Late)) throw thrown;
           const answer = thrown.answer as Promise<Answer | undefined>;

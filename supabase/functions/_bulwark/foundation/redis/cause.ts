@@ -27,8 +27,11 @@ const away =
 const slow = "See whether Redis is frozen, overloaded or cannot be reached, or raise " +
   "BULWARK_CACHE_TIMEOUT_MS where it is far away.";
 const plan = "The limit of the plan at Upstash is reached: raise it, or wait.";
-const cluster = "Redis Cluster is not supported: give REDIS_URL the address of a single server, " +
-  "or of a primary with replicas.";
+const clusterDown =
+  "A part of the Redis Cluster is away: see CLUSTER INFO. Give each primary a replica.";
+const clusterUser =
+  "See that the Redis Cluster shows slots to Redis' user (CLUSTER SLOTS), and that " +
+  "functions reach all of its nodes at the addresses that it names.";
 
 /** The first entry that matches the message counts. */
 const causes: readonly [word: RegExp, advice: string | null, verdict?: Verdict][] = [
@@ -39,7 +42,9 @@ const causes: readonly [word: RegExp, advice: string | null, verdict?: Verdict][
   [/\bNOREPLICAS\b/, "Redis has fewer replicas than min-replicas-to-write says.", "answer"],
   [/\bNOPERM\b/, "Give Redis' user all commands and keys of Bulwark (ACL SETUSER).", "answer"],
   [/\b(READONLY|MASTERDOWN)\b/, "Give REDIS_URL the address of the primary: this is a replica."],
-  [/\b(MOVED|ASK|CROSSSLOT|CLUSTERDOWN|TRYAGAIN)\b/, cluster],
+  [/\bCLUSTERDOWN\b/, clusterDown],
+  [/\bTRYAGAIN\b/, "A slot of the Redis Cluster is being moved.", "answer"],
+  [/\b(MOVED|ASK|CROSSSLOT)\b|Failed to refresh slots|startup nodes/, clusterUser],
   [/\b(WRONGPASS|NOAUTH)\b|invalid password/i, "Correct the user and password of Redis."],
   [/\bLOADING\b/, "Redis reads its data from disk and will answer by itself."],
   [/\bBUSY\b/, "A script of another program blocks Redis: see SCRIPT KILL."],

@@ -1,13 +1,15 @@
 import { Breaker, Late, type Verdict } from "./breaker.ts";
 import { causeOf, textOf } from "./cause.ts";
 import { overHttp } from "./http.ts";
-import { overTcp } from "./tcp.ts";
+import { addressesOf, overTcp } from "./tcp.ts";
 import { withTimeout } from "../timeout.ts";
 
 /** A transport of Redis commands without a timeout. */
 export interface RedisCommands {
   /** False: the next command connects first. */
   readonly isConnected: boolean;
+  /** Whether keys of a command must be in one slot; true as long as it is not known. */
+  readonly isCluster?: boolean;
   /** Rejects with the error of the connection or of Redis. */
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
   /** Closes the connection; the next command opens another. */
@@ -74,6 +76,11 @@ export class RedisClient {
     return this.#breaker.isOpen;
   }
 
+  /** Whether it is, or may be, a cluster: keys of a command must be in one slot. */
+  get isCluster(): boolean {
+    return this.#commands.isCluster ?? false;
+  }
+
   call(command: string, ...args: (string | number)[]): Promise<unknown> {
     const task = () => this.#commands.call(command, ...args);
     if (this.#commands.isConnected) return this.#breaker.call(task);
@@ -123,7 +130,10 @@ export function openRedis(env: RedisEnv, options: RedisOptions = {}): RedisClien
   const { redisUrl, upstashUrl, upstashToken } = env;
   if (redisUrl) {
     const commands = overTcp(redisUrl, connectTimeoutMs);
-    return new RedisClient(commands, { secrets: forms(new URL(redisUrl).password), ...options });
+    return new RedisClient(commands, {
+      secrets: addressesOf(redisUrl).flatMap(({ password }) => forms(password)),
+      ...options,
+    });
   }
   if (upstashUrl && upstashToken) {
     const commands = overHttp(upstashUrl, upstashToken, connectTimeoutMs);
