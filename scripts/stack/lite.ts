@@ -116,16 +116,18 @@ function trustGrants(connection: PostgresConnection): void {
 }
 
 /**
- * Stops the driver from writing as JSON what Lite has written as JSON before: an object given to a
- * function's json argument would arrive there as a string.
+ * Stops the driver from writing as JSON what Lite has written as JSON before: an object or a number
+ * given to a function's json argument would arrive there as a string. A string that looks like one
+ * arrives as the object or number, because Lite writes both alike.
  */
 function writeJsonOnce(connection: PostgresConnection): void {
+  const written = /^(?:[[{]|(?:true|false|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)$)/;
   const { serializers } = connection.driver.options as unknown as {
     serializers: Record<number, (value: unknown) => unknown>;
   };
   for (const type of [114, 3802]) {
     serializers[type] = (value) =>
-      typeof value === "string" && /^[[{]/.test(value) ? value : JSON.stringify(value);
+      typeof value === "string" && written.test(value) ? value : JSON.stringify(value);
   }
 }
 

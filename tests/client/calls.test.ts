@@ -8,7 +8,8 @@ import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 import type { BulwarkError } from "../../clients/js/src/index.ts";
 import { enrolled, signInAgain } from "../mfa/support.ts";
 import { connect, freshSlug, signUp } from "../support.ts";
-import { journey, type Recorded } from "./journey.ts";
+import { journey } from "./journey.ts";
+import type { Recorded } from "./steps.ts";
 import { createBulwark, makePlace, supabaseWith } from "./support.ts";
 
 const databaseUrl = Deno.env.get("BULWARK_TEST_DB_URL") ?? "";
@@ -53,7 +54,13 @@ Deno.test("CLIENT-E03: the types of all answers are those that the stack gave", 
     "type Bulwark = Client<true>;",
   ];
   await Deno.writeTextFile(join(consumer, "answers.ts"), [...header, ...lines].join("\n"));
-  await compile("answers.ts");
+  await compile("answers.ts").catch(({ message }: Error) => {
+    const named = message.replace(
+      /answers\.ts\((\d+),/g,
+      (found, line) => `${answers[Number(line) - header.length - 1]?.path} ${found}`,
+    );
+    assert.fail(named);
+  });
 });
 
 Deno.test("CLIENT-E04: a call that needs a fresh second factor asks once, and is repeated once", async () => {

@@ -11,7 +11,7 @@ import {
   signUp,
   url,
 } from "../support.ts";
-import type { Place, Traveller } from "./journey.ts";
+import type { Place, Traveller } from "./steps.ts";
 
 /** People for a journey: all new. Webhooks go to the receiver. */
 export async function makePlace(receiver: string): Promise<Place> {

@@ -11,8 +11,10 @@ import { mfa } from "./namespaces/mfa.ts";
 import { organizations } from "./namespaces/organizations.ts";
 import { roles } from "./namespaces/roles.ts";
 import { security } from "./namespaces/security.ts";
+import { sessions } from "./namespaces/sessions.ts";
+import { settings } from "./namespaces/settings.ts";
 import { webhooks } from "./namespaces/webhooks.ts";
-import type { Whoami } from "./overlay.ts";
+import type { Whoami } from "./shapes.ts";
 import type { Permission } from "./permissions.ts";
 import type { Answer } from "./result.ts";
 
@@ -52,6 +54,8 @@ export interface Client<Throws extends boolean = false> {
   readonly limits: ReturnType<typeof limits<Throws>>;
   readonly webhooks: ReturnType<typeof webhooks<Throws>>;
   readonly metrics: ReturnType<typeof metrics<Throws>>;
+  readonly sessions: ReturnType<typeof sessions<Throws>>;
+  readonly settings: ReturnType<typeof settings<Throws>>;
   readonly encryption: ReturnType<typeof encryption<Throws>>;
 }
 
@@ -120,5 +124,7 @@ export function createBulwark<Throws extends boolean = false>(
     webhooks: webhooks(calls),
     metrics: metrics(calls),
     encryption: encryption(calls),
+    sessions: sessions(calls),
+    settings: settings(calls),
   };
 }

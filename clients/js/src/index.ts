@@ -5,18 +5,7 @@ export { BulwarkError } from "./error.ts";
 export type { AuditExportOptions, AuditExportProgress } from "./export.ts";
 export type { BulwarkCode } from "./generated/codes.ts";
 export type { Enums, Json, Rows } from "./generated/database.ts";
-export type {
-  AuditEntry,
-  AuditStatus,
-  ConsistencyProof,
-  EntryProof,
-  IssuedApiKey,
-  Member,
-  MemberRole,
-  MfaStatus,
-  SealedEntry,
-  Whoami,
-} from "./overlay.ts";
+export type * from "./shapes.ts";
 export type { AuditFilter } from "./namespaces/audit.ts";
 export type { MemberFilter } from "./namespaces/members.ts";
 export type { DeliveryFilter } from "./namespaces/webhooks.ts";

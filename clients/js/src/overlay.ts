@@ -1,20 +1,33 @@
 /**
- * Corrections of the generated types: nullability and the shapes of JSON, which no generator knows. A
- * test compares them with answers of the running stack.
+ * Corrections of the generated types: nullability and the shapes of JSON (`shapes.ts`), which no
+ * generator knows. A test compares them with answers of the running stack.
  */
-import type {
-  CompositeTypes,
-  Enums,
-  Functions as Generated,
-  Json,
-  Rows,
-} from "./generated/database.ts";
-import type { BulwarkCode } from "./generated/codes.ts";
+import type { Functions as Generated } from "./generated/database.ts";
 import type { Permission } from "./permissions.ts";
 import type { Simplify } from "./result.ts";
+import type {
+  ApiKeyOptions,
+  AuditEntry,
+  AuditHistogram,
+  AuditStatus,
+  ConsistencyProof,
+  EncryptionOverview,
+  EntryProof,
+  IssuedApiKey,
+  Member,
+  MfaStatus,
+  RateLimitUsage,
+  Setting,
+  Whoami,
+} from "./shapes.ts";
 
 /** The columns of answers that can be null. */
 interface NullableColumns {
+  audit_coverage:
+    | "delivered_until"
+    | "newest_entry"
+    | "sealed_until"
+    | "signed_until";
   encryption_progress: "finished_at" | "of_organization" | "started_at" | "total" | "updated_at";
   erase_subject: "next_after";
   explain_permission: "expires_at" | "inherited_from" | "role" | "starts_at" | "system_wide";
@@ -36,6 +49,13 @@ interface NullableColumns {
     | "rotated_from";
   list_metrics: "last_at";
   list_names: "email" | "name";
+  mfa_compliance:
+    | "email"
+    | "last_used_at"
+    | "locked_until"
+    | "name"
+    | "required_from";
+  my_sessions: "ip" | "mfa_verified_at" | "not_after" | "refreshed_at" | "user_agent";
   read_metric: "label" | "last" | "maximum" | "mean" | "minimum" | "p50" | "p95" | "p99" | "total";
   verify_audit_log:
     | "detail"
@@ -45,19 +65,32 @@ interface NullableColumns {
     | "next_after_seal"
     | "problem"
     | "seal";
+  webhook_stats:
+    | "counted_since"
+    | "failing_since"
+    | "last_delivered_at"
+    | "oldest_pending_at"
+    | "p50_ms"
+    | "p95_ms";
 }
 
 /** Answers with another shape than the generated one. */
 interface Shapes {
+  api_key_options: ApiKeyOptions;
+  audit_histogram: AuditHistogram;
   audit_status: AuditStatus;
   audit_consistency_proof: ConsistencyProof;
   audit_inclusion_proof: EntryProof;
   create_api_key: IssuedApiKey;
+  encryption_overview: EncryptionOverview;
   list_members: Member[];
+  list_settings: Setting[];
   mfa_status: MfaStatus[];
   my_permissions: { permissions: Permission[] | null; version: string }[];
+  rate_limit_usage: RateLimitUsage;
   rotate_api_key: IssuedApiKey;
   search_audit_logs: { entries: AuditEntry[]; next: string | null };
+  tail_audit_log: { entries: AuditEntry[]; cursor: string; more: boolean };
   whoami: Whoami | null;
 }
 
@@ -65,6 +98,7 @@ interface Shapes {
 interface NullableArguments {
   assign_security_event: "assignee";
   list_names: "organization_id";
+  rate_limit_usage: "organization_id";
   require_permission: "organization_id";
   set_mfa_policy: "organization_id";
 }
@@ -84,238 +118,6 @@ export type Returns<Name extends FunctionName> = Name extends keyof Shapes ? Sha
   : Generated[Name]["Returns"] extends undefined ? null
   : Generated[Name]["Returns"];
 
-type WithNull<Type, Keys> = Type extends (infer Row)[] ? WithNull<Row, Keys>[]
+/** A type with some fields that can be null. */
+export type WithNull<Type, Keys> = Type extends (infer Row)[] ? WithNull<Row, Keys>[]
   : Simplify<{ [Key in keyof Type]: Key extends Keys ? Type[Key] | null : Type[Key] }>;
-
-/** A role of a member. */
-export interface MemberRole {
-  role: string;
-  level: number;
-  /** Where the grant comes from: `bulwark`, or the application's own table. */
-  source: string;
-  starts_at: string;
-  expires_at: string | null;
-  active: boolean;
-  granted_by: string | null;
-}
-
-/** A member of an organization. */
-export interface Member extends
-  WithNull<
-    Omit<Generated["list_members"]["Returns"][number], "roles">,
-    "email" | "last_sign_in_at" | "mfa_enrolled" | "name"
-  > {
-  roles: MemberRole[];
-}
-
-/** Who is calling, and what they may do. */
-export interface Whoami {
-  /** Changes with every other field. */
-  version: string;
-  user: {
-    id: string;
-    email: string | null;
-    email_confirmed: boolean;
-    name: string | null;
-    anonymous: boolean;
-  };
-  mfa: {
-    /** Whether the account has a second factor. */
-    enrolled: boolean;
-    /** When this session proved one. */
-    verified_at: string | null;
-    satisfied: boolean;
-  };
-  /** The system-wide ones. */
-  roles: string[];
-  permissions: Permission[];
-  /** The first 100 by slug. */
-  organizations: {
-    id: string;
-    name: string;
-    slug: string;
-    roles: string[];
-    /** Those of the session right now. */
-    permissions: Permission[];
-    mfa_required: boolean;
-    mfa_required_from: string | null;
-    mfa_met: boolean;
-  }[];
-}
-
-/** An API key, as it is shown once. */
-export type IssuedApiKey = Simplify<
-  {
-    [Key in keyof CompositeTypes["issued_api_key"]]: NonNullable<
-      CompositeTypes["issued_api_key"][Key]
-    >;
-  }
->;
-
-/** An entry of the audit log. */
-export type AuditEntry = Simplify<
-  Omit<Rows["audit_logs"], "before" | "after" | "details"> & {
-    before: { [column: string]: Json } | null;
-    after: { [column: string]: Json } | null;
-    details: { [name: string]: Json } | null;
-  }
->;
-
-/** Second factors of the caller; null is known only to a session that satisfies MFA. */
-export interface MfaStatus {
-  enrolled: boolean;
-  /** Factors of Supabase Auth itself. */
-  native_factors: number;
-  /** When this session proved a factor. */
-  verified_at: string | null;
-  /** Whether the session may enter organizations that require MFA. */
-  satisfied: boolean;
-  locked: boolean | null;
-  backup_codes_left: number | null;
-  factors: { id: string; name: string; activated_at: string; last_used_at: string | null }[] | null;
-  trusted_devices:
-    | {
-      id: string;
-      name: string;
-      created_at: string;
-      expires_at: string;
-      last_used_at: string | null;
-    }[]
-    | null;
-}
-
-/** Status of the audit log. */
-export interface AuditStatus {
-  timeline: number;
-  settled: boolean;
-  restore_problems: string[];
-  last_seal: number | null;
-  sealed_at: string | null;
-  overdue_entries: number;
-  checkpoint_size: number | null;
-  checkpoint_at: string | null;
-  undelivered_checkpoints: number;
-  gaps: number;
-  audited_tables: number;
-  touched_objects: string[];
-}
-
-/** An entry as it was sealed; of a removed payload the commitment is left. */
-export interface SealedEntry {
-  id: string;
-  organization_id: string | null;
-  timeline: number;
-  xid: string;
-  occurred_at: string;
-  occurred_at_us: number;
-  source: Enums["audit_source"];
-  severity: Enums["audit_severity"];
-  result: Enums["audit_result"];
-  event_type: string;
-  resource_type: string | null;
-  salt?: string;
-  payload?: string;
-  commitment?: string;
-  removed_by?: string;
-  leaf?: string | null;
-}
-
-/** Proves that an entry is in the log; hashes are base64. */
-export interface EntryProof {
-  entry: SealedEntry;
-  entry_index: number;
-  entry_path: string[];
-  group: {
-    organization_id: string | null;
-    seal: number;
-    entry_count: number;
-    entries_before: number;
-    previous: string;
-    root: string;
-  };
-  group_index: number;
-  group_count: number;
-  group_path: string[];
-  seal: {
-    number: number;
-    previous_hash: string;
-    root: string;
-    timeline: number;
-    sealed_at: string;
-    sealed_at_us: number;
-    snapshot: string;
-    through: string | null;
-    hash: string;
-  };
-  tree_index: number;
-  tree_size: number;
-  tree_path: string[];
-  tree_root: string;
-  /** The signed note about the tree; null if no checkpoint covers the entry yet. */
-  checkpoint: string | null;
-}
-
-/** Proves that the log of `to_size` seals extends that of `from_size` seals. */
-export interface ConsistencyProof {
-  from_size: number;
-  to_size: number;
-  from_root: string;
-  to_root: string;
-  path: string[];
-}
-
-/** The answers of edge functions that are not those of a database function, by path. */
-export interface FunctionAnswers {
-  "bulwark-audit/checkpoint": {
-    tree_size: number | null;
-    signed_at: string | null;
-    delivered_at: string | null;
-    note: string | null;
-    keys: string[];
-  };
-  "bulwark-encryption/encrypt": {
-    rows: { primary_key: string; fields: Record<string, string | null> }[];
-  };
-  "bulwark-encryption/decrypt": {
-    rows: (
-      | { primary_key: string; fields: Record<string, string | null> }
-      | { primary_key: string; error: { code: BulwarkCode; message: string } }
-    )[];
-  };
-  "bulwark-encryption/find": { primary_keys: string[]; next: string | null };
-  "bulwark-encryption/rotate": {
-    organization_id: string | null;
-    purpose: "field" | "index";
-    version: number;
-  };
-  "bulwark-mfa/enroll": {
-    factor_id: string;
-    /** Base32, for typing. */
-    secret: string;
-    /** The content of the QR code. */
-    uri: string;
-    qr_svg: string;
-  };
-  /** Ten backup codes with the first factor. */
-  "bulwark-mfa/activate": { backup_codes: string[] | null };
-  "bulwark-mfa/verify": { verified: true; backup_codes_left?: number };
-  "bulwark-mfa/verify-backup-code": { verified: true; backup_codes_left: number };
-  "bulwark-mfa/backup-codes": { backup_codes: string[] };
-  "bulwark-mfa/disable": { disabled: true };
-  "bulwark-mfa/devices": { device_id: string; token: string; expires_at: string };
-  "bulwark-mfa/devices/present": { trusted: boolean };
-  "bulwark-mfa/devices/revoke": { revoked: number };
-  "bulwark-mfa/resets": { completed: boolean; reset_id: string };
-  "bulwark-mfa/resets/approve": { completed: boolean };
-  "bulwark-mfa/resets/cancel": { cancelled: true };
-  /** The secret is shown this once. */
-  "bulwark-webhooks/endpoints": Simplify<Rows["webhook_endpoints"] & { secret: string }>;
-  "bulwark-webhooks/endpoints/<id>/rotate": { secret: string; previous_until: string };
-  "bulwark-webhooks/endpoints/<id>/test": {
-    delivery_id: string;
-    outcome: Enums["webhook_outcome"] | null;
-    status?: number | null;
-    latency_ms?: number | null;
-    response?: string | null;
-  };
-}

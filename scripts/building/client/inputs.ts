@@ -28,6 +28,7 @@ const requests: Record<string, z.ZodType> = {
   "bulwark-mfa/resets/cancel": bodies.decide,
   "bulwark-webhooks/endpoints": webhooks.newEndpoint,
   "bulwark-webhooks/endpoints/<id>/destination": webhooks.newDestination,
+  "bulwark-webhooks/endpoints/<id>/preview": webhooks.previewing,
   "bulwark-webhooks/endpoints/<id>/rotate": webhooks.rotation,
 };
 

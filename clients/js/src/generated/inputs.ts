@@ -59,5 +59,6 @@ export interface Inputs {
     routing_key?: string | undefined;
   };
   "bulwark-webhooks/endpoints/<id>/destination": { url: string; routing_key?: string | undefined };
+  "bulwark-webhooks/endpoints/<id>/preview": { event_id: string };
   "bulwark-webhooks/endpoints/<id>/rotate": { overlap_seconds?: number | undefined };
 }

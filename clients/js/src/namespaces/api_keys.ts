@@ -8,6 +8,8 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
     /** A page of the keys of an organization, newest first: all, or the caller's own. */
     list: (organization: string, page: Omit<Args<"list_api_keys">, "organization_id"> = {}) =>
       rpc("list_api_keys", { organization_id: organization, ...page }),
+    /** The caller's choices for a new key. */
+    options: (organization: string) => rpc("api_key_options", { organization_id: organization }),
     /** Issues a key and shows it, this once. */
     create: (
       organization: string,

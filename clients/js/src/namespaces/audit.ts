@@ -1,6 +1,8 @@
 import { type Calls, first } from "../calls.ts";
 import { type AuditExportOptions, exportLog } from "../export.ts";
-import type { Args, AuditEntry, FunctionAnswers } from "../overlay.ts";
+import type { FunctionAnswers } from "../function_answers.ts";
+import type { Args } from "../overlay.ts";
+import type { AuditEntry } from "../shapes.ts";
 
 /** Which entries of the audit log. */
 export type AuditFilter = Args<"search_audit_logs">;
@@ -23,6 +25,14 @@ export function audit<T extends boolean>({ rpc, select, invoke }: Calls<T>, thro
         before = next;
       }
     },
+    /** Counts entries by time, and by one of their fields. */
+    histogram: (asked: Args<"audit_histogram">) => rpc("audit_histogram", asked),
+    /** Follows a log: the newest page, then with its `cursor` what became visible since. */
+    tail: (organization: string | null, after?: string, page_size?: number) =>
+      rpc("tail_audit_log", { organization_id: organization, after, page_size }),
+    /** Until when a log is sealed, signed and delivered. */
+    coverage: (organization: string | null) =>
+      rpc("audit_coverage", { organization_id: organization }, first),
     /** The sealed log as a stream of bytes. Resumes at a cursor that `onProgress` gave. */
     export: (options: AuditExportOptions): ReadableStream<Uint8Array> =>
       exportLog(throwing, options),

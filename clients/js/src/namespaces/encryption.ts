@@ -1,6 +1,6 @@
 import type { Calls } from "../calls.ts";
 import type { Inputs } from "../generated/inputs.ts";
-import type { FunctionAnswers } from "../overlay.ts";
+import type { FunctionAnswers } from "../function_answers.ts";
 
 /** Encrypted fields: encrypt before a write, decrypt after a read. */
 export function encryption<T extends boolean>({ rpc, invoke }: Calls<T>) {
@@ -20,6 +20,12 @@ export function encryption<T extends boolean>({ rpc, invoke }: Calls<T>) {
     /** Makes a new data key; values under the old one are encrypted again in the background. */
     rotate: (organization: string | null, purpose?: "field" | "index") =>
       post("bulwark-encryption/rotate", { organization_id: organization, purpose }),
+    /** The data keys, declared columns, and what is being encrypted again or failed. */
+    overview: (organization: string | null) =>
+      rpc("encryption_overview", { organization_id: organization }),
+    /** Tries again what could not be encrypted again; returns how many. */
+    retry: (organization: string | null) =>
+      rpc("retry_reencryption", { organization_id: organization }),
     /** How far re-encryption is. */
     progress: (organization: string | null) =>
       rpc("encryption_progress", { organization_id: organization }),

@@ -7,6 +7,9 @@ export function limits<T extends boolean>({ rpc, select }: Calls<T>) {
     rules: () => select("rate_limit_rules", (query) => query.order("name")),
     /** The overrides that the caller may see: for organizations and API keys. */
     overrides: () => select("rate_limit_overrides", (query) => query.order("rule")),
+    /** The limits as they apply to an organization, and how much its API keys have left. */
+    usage: (organization: string | null) =>
+      rpc("rate_limit_usage", { organization_id: organization }),
     /** Changes a rule, or its override for an organization or an API key. */
     set: (limit: Args<"set_rate_limit">) => rpc("set_rate_limit", limit),
     /** Removes an override. */

@@ -1,6 +1,7 @@
 import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Inputs } from "../generated/inputs.ts";
-import type { Args, FunctionAnswers } from "../overlay.ts";
+import type { FunctionAnswers } from "../function_answers.ts";
+import type { Args } from "../overlay.ts";
 
 /** Second factors of the caller, and what organizations ask of them. */
 export function mfa<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
@@ -40,6 +41,13 @@ export function mfa<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
       organization: string | null,
       policy: Omit<Args<"set_mfa_policy">, "organization_id">,
     ) => rpc("set_mfa_policy", { organization_id: organization, ...policy }),
+    /** A page of the members and their second factors, by `user_id`. */
+    compliance: (
+      organization: string,
+      filter: Omit<Args<"mfa_compliance">, "organization_id" | "state"> & {
+        state?: "enrolled" | "missing" | "overdue" | "locked" | undefined;
+      } = {},
+    ) => rpc("mfa_compliance", { organization_id: organization, ...filter }),
     /** Resets of members' factors that the caller may see, newest first. */
     resets: () =>
       select("mfa_resets", (query) => query.order("requested_at", { ascending: false })),

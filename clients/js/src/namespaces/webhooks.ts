@@ -1,7 +1,8 @@
 import { type Calls, firstOrNull, type Query } from "../calls.ts";
 import type { Enums } from "../generated/database.ts";
 import type { Inputs } from "../generated/inputs.ts";
-import type { Args, FunctionAnswers } from "../overlay.ts";
+import type { FunctionAnswers } from "../function_answers.ts";
+import type { Args } from "../overlay.ts";
 
 /** Which deliveries of an endpoint. */
 export interface DeliveryFilter {
@@ -41,6 +42,15 @@ export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
         "webhook_endpoint_health",
         (query) => query.eq("endpoint_id", endpoint),
         firstOrNull,
+      ),
+    /** State, counts and latencies of each endpoint, by default of the last day. */
+    stats: (organization: string | null, since?: string) =>
+      rpc("webhook_stats", { organization_id: organization, since }),
+    /** The content that an endpoint would get for an audit entry or a security event. */
+    preview: (endpoint: string, event: string) =>
+      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/preview"]>(
+        path(endpoint, "preview"),
+        { body: { event_id: event } },
       ),
     /** Creates an endpoint and shows its secret, this once. */
     create: (endpoint: Inputs["bulwark-webhooks/endpoints"]) =>

@@ -1,0 +1,294 @@
+/** The shapes of JSON in answers, as a test finds them in those of the running stack. */
+import type {
+  CompositeTypes,
+  Enums,
+  Functions as Generated,
+  Json,
+  Rows,
+} from "./generated/database.ts";
+import type { WithNull } from "./overlay.ts";
+import type { Permission } from "./permissions.ts";
+import type { Simplify } from "./result.ts";
+
+/** A role of a member. */
+export interface MemberRole {
+  role: string;
+  level: number;
+  /** Where the grant comes from: `bulwark`, or the application's own table. */
+  source: string;
+  starts_at: string;
+  expires_at: string | null;
+  active: boolean;
+  granted_by: string | null;
+}
+
+/** A member of an organization. */
+export interface Member extends
+  WithNull<
+    Omit<Generated["list_members"]["Returns"][number], "roles">,
+    "email" | "last_sign_in_at" | "mfa_enrolled" | "name"
+  > {
+  roles: MemberRole[];
+}
+
+/** Who is calling, and what they may do. */
+export interface Whoami {
+  /** Changes with every other field. */
+  version: string;
+  user: {
+    id: string;
+    email: string | null;
+    email_confirmed: boolean;
+    name: string | null;
+    anonymous: boolean;
+  };
+  mfa: {
+    /** Whether the account has a second factor. */
+    enrolled: boolean;
+    /** When this session proved one. */
+    verified_at: string | null;
+    satisfied: boolean;
+  };
+  /** The system-wide ones. */
+  roles: string[];
+  permissions: Permission[];
+  /** The first 100 by slug. */
+  organizations: {
+    id: string;
+    name: string;
+    slug: string;
+    roles: string[];
+    /** Those of the session right now. */
+    permissions: Permission[];
+    mfa_required: boolean;
+    mfa_required_from: string | null;
+    mfa_met: boolean;
+  }[];
+}
+
+/** An API key, as it is shown once. */
+export type IssuedApiKey = Simplify<
+  {
+    [Key in keyof CompositeTypes["issued_api_key"]]: NonNullable<
+      CompositeTypes["issued_api_key"][Key]
+    >;
+  }
+>;
+
+/** An entry of the audit log. */
+export type AuditEntry = Simplify<
+  Omit<Rows["audit_logs"], "before" | "after" | "details"> & {
+    before: { [column: string]: Json } | null;
+    after: { [column: string]: Json } | null;
+    details: { [name: string]: Json } | null;
+  }
+>;
+
+/** Second factors of the caller; null is known only to a session that satisfies MFA. */
+export interface MfaStatus {
+  enrolled: boolean;
+  /** Factors of Supabase Auth itself. */
+  native_factors: number;
+  /** When this session proved a factor. */
+  verified_at: string | null;
+  /** Whether the session may enter organizations that require MFA. */
+  satisfied: boolean;
+  locked: boolean | null;
+  backup_codes_left: number | null;
+  factors: { id: string; name: string; activated_at: string; last_used_at: string | null }[] | null;
+  trusted_devices:
+    | {
+      id: string;
+      name: string;
+      created_at: string;
+      expires_at: string;
+      last_used_at: string | null;
+    }[]
+    | null;
+}
+
+/** Status of the audit log. */
+export interface AuditStatus {
+  timeline: number;
+  settled: boolean;
+  restore_problems: string[];
+  last_seal: number | null;
+  sealed_at: string | null;
+  overdue_entries: number;
+  checkpoint_size: number | null;
+  checkpoint_at: string | null;
+  undelivered_checkpoints: number;
+  gaps: number;
+  audited_tables: number;
+  touched_objects: string[];
+}
+
+/** An entry as it was sealed; of a removed payload the commitment is left. */
+export interface SealedEntry {
+  id: string;
+  organization_id: string | null;
+  timeline: number;
+  xid: string;
+  occurred_at: string;
+  occurred_at_us: number;
+  source: Enums["audit_source"];
+  severity: Enums["audit_severity"];
+  result: Enums["audit_result"];
+  event_type: string;
+  resource_type: string | null;
+  salt?: string;
+  payload?: string;
+  commitment?: string;
+  removed_by?: string;
+  leaf?: string | null;
+}
+
+/** Proves that an entry is in the log; hashes are base64. */
+export interface EntryProof {
+  entry: SealedEntry;
+  entry_index: number;
+  entry_path: string[];
+  group: {
+    organization_id: string | null;
+    seal: number;
+    entry_count: number;
+    entries_before: number;
+    previous: string;
+    root: string;
+  };
+  group_index: number;
+  group_count: number;
+  group_path: string[];
+  seal: {
+    number: number;
+    previous_hash: string;
+    root: string;
+    timeline: number;
+    sealed_at: string;
+    sealed_at_us: number;
+    snapshot: string;
+    through: string | null;
+    hash: string;
+  };
+  tree_index: number;
+  tree_size: number;
+  tree_path: string[];
+  tree_root: string;
+  /** The signed note about the tree; null if no checkpoint covers the entry yet. */
+  checkpoint: string | null;
+}
+
+/** Proves that the log of `to_size` seals extends that of `from_size` seals. */
+export interface ConsistencyProof {
+  from_size: number;
+  to_size: number;
+  from_root: string;
+  to_root: string;
+  path: string[];
+}
+
+/** The choices for a new API key. */
+export interface ApiKeyOptions {
+  /** Whether the organization allows keys. */
+  allowed: boolean;
+  /** Whether a second factor has to be verified first. */
+  step_up_required: boolean;
+  scopes: { permission: Permission; description: string }[];
+  environments: string[];
+  rate_limit_rules: {
+    name: string;
+    description: string;
+    capacity: number;
+    window_seconds: number;
+  }[];
+  default_days: number;
+  max_days: number;
+  max_overlap_days: number;
+  keys_left: number;
+}
+
+/** Numbers of entries by time. */
+export interface AuditHistogram {
+  since: string;
+  until: string;
+  /** Without empty ones. */
+  buckets: { at: string; label: string | null; count: number }[];
+  /** Continues as `before`, with the same range; add the counts. */
+  next: string | null;
+}
+
+/** The data keys of an organization, and their use. */
+export interface EncryptionOverview {
+  shredded_at: string | null;
+  messages_per_key: number;
+  /** The newest 100, without the keys themselves. */
+  keys: {
+    purpose: "field" | "index";
+    version: number;
+    state: string;
+    messages: number;
+    created_at: string;
+    superseded_at: string | null;
+    destroyed_at: string | null;
+  }[];
+  columns: { table: string; column: string; blind_index: boolean; declared_at: string }[];
+  reencryptions: {
+    purpose: string;
+    version: number;
+    table_name: string;
+    column_name: string;
+    state: string;
+    total: number | null;
+    done: number;
+    failed: number;
+    started_at: string | null;
+    updated_at: string | null;
+    finished_at: string | null;
+  }[];
+  failures: { table: string; column: string; fault: string; rows: number; row_keys: string[] }[];
+}
+
+/** The limits of an organization, and how much of them its keys have left. */
+export interface RateLimitUsage {
+  rules: {
+    name: string;
+    description: string;
+    identified_by: Enums["rate_limit_subject"];
+    capacity: number;
+    window_seconds: number;
+    overridden: boolean;
+  }[];
+  /** Null without api_key:read. */
+  api_keys:
+    | {
+      api_key_id: string;
+      name: string;
+      rule: string;
+      capacity: number;
+      window_seconds: number;
+      remaining: number;
+      reset_seconds: number;
+      /** Whether the last call was refused. */
+      refused: boolean;
+      blocked_until: string | null;
+      created_at: string;
+    }[]
+    | null;
+}
+
+/** A setting of the installation. */
+export interface Setting {
+  name: string;
+  value: Json;
+  description: string;
+  /** A JSON Schema of the values that can be set; null: only the owner of the database can. */
+  accepts: { [keyword: string]: Json } | null;
+}
+
+/** The delivery that an endpoint would get for an event. */
+export interface WebhookPreview {
+  subscribed: boolean;
+  enabled: boolean;
+  format: Enums["webhook_format"];
+  event: { [name: string]: Json };
+}

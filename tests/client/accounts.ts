@@ -1,0 +1,144 @@
+/** The journey: organizations, their people, second factors and keys. */
+import type { Permission } from "../../clients/js/src/index.ts";
+import { type Bulwark, codeOf, equal, type Place, refused } from "./steps.ts";
+
+export async function organizations(ada: Bulwark, bob: Bulwark, acme: string, globex: string) {
+  equal((await ada.organizations.list()).map(({ id }) => id), [acme], "Ada sees hers alone");
+  equal(await ada.organizations.get(globex), null, "Ada cannot see Bob's");
+  equal((await ada.organizations.update(acme, { name: "Acme Ltd" })).name, "Acme Ltd");
+  await refused("RBAC_PERMISSION_DENIED", bob.organizations.update(acme, { name: "Mine" }));
+  equal(await ada.can("org:update", acme), true);
+  equal(await ada.can("org:update", globex), false);
+  equal(await ada.can("system:admin"), false);
+  const some = await ada.canAll(["audit:read", "system:admin"], acme);
+  equal(some, { "audit:read": true, "system:admin": false });
+  const { version, permissions } = await ada.permissions(acme);
+  equal(permissions?.includes("audit:read"), true);
+  equal(await ada.permissions(acme, version), { version, permissions: null });
+}
+
+export async function people(ada: Bulwark, bob: Bulwark, mia: Bulwark, place: Place, acme: string) {
+  const { token } = await ada.invitations.create(acme, { email: place.mia.email, role: "viewer" });
+  await refused("RBAC_INVITATION_INVALID", bob.invitations.accept(token));
+  equal((await mia.invitations.accept(token)).organization_id, acme);
+  const email = "nobody@people.test";
+  const { invitation_id } = await ada.invitations.create(acme, { email, role: "viewer" });
+  await ada.invitations.revoke(invitation_id);
+  equal((await ada.invitations.list(acme)).length, 2);
+  equal(await bob.invitations.list(acme), []);
+
+  const organization = acme;
+  const scopes: Permission[] = ["analytics:read"];
+  const made = await ada.roles.create(acme, { name: "auditor", permissions: ["audit:read"] });
+  equal(made.organization_id, acme);
+  await ada.roles.update(acme, "auditor", { description: "Reads", permissions: scopes });
+  const expires_at = new Date(Date.now() + 86_400_000).toISOString();
+  await ada.roles.grant({ user: place.mia.id, role: "auditor", organization, expires_at });
+  await refused(
+    "RBAC_PERMISSION_DENIED",
+    bob.roles.grant({ user: place.mia.id, role: "viewer", organization }),
+  );
+  equal((await ada.roles.of(place.mia.id, acme)).map(({ role }) => role), ["viewer", "auditor"]);
+  await ada.roles.explain(place.mia.id, "analytics:read", acme);
+  await ada.roles.explain(place.mia.id, "audit:read", acme);
+  await ada.roles.revoke({ user: place.mia.id, role: "auditor", organization });
+  await ada.roles.delete(acme, "auditor");
+  equal((await bob.roles.list(acme)).every((role) => role.organization_id === null), true);
+  equal((await ada.members.grants(acme)).length, 2);
+  equal(await bob.members.grants(acme), []);
+  await members(ada, bob, mia, place, acme);
+}
+
+async function members(ada: Bulwark, bob: Bulwark, mia: Bulwark, place: Place, acme: string) {
+  const me = await ada.whoami();
+  equal(me.organizations.map(({ id }) => id), [acme]);
+  equal(await ada.whoami(me.version), null);
+  equal(
+    (await mia.whoami()).organizations[0]?.permissions.includes("org:update"),
+    false,
+    "a viewer",
+  );
+  await ada.members.setRoles(acme, place.mia.id, ["analyst", "viewer"]);
+  await refused(
+    "RBAC_PERMISSION_DENIED",
+    mia.members.setRoles(acme, place.mia.id, ["administrator"]),
+  );
+  equal((await ada.members.list(acme, { search: place.mia.email })).length, 1);
+  const all = [];
+  for await (const { user_id } of ada.members.all(acme, { page_size: 1 })) all.push(user_id);
+  equal([...all].sort(), [place.ada.id, place.mia.id].sort());
+  await refused("RBAC_PERMISSION_DENIED", bob.members.list(acme));
+  equal((await ada.members.names(acme, [place.mia.id])).map(({ is_member }) => is_member), [true]);
+  await ada.members.remove(acme, place.mia.id);
+  for (let time = 0; time < 2; time++) {
+    const { token } = await ada.invitations.create(acme, {
+      email: place.mia.email,
+      role: "viewer",
+    });
+    await mia.invitations.accept(token);
+    if (time === 0) await mia.organizations.leave(acme);
+  }
+}
+
+export async function mfa(mia: Bulwark, place: Place, acme: string) {
+  equal((await mia.mfa.status()).enrolled, false);
+  equal(await mia.mfa.required(acme), false);
+  const { secret } = await mia.mfa.enroll("Phone");
+  await refused("MFA_INVALID_CODE", mia.mfa.activate("x"));
+  const { backup_codes } = await mia.mfa.activate(codeOf(secret));
+  equal(backup_codes?.length, 10);
+  await mia.mfa.verify(codeOf(secret, 1));
+  await mia.mfa.verifyBackupCode(backup_codes?.[0] ?? "");
+  const { backup_codes: fresh } = await mia.mfa.newBackupCodes();
+  await mia.mfa.verify(fresh[0] ?? "");
+  const device = await mia.mfa.trustDevice("Laptop");
+  equal(await mia.mfa.presentDevice(device.token), { trusted: true });
+  await mia.mfa.enroll("Tablet");
+  equal((await mia.mfa.status()).factors?.map(({ name }) => name), ["Phone"]);
+  equal(await mia.mfa.revokeDevice(), { revoked: 1 });
+  equal(place.mia.id.length, 36);
+}
+
+export async function policies(ada: Bulwark, mia: Bulwark, place: Place, acme: string) {
+  equal(await ada.mfa.policy(acme), null);
+  await ada.mfa.setPolicy(acme, {
+    required: true,
+    grace_period: "10 days",
+    reset_needs_approval: true,
+  });
+  equal((await ada.mfa.policy(acme))?.organization_id, acme);
+  await refused("RBAC_PERMISSION_DENIED", mia.mfa.setPolicy(acme, { required: false }));
+  // To reset another person's factors one has to verify one of one's own.
+  const { secret } = await ada.mfa.enroll();
+  await ada.mfa.activate(codeOf(secret));
+  const reason = "lost the phone";
+  const user_id = place.mia.id;
+  const { reset_id } = await ada.mfa.requestReset({ user_id, organization_id: acme, reason });
+  await refused("MFA_OWN_REQUEST", ada.mfa.approveReset(reset_id));
+  equal((await ada.mfa.compliance(acme)).length, 2);
+  equal((await ada.mfa.compliance(acme, { state: "locked" })).length, 0);
+  equal((await ada.mfa.resets()).map(({ id }) => id), [reset_id]);
+  await ada.mfa.cancelReset(reset_id);
+  const { backup_codes } = await mia.mfa.newBackupCodes();
+  await mia.mfa.disable({ backup_code: backup_codes[0] ?? "" });
+}
+
+export async function apiKeys(ada: Bulwark, acme: string) {
+  equal(await ada.apiKeys.policy(acme), null);
+  await ada.apiKeys.setPolicy(acme, { allowed: true, max_days: 30 });
+  equal((await ada.apiKeys.policy(acme))?.max_days, 30);
+  const key = await ada.apiKeys.create(acme, {
+    name: "import",
+    scopes: ["analytics:read"],
+    networks: ["203.0.113.0/24"],
+  });
+  equal((await ada.apiKeys.options(acme)).scopes.length > 0, true);
+  const successor = await ada.apiKeys.rotate(key.id, { overlap: "1 hour" });
+  equal((await ada.apiKeys.revoke(successor.id, "over")).revoked_because, "over");
+  await ada.apiKeys.create(acme, { name: "export", scopes: ["analytics:read"] });
+  equal((await ada.apiKeys.list(acme, { include_ended: true })).length, 3);
+  await refused(
+    "API_KEY_INVALID_NAME",
+    ada.apiKeys.create(acme, { name: "", scopes: ["analytics:read"] }),
+  );
+}
