@@ -142,6 +142,23 @@ Deno.test({
         }
       });
 
+      await test.step("a password is given to all nodes, and a wrong one is not shown", async () => {
+        const primaries = [admins.first, admins.second, admins.third];
+        const set = (password: string) =>
+          Promise.all(primaries.map((admin) => admin.config("SET", "requirepass", password)));
+        await set("right,one");
+        const [right, wrong] = ["right%2Cone", "hunter2"].map((password) =>
+          open(urls[0]!.replace("//", `//:${password}@`))
+        );
+        for (let key = 0; key < 20; key++) await right!.call("SET", `key-${key}`, key);
+        await assert.rejects(wrong!.call("GET", "key-1"));
+        assert.ok(lines.length === 1 && /WRONGPASS/.test(lines[0]!), lines.join("\n"));
+        assert.doesNotMatch(lines.pop()!, /hunter2/);
+        right!.close();
+        wrong!.close();
+        await set("");
+      });
+
       await test.step("a batch of many rules charges each of them exactly", async () => {
         const others = [open(urls[0]!), open(urls[2]!)].map((each) =>
           boundedStore(redisStore(each, database, "secret"), { timeoutMs: 10_000, log: () => {} })

@@ -6,10 +6,25 @@ import {
   openRedis,
   type RedisClient,
 } from "../../../../supabase/functions/_bulwark/foundation/redis/client.ts";
+import { addressesOf } from "../../../../supabase/functions/_bulwark/foundation/redis/tcp.ts";
 
 const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
 const write = (client: RedisClient) =>
   client.call("SET", "k", "v").then(() => "stored", (thrown) => thrown.name as string);
+
+Deno.test("REDIS-11: several addresses are told apart, and a malformed one is not quoted", () => {
+  const hosts = (url: string) => addressesOf(url).map(({ host }) => host);
+  assert.deepEqual(hosts("redis://a:1,redis://:x@b, rediss://c"), ["a:1", "b", "c"]);
+  assert.deepEqual(hosts("redis://:pass,word@a:1"), ["a:1"]);
+  for (const url of ["hunter2", "redis://a:hunter2,redis://b", "redis://a,http://hunter2:x", ""]) {
+    assert.throws(
+      () => openRedis({ ...none, redisUrl: url || "," }),
+      (thrown: Error) => /^REDIS_URL is no address/.test(thrown.message),
+      url,
+    );
+  }
+});
+
 /** Longer than by default: an answer of a busy machine is no outage. */
 const timeoutMs = 500;
 const none = { redisUrl: null, upstashUrl: null, upstashToken: null };

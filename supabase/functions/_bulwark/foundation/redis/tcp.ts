@@ -42,7 +42,8 @@ interface Address {
  * @throws Error if one is malformed; the message does not quote it
  */
 export function addressesOf(url: string): URL[] {
-  return url.split(",").map((part) => {
+  // A password may contain commas.
+  return url.split(/,\s*(?=[a-z]+:\/\/)/).map((part) => {
     const address = URL.parse(part.trim());
     if (address && /^rediss?:$/.test(address.protocol)) return address;
     throw new Error("REDIS_URL is no address of the form redis://… or rediss://…");
