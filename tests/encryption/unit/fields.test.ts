@@ -62,6 +62,18 @@ Deno.test("decryptField() gives back what encryptField() was given", async () =>
   }
 });
 
+Deno.test("a primary key may be any text, and is bound as a whole", async () => {
+  const { keys } = open();
+  const primaryKeys = ["", "7", "日本 😀", "é".repeat(3000), "a\0b"];
+  for (const primaryKey of primaryKeys) {
+    const ciphertext = await encryptField(keys, { ...address, primaryKey }, "secret");
+    assert.equal(await decryptField(keys, { ...address, primaryKey }, ciphertext), "secret");
+    for (const other of primaryKeys.filter((each) => each !== primaryKey)) {
+      await fails(decryptField(keys, { ...address, primaryKey: other }, ciphertext), "tampered");
+    }
+  }
+});
+
 Deno.test("text that UTF-8 cannot hold is refused, not replaced", async () => {
   await fails(encryptField(open().keys, address, "a\ud800b"), "invalid_plaintext");
 });

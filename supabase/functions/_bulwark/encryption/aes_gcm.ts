@@ -144,7 +144,7 @@ function chooseEngine(): Engine {
     if (toBase64Url(sealed) !== "r4crUyIXBU5mILak34FoFHPQ0QxsqtzWRSw7XAeg") return webCrypto;
     sealed[sealed.length - 1]! ^= 1;
     // Since 2.7 Deno's cipher takes 5 microseconds for a KiB instead of 1.
-    const [, minor] = /\b2\.(\d+)\./.exec(Deno.version.deno) ?? [];
+    const [, minor] = /\b2\.(\d+)\./.exec(Deno.version?.deno ?? "") ?? [];
     const isFast = minor !== undefined && Number(minor) < 7;
     const encrypts = isFast ? 65_536 : 2048;
     return refuses(() => openNow(key, nonce, data, sealed, true))
