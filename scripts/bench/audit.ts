@@ -175,6 +175,11 @@ export default bench({
       ),
       alone("verification with trees", "entries/s", "higher", () => verification(postgres)),
       alone("an entry with indexes and seal", "bytes", "lower", () => entrySize(postgres)),
+      alone("a chart of a million entries, all its pages", "ms", "lower", async () => {
+        await makeMillion(postgres);
+        return await milliseconds(() => chart(postgres));
+      }),
+      alone("a poll of a follower with nothing new", "ms", "lower", () => poll(postgres)),
     ];
   },
 });
@@ -297,6 +302,52 @@ async function entrySize(postgres: Sql): Promise<number> {
     from bulwark.audit_logs
   `;
   return row?.bytes;
+}
+
+/** An organization with a million entries, made once. */
+async function makeMillion(postgres: Sql): Promise<void> {
+  const [row] = await postgres`
+    select count(*)::integer as entries from bulwark.audit_logs
+    where organization_id = md5('a million')::uuid
+  `;
+  for (let made: number = row?.entries; made < 1_000_000; made += 100_000) {
+    await postgres`
+      insert into bench.ours_bulk (organization_id, customer, amount, status)
+      select md5('a million')::uuid, 'customer ' || i, i, 'open' from generate_series(1, 100000) i
+    `;
+  }
+}
+
+async function chart(postgres: Sql): Promise<void> {
+  let counted = 0;
+  for (let before: string | null = "ffffffff-ffff-ffff-ffff-ffffffffffff"; before !== null;) {
+    const pages: { next: string | null; counted: number | null }[] = await postgres`
+      select (h ->> 'next')::uuid as next, (
+        select sum((b ->> 'count')::integer)::float from jsonb_array_elements(h -> 'buckets') b
+      ) as counted
+      from bulwark.audit_histogram(
+        md5('a million')::uuid, now() - interval '1 day', bucket => '15 minutes',
+        group_by => 'event_type', before => ${before}::uuid
+      ) h
+    `;
+    counted += pages[0]?.counted ?? 0;
+    before = pages[0]?.next ?? null;
+  }
+  if (counted !== 1_000_000) throw new Failure("BENCH", `the chart has ${counted} entries`);
+}
+
+async function poll(postgres: Sql): Promise<number> {
+  const [row] = await postgres`
+    select bulwark.tail_audit_log(md5('a million')::uuid) ->> 'cursor' as cursor
+  `;
+  await pause(6000);
+  const [now] = await postgres`
+    select bulwark.tail_audit_log(md5('a million')::uuid, ${row?.["cursor"]}) ->> 'cursor' as cursor
+  `;
+  return await milliseconds(
+    () => postgres`select bulwark.tail_audit_log(md5('a million')::uuid, ${now?.["cursor"]})`,
+    100,
+  );
 }
 
 function pause(duration: number): Promise<void> {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { ByHand, Version } from "../../scripts/building/releases.ts";
 import type { PostgresInstallation } from "../../scripts/stack/binaries.ts";
+import type { Sql } from "../../scripts/stack/connection.ts";
 import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { alarms, assertHolds, fill, lastingContents } from "./project.ts";
 import { schemaOf } from "./schema_text.ts";
@@ -17,9 +18,11 @@ export async function assertUpgrades(
   byHand: Map<string, ByHand>,
 ): Promise<void> {
   const target = await startScratchCluster("upgraded", installation);
+  let rules: Record<string, unknown>[] = [];
   try {
     const fresh = await withDatabase(target, "fresh", async (sql, database) => {
       await install(sql, after);
+      rules = await settingRules(sql);
       return await schemaOf(target, installation, [sql, database]);
     });
     await withDatabase(target, "bare", async (sql, database) => {
@@ -28,6 +31,7 @@ export async function assertUpgrades(
       assert.deepEqual(await schemaOf(target, installation, [sql, database]), fresh);
       const [version] = await sql`select bulwark.version() as version`;
       assert.equal(version?.version, "9.9.9");
+      assert.deepEqual(await settingRules(sql), rules, "the same settings may be changed");
     });
     await withDatabase(target, "filled", async (sql) => {
       await install(sql, before);
@@ -42,4 +46,9 @@ export async function assertUpgrades(
   } finally {
     await target.stop();
   }
+}
+
+/** The settings that administrators may change: rows that migrations alone write. */
+async function settingRules(sql: Sql): Promise<Record<string, unknown>[]> {
+  return [...await sql`select name, accepts from bulwark_private.setting_rules order by name`];
 }
