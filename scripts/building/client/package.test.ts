@@ -130,6 +130,50 @@ for (const compiler of ["typescript-5.5", "typescript", "typescript-7"]) {
   });
 }
 
+/** The names that the guide's examples take for granted. */
+const granted = `
+import type { BulwarkError, Client } from "@bulwark/client";
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { textOf } from "@bulwark/client/errors";
+declare const acme: { id: string }, error: BulwarkError | null;
+declare const bulwark: Client, supabase: SupabaseClient;
+declare const url: string, publishableKey: string, token: string, secret: string;
+declare const file: { writable: WritableStream<Uint8Array> };
+declare const Deno: { serve(handler: (request: Request) => Promise<Response>): void };
+declare function act(value: unknown): Promise<void>;
+declare function askForCode(): Promise<string | null>;
+declare function receive(request: Request): Promise<Response>;
+declare function show(value: unknown): void;
+declare function suggestAnotherSlug(): void;
+declare const app: any, express: any;
+`;
+
+Deno.test("CLIENT-15: the examples of the guide are free of type errors", async () => {
+  const guide = await Deno.readTextFile(inRepository("docs", "client.md"));
+  const imports = new Set<string>();
+  const examples = [...guide.matchAll(/```ts\n([^]*?)```/g)].map(([, text = ""], index) => {
+    const lines = text.split("\n");
+    for (const line of lines) if (line.startsWith("import ")) imports.add(line);
+    const body = lines.filter((line) => !line.startsWith("import ")).join("\n");
+    return body.includes("declare module")
+      ? body
+      : `export async function example${index}() {\n${body.replaceAll(/^export /gm, "")}\n}`;
+  });
+  assert.ok(examples.length > 8);
+  const project = join(consumer, "guide");
+  await Deno.mkdir(project);
+  await Deno.writeTextFile(
+    join(project, "main.ts"),
+    [granted, ...imports, ...examples].join("\n"),
+  );
+  await run("node", [
+    inRepository("node_modules", "typescript", "bin", "tsc"),
+    ...["--noEmit", "--strict", "--noImplicitAny", "false", "--target", "ES2022"],
+    ...["--module", "NodeNext", "--skipLibCheck", "--typeRoots", project],
+    join(project, "main.ts"),
+  ]);
+});
+
 Deno.test.afterAll(async () => {
   await stop();
   await scratch.remove();

@@ -17,6 +17,7 @@ const server = Deno.serve(
   { hostname: "127.0.0.1", port: 0, onListen() {} },
   () => new Response(answer.body, answer),
 );
+server.unref();
 const here = `http://127.0.0.1:${server.addr.port}`;
 
 function clientAt(url: string, signal?: AbortSignal) {
@@ -141,8 +142,4 @@ Deno.test("CLIENT-09: codes and texts are those of docs/errors.md, without the c
   for (const code of codes) assert.match(texts[code], /^\w.*\.$/s, code);
   const error = { code: "RBAC_SLUG_TAKEN", message: "Cannot" } as const;
   assert.equal(textOf(error), "Another organization has the slug.");
-});
-
-Deno.test.afterAll(async () => {
-  await server.shutdown();
 });
