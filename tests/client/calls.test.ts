@@ -5,11 +5,14 @@ import { build } from "esbuild";
 import { buildClient, run } from "../../scripts/building/client/package.ts";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
-import type { BulwarkError } from "../../clients/js/src/index.ts";
+import type { AuditExportProgress, BulwarkError } from "../../clients/js/src/index.ts";
+import { inline } from "../../scripts/audit/pool.ts";
+import { verifyBundle } from "../../scripts/audit/verify.ts";
+import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import { enrolled, signInAgain } from "../mfa/support.ts";
 import { connect, freshSlug, signUp } from "../support.ts";
 import { journey } from "./journey.ts";
-import type { Recorded } from "./steps.ts";
+import { type Recorded, sealed } from "./steps.ts";
 import { createBulwark, makePlace, supabaseWith } from "./support.ts";
 
 const databaseUrl = Deno.env.get("BULWARK_TEST_DB_URL") ?? "";
@@ -137,6 +140,33 @@ export const typo: Permission = "invoice:aprove";
   await Deno.writeTextFile(file, "// outdated");
   assert.equal((await types("--check", ...database)).success, false);
   assert.match((await types("--db", "nothing")).stderr, /CLI_USAGE/);
+});
+
+Deno.test("CLIENT-E07: an export that was interrupted and resumed verifies as a whole log", async () => {
+  const place = await makePlace(receiverUrl);
+  const bulwark = createBulwark(supabaseWith(place.ada.token), { throwOnError: true });
+  const { id: organization } = await bulwark.organizations.create({ name: "x", slug: freshSlug() });
+  for (let time = 0; time < 9; time++) {
+    await bulwark.audit.log({ event_type: "data.read", organization_id: organization });
+  }
+  await sealed(place);
+  let cursor: string | null = null;
+  const asked = {
+    organization,
+    page_size: 2,
+    onProgress: (progress: AuditExportProgress) => ({ cursor } = progress),
+  };
+  const reader = bulwark.audit.export(asked).getReader();
+  const parts = [(await reader.read()).value, (await reader.read()).value];
+  await reader.cancel();
+  const rest = await new Response(bulwark.audit.export({ ...asked, cursor })).bytes();
+  const bundle = new Blob([...parts, rest] as BlobPart[]).stream();
+  const { keys } = await bulwark.audit.checkpoint();
+  const known = await Promise.all(keys.map(parseVerifierKey));
+  const { verdict } = await verifyBundle(bundle, { keys: known, reader: inline() });
+  assert.equal(verdict.organization, organization);
+  assert.ok(verdict.entries > 9);
+  assert.deepEqual([verdict.findings, verdict.unproved], [[], []]);
 });
 
 Deno.test.afterAll(async () => {
