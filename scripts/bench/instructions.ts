@@ -29,6 +29,12 @@ export type InstructionCounter = (statement: CountedStatement) => Promise<number
 /** Whether instructions can be counted on this machine. */
 export const canCount = (): boolean => exists("/usr/bin/valgrind");
 
+/** Statements that make a connection of `authenticator` the request of a signed-in user. */
+export const claimsOf = (userId: string): string[] => {
+  const claims = JSON.stringify({ sub: userId, session_id: userId, role: "authenticated" });
+  return [`select set_config('request.jwt.claims', '${claims}', false)`, "set role authenticated"];
+};
+
 /**
  * Prepares a counter for the database as it is at the first count; `onStop` of the context ends it.
  * Each execution is a transaction of its own whose commit does not wait for the disk. A count is

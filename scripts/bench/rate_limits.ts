@@ -12,6 +12,7 @@ import { openRedis } from "../../supabase/functions/_bulwark/foundation/redis/cl
 import { startRedis } from "../testing/redis.ts";
 import type { Sql } from "../stack/connection.ts";
 import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
+import { canCount, claimsOf, instructionCounter } from "./instructions.ts";
 
 const clients = 16;
 const keys = 100_000;
@@ -51,7 +52,8 @@ export default bench({
     full_page_writes: "on",
     autovacuum: "on",
   },
-  async setup({ postgres, connect, onStop, asUser, log }) {
+  async setup(context) {
+    const { postgres, connect, onStop, asUser, log } = context;
     log("two servers");
     await postgres`
       insert into bulwark.rate_limit_rules values
@@ -161,21 +163,42 @@ export default bench({
       where name = 'rate_limits.address_header'
     `;
     await postgres`insert into auth.users (id, email) values (${user(0)}, 'ada@bench.test')`;
-    const reader = await asUser(user(0));
-    await reader`
-      select set_config('request.headers', '{"x-forwarded-for": "203.0.113.1"}', false),
-        set_config('request.path', '/reports', false)
-    `;
-    await reader`set default_transaction_read_only = on`;
-    const each = async (query: () => Promise<unknown>) => 1000 / await perSecond(query, 1500);
-    rows.push({
-      name: "the hook in front of a read, beside a query that does nothing",
-      unit: "ms",
-      better: "lower",
-      ours: async () =>
-        await each(() => reader`select bulwark.check_request()`) - await each(() => reader`select`),
-      peers: [],
-    });
+    const request = [
+      `select set_config('request.headers', '{"x-forwarded-for": "203.0.113.1"}', false),
+        set_config('request.path', '/reports', false)`,
+    ];
+    const count = instructionCounter(context);
+    for (const [access, readOnly] of [["read", "on"], ["write", "off"]] as const) {
+      const before = [...request, `set default_transaction_read_only = ${readOnly}`];
+      const caller = await asUser(user(0));
+      for (const statement of before) await caller.unsafe(statement);
+      const each = async (query: () => Promise<unknown>) => 1000 / await perSecond(query, 1500);
+      const row = (unit: string, ours: () => Promise<number>) =>
+        rows.push({
+          name: `the hook in front of a ${access}, beside a query that does nothing`,
+          unit,
+          better: "lower",
+          ours,
+          peers: [],
+        });
+      row(
+        "ms",
+        async () =>
+          await each(() => caller`select bulwark.check_request()`) -
+          await each(() => caller`select`),
+      );
+      if (!canCount()) continue;
+      const counted = (text: string) =>
+        count({
+          text,
+          role: "authenticator",
+          before: [...claimsOf(user(0)), ...before],
+        });
+      row(
+        "instructions",
+        async () => await counted("select bulwark.check_request()") - await counted("select"),
+      );
+    }
 
     const size = async () => {
       const [row] = await postgres`

@@ -5,12 +5,14 @@
  * measured by those keys too.
  */
 import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
+import { canCount, claimsOf, instructionCounter } from "./instructions.ts";
 
 const user = "00000000-0000-4000-9000-000000000001";
 const superAdmin = "00000000-0000-4000-9000-000000000002";
 
 export default bench({
-  async setup({ postgres, admin, asUser, log }) {
+  async setup(context) {
+    const { postgres, admin, asUser, log } = context;
     log("a million rows in a thousand organizations");
     await postgres.unsafe(`
       insert into auth.users (id, email) values
@@ -165,7 +167,31 @@ export default bench({
         ours: () => perSecond(() => mine`select bulwark.has_permission('analytics:read', ${acme})`),
         peers: [{ name: "select 1", run: () => perSecond(() => mine`select 1`) }],
       },
+      {
+        name: "has_permission, beside a query that does nothing",
+        unit: "ms",
+        better: "lower",
+        ours: async () =>
+          1000 /
+            await perSecond(() => mine`select bulwark.has_permission('analytics:read', ${acme})`) -
+          1000 / await perSecond(() => mine`select`),
+        peers: [],
+      },
     ];
+    if (canCount()) {
+      const count = instructionCounter(context);
+      const counted = (text: string) =>
+        count({ text, role: "authenticator", before: claimsOf(user) });
+      rows.push({
+        name: "has_permission, beside a query that does nothing",
+        unit: "instructions",
+        better: "lower",
+        ours: async () =>
+          await counted(`select bulwark.has_permission('analytics:read', '${acme}')`) -
+          await counted("select"),
+        peers: [],
+      });
+    }
     return rows;
   },
 });

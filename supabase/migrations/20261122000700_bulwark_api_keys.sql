@@ -145,42 +145,75 @@ create view bulwark_private.api_key_states with (security_invoker = true) as
 comment on view bulwark_private.api_key_states is
   'Whether each key is in force: not revoked, not expired, and allowed by its organization.';
 
-create view bulwark_private.api_key_holdings with (security_invoker = true) as
-  select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
+-- Only the owner's grants in this organization, and that of a super_admin. The cost must depend
+-- neither on the owner's other organizations nor on the other members. The range condition (between
+-- x and x) is deliberate: with an equality the planner may choose the index by organization, which
+-- reads all members.
+create view bulwark_private.api_key_member_roles with (security_invoker = true) as
+  select k.*, g.role_id
   from bulwark_private.api_key_states k
-  -- Only the owner's grants in this organization, and that of a super_admin. The cost must depend
-  -- neither on the owner's other organizations nor on the other members. The range condition
-  -- (between x and x) is deliberate: with an equality the planner may choose the index by
-  -- organization, which reads all members.
-  cross join lateral (
-    select g.role_id
-    from bulwark_private.active_grants g
-    where g.user_id = k.owner_id
-      and g.organization_id between k.organization_id and k.organization_id
-    union all
-    select s.role_id
-    from bulwark_private.active_grants s
-    where s.user_id = k.owner_id
-      and s.organization_id is null
-      and s.role_id = bulwark_private.super_admin_role()
-      and (
-        k.issued_with_mfa
-        or not exists (
-          select from bulwark.mfa_policies m
-          where m.organization_id is null and m.required_from <= now()
-        )
+  left join bulwark_private.active_grants g
+    on g.user_id = k.owner_id and g.organization_id between k.organization_id and k.organization_id;
+comment on view bulwark_private.api_key_member_roles is
+  'Each key with the roles of its owner in its organization: one row without a role if there is none.';
+
+create view bulwark_private.api_key_roles with (security_invoker = true) as
+  select k.*, false as everywhere from bulwark_private.api_key_member_roles k
+  union all
+  select k.*, g.role_id, true
+  from bulwark_private.api_key_states k
+  left join bulwark_private.active_grants g
+    on g.user_id = k.owner_id
+    and g.organization_id is null
+    and g.role_id = bulwark_private.super_admin_role()
+    and (
+      k.issued_with_mfa
+      or not exists (
+        select from bulwark.mfa_policies m
+        where m.organization_id is null and m.required_from <= now()
       )
-  ) g
+    );
+comment on view bulwark_private.api_key_roles is
+  'api_key_member_roles, and (everywhere) a row for each key with the role super_admin if its owner
+   is one, otherwise without a role.';
+
+create view bulwark_private.api_key_holdings with (security_invoker = true) as
+  select
+    k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission, k.everywhere
+  from bulwark_private.api_key_roles k
   join bulwark_private.effective_permissions h
-    on h.role_id = g.role_id and h.permission = any (k.scopes)
+    on h.role_id = k.role_id and h.permission = any (k.scopes)
   join bulwark_private.effective_permissions e
     on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission;
 comment on view bulwark_private.api_key_holdings is
   'The permissions of each key, without regard to whether it is in force: those of its scopes that
-   api_user and its owner hold.';
+   api_user and its owner hold, the latter by a role there or (everywhere) as a super_admin.';
+
+create view bulwark_private.api_key_lookups with (security_invoker = true) as
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    -- Permissions are looked up first and with any role, that of programs if the owner has none, so
+    -- that the time of a refusal does not tell its reason.
+    exists (
+      select
+      from bulwark_private.effective_permissions h
+      join bulwark_private.effective_permissions e
+        on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+      where h.role_id = coalesce(
+          k.role_id,
+          (select bulwark_private.api_user_role() from auth.users u where u.id = k.owner_id)
+        )
+        and h.permission = any (k.scopes)
+    )
+      and k.role_id is not null
+      and k.active as in_force
+  from bulwark_private.api_key_member_roles k;
+comment on view bulwark_private.api_key_lookups is
+  'Each key as a look-up returns it, a row for each row of api_key_member_roles: in force if it has
+   any permission right now by that role.';
 
 create view bulwark_private.api_key_permissions with (security_invoker = true) as
-  select h.api_key_id, h.organization_id, h.permission, h.networks
+  select h.api_key_id, h.organization_id, h.permission, h.networks, h.everywhere
   from bulwark_private.api_key_holdings h
   where h.active;
 comment on view bulwark_private.api_key_permissions is
@@ -213,28 +246,42 @@ create or replace function bulwark_private.api_key_organizations(permission text
   rows 1
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
 as $$
 declare
   -- For the role api_key, PostgREST has verified the claims or the hook has looked them up.
   v_key constant uuid := bulwark_private.uuid_or_null(
     bulwark_private.claims() ->> 'api_key_id'
   );
+  v_networks cidr[];
+  v_organization uuid;
 begin
-  return query
-    select p.organization_id
+  -- The first part of bulwark_private.api_key_permissions alone: few owners are super_admins.
+  select k.organization_id, k.networks into v_organization, v_networks
+  from bulwark_private.api_key_member_roles k
+  join bulwark_private.effective_permissions h
+    on h.role_id = k.role_id and h.permission = api_key_organizations.permission
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+  where k.id = v_key and k.active and h.permission = any (k.scopes)
+  limit 1;
+  if not found then
+    select p.organization_id, p.networks into v_organization, v_networks
     from bulwark_private.api_key_permissions p
     where p.api_key_id = v_key
       and p.permission = api_key_organizations.permission
-      and case
-        when p.networks is null then true
-        else bulwark_private.network_is_allowed(
-          p.networks,
-          bulwark_private.client_address(
-            nullif(current_setting('request.headers', true), '')::jsonb
-          )
-        )
-      end
+      and p.everywhere
     limit 1;
+  end if;
+  if found and (
+    v_networks is null
+    or bulwark_private.network_is_allowed(
+      v_networks,
+      bulwark_private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
+    )
+  ) then
+    return next v_organization;
+  end if;
 end;
 $$;
 comment on function bulwark_private.api_key_organizations(text) is
@@ -381,8 +428,9 @@ select bulwark.enable_audit(
   organization_lookup => 'bulwark_private.api_key_organization', redact => '{key_hash}'
 );
 revoke all on
-  bulwark_private.api_key_states, bulwark_private.api_key_holdings,
-  bulwark_private.api_key_permissions
+  bulwark_private.api_key_states, bulwark_private.api_key_member_roles,
+  bulwark_private.api_key_roles, bulwark_private.api_key_holdings,
+  bulwark_private.api_key_lookups, bulwark_private.api_key_permissions
   from public, anon, authenticated, service_role;
 
 -- API keys: issuing them.
@@ -1053,38 +1101,53 @@ create type bulwark_private.found_api_key as (
 comment on type bulwark_private.found_api_key is
   'Result of a key look-up. Does not say whether the key is accepted from the request''s address.';
 
+create function bulwark_private.super_admin_key_is_in_force(api_key_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
+as $$
+begin
+  return (
+    select
+      exists (
+        select
+        from bulwark_private.effective_permissions h
+        join bulwark_private.effective_permissions e
+          on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+        where h.role_id = k.role_id and h.permission = any (k.scopes)
+      )
+      and k.active
+    from bulwark_private.api_key_roles k
+    where k.id = super_admin_key_is_in_force.api_key_id and k.everywhere
+  );
+end;
+$$;
+comment on function bulwark_private.super_admin_key_is_in_force(uuid) is
+  'Whether a key is in force because its owner is a super_admin. Asked last, since few are.';
+
 create function bulwark_private.api_key_status(api_key_id uuid)
   returns bulwark_private.found_api_key
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
 as $$
 declare
   v_key bulwark_private.found_api_key;
 begin
-  select
-    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
+  select k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.in_force
   into v_key
-  from bulwark_private.api_key_states k
-  -- The limits keep the planner from computing the permissions of every key. The fallback to
-  -- api_user makes a key without permissions take the same steps, so that the time does not tell.
-  left join lateral (
-    (select true as holds from bulwark_private.api_key_holdings o where o.api_key_id = k.id limit 1)
-    union all
-    (
-      select false
-      from auth.users u
-      join bulwark_private.effective_permissions h
-        on h.role_id = bulwark_private.api_user_role() and h.permission = any (k.scopes)
-      join bulwark_private.effective_permissions e
-        on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
-      where u.id = k.owner_id
-      limit 1
-    )
-    limit 1
-  ) h on true
-  where k.id = api_key_status.api_key_id;
+  from bulwark_private.api_key_lookups k
+  where k.id = api_key_status.api_key_id
+  order by k.in_force desc
+  limit 1;
+  if v_key.in_force is not true then
+    v_key.in_force := bulwark_private.super_admin_key_is_in_force(api_key_status.api_key_id);
+  end if;
   return v_key;
 end;
 $$;
@@ -1097,15 +1160,20 @@ create function bulwark_private.find_api_key(key_hash bytea)
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
 as $$
 declare
-  v_id uuid;
   v_key bulwark_private.found_api_key;
   v_known boolean;
 begin
   -- Finds the hash or the next one (after the last one the first), so that an unknown key takes the
   -- same steps and the time of a refusal tells nothing.
-  select f.api_key_id, f.known into v_id, v_known
+  select
+    f.known, k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    k.in_force and f.known
+  into
+    v_known, v_key.id, v_key.organization_id, v_key.expires_at, v_key.rate_limit_rule,
+    v_key.networks, v_key.in_force
   from (
     (
       select h.api_key_id, h.key_hash = find_api_key.key_hash as known
@@ -1117,9 +1185,18 @@ begin
     union all
     (select h.api_key_id, false from bulwark_private.api_key_hashes h order by h.key_hash limit 1)
     limit 1
-  ) f;
-  v_key := bulwark_private.api_key_status(v_id);
-  v_key.in_force := v_key.in_force and v_known;
+  ) f
+  cross join lateral (
+    select l.*
+    from bulwark_private.api_key_lookups l
+    where l.id = f.api_key_id
+    order by l.in_force desc
+    limit 1
+  ) k;
+  -- All refusals take this step too.
+  if v_key.in_force is not true then
+    v_key.in_force := bulwark_private.super_admin_key_is_in_force(v_key.id) and v_known;
+  end if;
   return v_key;
 end;
 $$;
@@ -1249,19 +1326,22 @@ create function bulwark_private.parameters_are_logged()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return current_setting('log_parameter_max_length') <> '0'
-    or current_setting('log_parameter_max_length_on_error') <> '0'
-    -- A custom plan contains the parameters.
-    or current_setting('debug_print_plan') <> 'off'
-    -- Settings of modules that log parameters or plans; null where the module is not loaded.
-    or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
-      and (
-        coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
-        or coalesce(
-          current_setting('auto_explain.log_verbose', true) not in ('off', 'false'), false
-        )
-      )
-    or coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
+  if concat_ws(
+      '/', current_setting('log_parameter_max_length'),
+      current_setting('log_parameter_max_length_on_error'),
+      -- A custom plan contains the parameters.
+      current_setting('debug_print_plan')
+    ) <> '0/0/off' then
+    return true;
+  end if;
+  -- Settings of modules that log parameters or plans; null where the module is not loaded.
+  if current_setting('auto_explain.log_min_duration', true) <> '-1' then
+    if current_setting('auto_explain.log_parameter_max_length', true) <> '0'
+      or current_setting('auto_explain.log_verbose', true) not in ('off', 'false') then
+      return true;
+    end if;
+  end if;
+  return coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
 end;
 $$;
 comment on function bulwark_private.parameters_are_logged() is
@@ -1282,6 +1362,7 @@ declare
   v_headers jsonb;
   v_key bulwark_private.found_api_key;
   v_role constant text := bulwark_private.caller_role();
+  v_set text;
 begin
   begin
     v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
@@ -1291,7 +1372,8 @@ begin
       v_headers := null;
   end;
   if v_headers ? 'x-api-key' then
-    perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
+    -- An assignment instead of perform, which would run it as a query.
+    v_set := set_config('request.headers', (v_headers - 'x-api-key')::text, true);
   end if;
   if v_role = 'api_key' then
     -- The token may be valid for minutes after its key ended, so the key is checked again.
@@ -2266,7 +2348,10 @@ revoke all on table
   bulwark_private.api_key_hashes,
   bulwark_private.api_key_uses,
   bulwark_private.api_key_states,
+  bulwark_private.api_key_member_roles,
+  bulwark_private.api_key_roles,
   bulwark_private.api_key_holdings,
+  bulwark_private.api_key_lookups,
   bulwark_private.api_key_permissions,
   bulwark_private.api_key_table_access
   from public, anon, authenticated, service_role;
@@ -2292,6 +2377,7 @@ revoke all on function
   bulwark_private.find_revocable_key(key_id uuid),
   bulwark.revoke_api_key(key_id uuid, because text),
   bulwark.list_api_keys(organization_id uuid, include_ended boolean, before uuid, page_size integer),
+  bulwark_private.super_admin_key_is_in_force(api_key_id uuid),
   bulwark_private.api_key_status(api_key_id uuid),
   bulwark_private.find_api_key(key_hash bytea),
   bulwark_private.api_key_use_is_due(api_key_id uuid),

@@ -11,7 +11,7 @@ create temporary table built_objects (noun text, kind text, names text);
 insert into built_objects values
   ('foundation', 'table', '
     bulwark.settings bulwark_private.capabilities bulwark_private.jobs
-    bulwark_private.live_sessions bulwark_private.setting_rules
+    bulwark_private.live_sessions bulwark_private.setting_rules bulwark_private.unexpired_sessions
   '),
   ('foundation', 'function', '
     bulwark.current_person bulwark.installed_capabilities bulwark.keep_columns
@@ -195,9 +195,10 @@ insert into built_objects values
   '),
   ('api_keys', 'table', '
     bulwark.api_key_policies bulwark.api_keys bulwark_private.api_key_hashes
-    bulwark_private.api_key_holdings bulwark_private.api_key_permissions
-    bulwark_private.api_key_states bulwark_private.api_key_table_access
-    bulwark_private.api_key_uses
+    bulwark_private.api_key_holdings bulwark_private.api_key_lookups
+    bulwark_private.api_key_member_roles bulwark_private.api_key_permissions
+    bulwark_private.api_key_roles bulwark_private.api_key_states
+    bulwark_private.api_key_table_access bulwark_private.api_key_uses
   '),
   ('api_keys', 'function', '
     bulwark.admit_api_keys bulwark.api_key_options bulwark.api_key_table_problems

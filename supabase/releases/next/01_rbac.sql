@@ -9,6 +9,7 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
   ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');
 drop function bulwark_private.require_organization_names(name text, slug text);
+drop function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid);
 create or replace view bulwark_private.unexpired_grants with (security_invoker = true) as
   select
     g.user_id,
@@ -24,6 +25,146 @@ create or replace view bulwark_private.unexpired_grants with (security_invoker =
   from bulwark.user_roles g
   join auth.users u on u.id = g.user_id
   where g.expires_at is null or g.expires_at > now();
+create function bulwark_private.session_permits(
+  user_id uuid,
+  permission text,
+  organization_id uuid,
+  session_id uuid default null
+)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  parallel safe
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  if current_setting('role') = 'api_key' then
+    return false;
+  end if;
+  return exists (
+    select from bulwark_private.held_permissions h
+    where h.user_id = session_permits.user_id
+      and h.permission = session_permits.permission
+      and (
+        h.organization_id = session_permits.organization_id
+        or h.everywhere
+        or (h.organization_id is null and session_permits.organization_id is null)
+      )
+      and (
+        session_permits.session_id is null
+        or exists (
+          select from bulwark_private.unexpired_sessions s
+          where s.id = session_permits.session_id and s.user_id = session_permits.user_id
+        )
+      )
+      -- The session is looked up only if a second factor is required.
+      and (
+        not exists (
+          select from bulwark.mfa_policies p
+          where (
+              p.organization_id = session_permits.organization_id
+              or (p.organization_id is null and h.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+        or bulwark_private.session_passes_mfa()
+      )
+  );
+end;
+$$;
+comment on function bulwark_private.session_permits(uuid, text, uuid, uuid) is
+  'bulwark_private.user_permits for the caller''s own session. If the organization requires MFA (for
+   system-wide roles: the installation), a second factor must be verified in the session. False for
+   API keys. Pass bulwark.current_person(), or the claimed user together with the claimed session,
+   which is then looked up in the same query.';
+create or replace function bulwark.organizations_with(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 10
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_user uuid;
+begin
+  -- An API key may do less than its owner, and only in one organization.
+  if current_setting('role') = 'api_key' then
+    return query select bulwark_private.api_key_organizations(organizations_with.permission);
+    if not found then
+      perform bulwark_private.require_known_permission(organizations_with.permission);
+    end if;
+    return;
+  end if;
+  v_user := bulwark.current_person();
+  -- One cached plan, because this runs in every query on a table with such a policy.
+  return query
+    with held as materialized (
+      select h.organization_id, h.everywhere
+      from bulwark_private.held_permissions h
+      where h.user_id = v_user and h.permission = organizations_with.permission
+    )
+    -- Duplicates do no harm in an array, and removing them would cost more than the rest. An
+    -- organization that requires MFA is left out until the session is verified. Case instead of
+    -- "or", so that the session is looked up only if needed.
+    select h.organization_id
+    from held h
+    where h.organization_id is not null
+      and case
+        when exists (
+          select from bulwark.mfa_policies p
+          where p.organization_id = h.organization_id and p.required_from <= now()
+        )
+        then (select bulwark_private.session_passes_mfa())
+        else true
+      end
+    union all
+    select o.id
+    from bulwark.organizations o
+    where (select bool_or(h.everywhere) from held h)
+      and case
+        when exists (
+          select from bulwark.mfa_policies p
+          where (p.organization_id = o.id or p.organization_id is null) and p.required_from <= now()
+        )
+        then (select bulwark_private.session_passes_mfa())
+        else true
+      end;
+  if not found then
+    perform bulwark_private.require_known_permission(organizations_with.permission);
+  end if;
+end;
+$$;
+create or replace function bulwark.has_permission(permission text, organization_id uuid default null)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims constant json := bulwark_private.claims();
+  v_session constant uuid := bulwark_private.uuid_or_null(v_claims ->> 'session_id');
+begin
+  if bulwark_private.session_permits(
+    case
+      when v_session is null then bulwark.current_person()
+      else bulwark_private.uuid_or_null(v_claims ->> 'sub')
+    end,
+    permission, organization_id, v_session
+  ) then
+    return true;
+  end if;
+  perform bulwark_private.require_subject();
+  -- Only a refusal may be a typo: a permission that the caller holds exists.
+  perform bulwark_private.require_known_permission(has_permission.permission);
+  return false;
+end;
+$$;
 create function bulwark_private.require_organization_name(name text)
   returns void
   language plpgsql
@@ -758,6 +899,10 @@ revoke all on table bulwark_private.people from public;
 revoke all on table bulwark_private.people from anon;
 revoke all on table bulwark_private.people from authenticated;
 revoke all on table bulwark_private.people from service_role;
+revoke all on function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid, session_id uuid) from public;
+revoke all on function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid, session_id uuid) from anon;
+revoke all on function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid, session_id uuid) from authenticated;
+revoke all on function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid, session_id uuid) from service_role;
 revoke all on function bulwark_private.require_organization_name(name text) from public;
 revoke all on function bulwark_private.require_organization_name(name text) from anon;
 revoke all on function bulwark_private.require_organization_name(name text) from authenticated;

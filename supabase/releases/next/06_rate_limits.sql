@@ -14,6 +14,365 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rate_limits.network_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'),
   ('rate_limits.travel_kmh', '{"type": "integer", "minimum": 100, "maximum": 100000}'),
   ('rate_limits.travel_km', '{"type": "integer", "minimum": 0, "maximum": 40000}');
+drop function bulwark_private.announce_request(decision bulwark.rate_limit_decision);
+create or replace function bulwark_private.client_network(address text)
+  returns text
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text := btrim(left(address, 100));
+  v_inet inet;
+begin
+  -- Some proxies append the port.
+  if position(':' in v_address) > 0 or left(v_address, 1) = '[' then
+    v_address := coalesce(
+      substring(v_address from '^\[([^\]]*)\](?::\d{1,5})?$'),
+      substring(v_address from '^([\d.]+):\d{1,5}$'),
+      v_address
+    );
+  end if;
+  if v_address ~ '^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$' then
+    return v_address;
+  end if;
+  if v_address is null
+    or v_address !~ '^[0-9A-Fa-f:.]{2,45}$'
+    or position(':' in v_address) = 0 then
+    return null;
+  end if;
+  begin
+    v_inet := v_address::inet;
+  exception
+    when invalid_text_representation then
+      return null;
+  end;
+  -- An IPv4-mapped IPv6 address is the same client.
+  if v_inet <<= '::ffff:0:0/96' then
+    return host('0.0.0.0'::inet + (v_inet - '::ffff:0.0.0.0'::inet));
+  end if;
+  return network(set_masklen(v_inet, 64))::text;
+end;
+$$;
+create or replace function bulwark.check_rate_limit(
+  rule text,
+  user_id uuid default null,
+  api_key_id uuid default null,
+  address text default null,
+  account text default null,
+  organization_id uuid default null,
+  cost integer default 1,
+  calls integer default 1
+)
+  returns bulwark.rate_limit_decision
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role touches buckets
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- a slow request to the Data API may hold a bucket's lock for long
+as $$
+#variable_conflict use_variable
+declare
+  v_address text;
+  v_bucket constant uuid := coalesce(user_id, bulwark_private.api_key_bucket(api_key_id));
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_lock text;
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+  v_until timestamptz;
+begin
+  if address is not null then
+    v_address := bulwark_private.client_network(address);
+  end if;
+  if calls is null or calls not between 1 and 1000 then
+    raise exception 'Cannot limit: 1 to 1000 calls are decided at once'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
+  end if;
+  -- Other transactions do not see a new bucket before this one commits, but they see this lock:
+  -- check_rate_limits then skips the bucket instead of waiting.
+  if user_id is not null then
+    -- An assignment instead of perform, which would run it as a query.
+    v_lock := pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
+  end if;
+  -- Fast path of most calls: a user or an API key, one token, no override, no block. One statement
+  -- decides it and writes only if it admits. All other calls continue below.
+  if v_bucket is not null and cost = 1 and calls = 1 then
+    if v_address is not null or user_id is null then
+      v_until := (
+        bulwark_private.rate_limit_status(
+          case when user_id is null then '{api_key}' else '{user}' end::text[],
+          array[coalesce(user_id, api_key_id)::text], v_address
+        )
+      ).blocked_until;
+    end if;
+    if v_until is null then
+      insert into bulwark_private.rate_limits as b (
+        id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
+      )
+      select
+        v_bucket, r.scope, v_present + r.emission_us, v_present + r.tolerance_us, r.emission_us,
+        r.capacity::integer, r.window_seconds::integer, r.when_store_fails
+      from bulwark.rate_limit_rules r
+      where r.name = rule
+        and r.identified_by <> 'address_and_account'
+        and not exists (
+          select from bulwark.rate_limit_overrides o
+          where o.rule = r.name
+            and (o.api_key_id = api_key_id or o.organization_id = organization_id)
+        )
+      on conflict (id, scope) do update set
+        full_at = greatest(b.full_at, v_present) + excluded.emission_us,
+        limit_at = excluded.limit_at, emission_us = excluded.emission_us,
+        capacity = excluded.capacity, window_seconds = excluded.window_seconds,
+        when_store_fails = excluded.when_store_fails
+        where b.full_at <= excluded.limit_at
+      returning
+        true, null::text, rule, b.capacity, b.window_seconds,
+        ((b.limit_at + b.emission_us - b.full_at) / b.emission_us)::integer,
+        ((b.full_at - v_present + 999999) / 1000000)::integer, null::integer, b.when_store_fails,
+        1
+      into v_decision;
+    end if;
+  end if;
+
+  if v_decision.allowed is not true then
+    v_identifiers := bulwark_private.rate_limit_identifiers(
+      (select r.identified_by from bulwark.rate_limit_rules r where r.name = rule),
+      user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
+    );
+    v_decision := bulwark_private.decide_rate_limit(
+      rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
+      api_key_id, calls
+    );
+  end if;
+  if v_decision.admitted > 0 and api_key_id is not null and v_address is not null then
+    perform bulwark_private.note_key_network(api_key_id, organization_id, v_address);
+  end if;
+  return v_decision;
+end;
+$$;
+create function bulwark_private.headers_with_decision(decision bulwark.rate_limit_decision)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_headers constant jsonb := nullif(current_setting('response.headers', true), '');
+  -- As text, because building it as jsonb takes several times as long. A rule's name has only
+  -- letters, digits and underscores.
+  v_ours constant text := format(
+    '[{"RateLimit-Policy": "\"%1$s\";q=%2$s;w=%3$s"}, {"RateLimit": "\"%1$s\";r=%4$s;t=%5$s"}, '
+      '{"X-RateLimit-Limit": "%2$s"}, {"X-RateLimit-Remaining": "%4$s"}, '
+      '{"X-RateLimit-Reset": "%5$s"}, {"Access-Control-Expose-Headers": "%6$s"}]',
+    decision.rule, decision.capacity, decision.window_seconds, decision.remaining,
+    decision.reset_seconds, bulwark_private.exposed_limit_headers()
+  );
+begin
+  return case when v_headers is null then v_ours else (v_headers || v_ours::jsonb)::text end;
+end;
+$$;
+comment on function bulwark_private.headers_with_decision(bulwark.rate_limit_decision) is
+  'The headers of the response so far and those of the decision, as PostgREST reads them.';
+create function bulwark_private.decode_path(path text)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return convert_from(convert_to(
+    regexp_replace(
+      to_json(path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
+    )::jsonb #>> '{}', 'LATIN1'
+  ), 'UTF8');
+end;
+$$;
+comment on function bulwark_private.decode_path(text) is
+  'The path of a request, which PostgREST passes undecoded.';
+create or replace function bulwark_private.charge_request()
+  returns text
+  language plpgsql
+  volatile
+  security definer            -- definer because clients touch neither buckets nor blocks
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
+as $$
+declare
+  v_address text;
+  v_claims json;
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_key uuid;
+  v_listed boolean;
+  v_next text;
+  v_organization uuid;
+  v_path text;
+  v_reads constant boolean := current_setting('transaction_read_only');
+  v_role text;
+  v_rule text;
+  v_rules jsonb;
+  v_set text;
+  v_settings jsonb;
+  v_status record;
+  v_user uuid;
+  v_wait text;
+begin
+  -- This runs before every request, and a read needs no more than this, unless somebody is blocked.
+  if v_reads then
+    select
+      s.value #>> '{}',
+      exists (
+        select from bulwark.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
+      )
+      -- In order, because the other index of this table takes longer to begin with.
+      or (select true from bulwark.rate_limit_networks n order by n.network limit 1) is not null
+    into v_next, v_listed
+    from bulwark.settings s
+    where s.name = 'rate_limits.next_request_check';
+    if not v_listed then
+      return case when v_next is not null then bulwark_private.quote_qualified(v_next) end;
+    end if;
+  end if;
+  v_role := bulwark_private.caller_role();
+  select
+    jsonb_object_agg(s.name, s.value),
+    exists (
+      select from bulwark.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
+    )
+    or (select true from bulwark.rate_limit_networks n order by n.network limit 1) is not null
+  into v_settings, v_listed
+  from bulwark.settings s
+  where s.name in (
+    'rate_limits.address_header', 'rate_limits.address_hops', 'rate_limits.request_rules',
+    'rate_limits.request_wait_ms', 'rate_limits.next_request_check'
+  )
+  having count(*) = 5;
+  if not found then
+    raise exception 'Cannot limit the request: a setting is missing'
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+  end if;
+  v_next := bulwark_private.quote_qualified(v_settings ->> 'rate_limits.next_request_check');
+  if v_role in ('service_role', 'postgres', 'supabase_admin') then
+    return v_next;
+  end if;
+  if v_role = 'api_key' then
+    v_claims := bulwark_private.claims();
+    v_key := bulwark_private.uuid_or_null(v_claims ->> 'api_key_id');
+    v_organization := bulwark_private.uuid_or_null(v_claims ->> 'organization_id');
+  elsif v_role <> 'anon' then
+    -- Requests with the token of an ended session are charged to their address.
+    v_user := bulwark.current_person();
+  end if;
+  -- A user who writes is charged as the user. The address matters only if one may be blocked.
+  if v_listed or v_user is null then
+    v_address := bulwark_private.forwarded_address(
+      nullif(current_setting('request.headers', true), '')::jsonb,
+      v_settings ->> 'rate_limits.address_header',
+      (v_settings -> 'rate_limits.address_hops')::integer
+    );
+  end if;
+  -- A letter written as %63 must not evade the path's rule.
+  v_path := coalesce(current_setting('request.path', true), '');
+  if position('%' in v_path) > 0 then
+    v_path := bulwark_private.decode_path(v_path);
+  end if;
+  v_rules := v_settings -> 'rate_limits.request_rules';
+  if v_key is not null and not v_rules ? v_path then
+    -- API keys have their own rule.
+    select k.rule into v_rule from bulwark_private.api_key_rules k where k.api_key_id = v_key;
+  else
+    v_rule := v_rules ->> case when v_rules ? v_path then v_path else '*' end;
+  end if;
+
+  if v_reads or v_rule is null then
+    if v_listed and (v_address is not null or v_key is not null) then
+      v_address := bulwark_private.client_network(v_address);
+      v_identifiers := bulwark_private.rate_limit_identifiers(
+        'caller', v_user, v_key, v_address, null
+      );
+      v_status := bulwark_private.rate_limit_status(
+        v_identifiers.kinds, v_identifiers.names, v_address
+      );
+      if v_status.blocked_until is not null then
+        perform bulwark_private.refuse_request(
+          bulwark_private.blocked_decision(v_rule, v_status.blocked_until)
+        );
+      end if;
+    end if;
+    return v_next;
+  end if;
+
+  -- The bucket stays locked until the request ends. Other requests of the caller wait for it, for a
+  -- limited time.
+  v_wait := current_setting('lock_timeout');
+  v_set := set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
+  begin
+    -- The same lock as in check_rate_limit, here for keys and addresses too.
+    v_set := pg_advisory_xact_lock(
+      hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
+    );
+    v_decision := bulwark.check_rate_limit(
+      v_rule, v_user, v_key, v_address, null, v_organization
+    );
+  exception
+    when lock_not_available then
+      -- Refused even if the rule fails open: a caller's slow request must not let their other
+      -- requests through uncharged.
+      select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails, 0
+      into v_decision
+      from bulwark.rate_limit_rules r where r.name = v_rule;
+  end;
+  v_set := set_config('lock_timeout', v_wait, true);
+  if v_decision.allowed is not true then
+    perform bulwark_private.refuse_request(v_decision);
+  end if;
+  v_set := set_config(
+    'response.headers', bulwark_private.headers_with_decision(v_decision), true
+  );
+  return v_next;
+end;
+$$;
+create or replace function bulwark.check_request()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims jsonb;
+  v_next text;
+  v_ours jsonb;
+  v_set text;
+  v_theirs jsonb;
+begin
+  -- The order matters: resolve API keys, decide about the caller, then run the next hook.
+  if current_setting('role') = 'api_key'
+    or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
+    v_claims := bulwark_private.resolve_api_key();
+    if v_claims is not null then
+      -- Set here, because a SECURITY DEFINER function cannot set the role.
+      -- Assignments instead of perform, which would run each call as a query.
+      v_set := set_config('request.jwt.claims', v_claims::text, true);
+      v_set := set_config('role', 'api_key', true);
+    end if;
+  end if;
+  v_next := bulwark_private.charge_request();
+  if v_next is not null then
+    v_ours := nullif(current_setting('response.headers', true), '');
+    -- The host's hook may rely on the usual path.
+    v_set := set_config('search_path', 'public, extensions', true);
+    execute format('select %s()', v_next);
+    -- A hook that sets headers and does not know of ours must not remove them.
+    v_theirs := coalesce(nullif(current_setting('response.headers', true), ''), '[]');
+    if not v_theirs @> v_ours then
+      v_set := set_config('response.headers', (v_ours || v_theirs)::text, true);
+    end if;
+  end if;
+end;
+$$;
 create view bulwark_private.organization_api_keys with (security_invoker = true) as
   select null::uuid as organization_id, null::uuid as api_key_id, null::text as name,
     null::text as rule, null::timestamptz as created_at
@@ -110,6 +469,14 @@ revoke all on table bulwark_private.organization_api_keys from public;
 revoke all on table bulwark_private.organization_api_keys from anon;
 revoke all on table bulwark_private.organization_api_keys from authenticated;
 revoke all on table bulwark_private.organization_api_keys from service_role;
+revoke all on function bulwark_private.headers_with_decision(decision bulwark.rate_limit_decision) from public;
+revoke all on function bulwark_private.headers_with_decision(decision bulwark.rate_limit_decision) from anon;
+revoke all on function bulwark_private.headers_with_decision(decision bulwark.rate_limit_decision) from authenticated;
+revoke all on function bulwark_private.headers_with_decision(decision bulwark.rate_limit_decision) from service_role;
+revoke all on function bulwark_private.decode_path(path text) from public;
+revoke all on function bulwark_private.decode_path(path text) from anon;
+revoke all on function bulwark_private.decode_path(path text) from authenticated;
+revoke all on function bulwark_private.decode_path(path text) from service_role;
 revoke all on function bulwark.rate_limit_usage(organization_id uuid) from public;
 revoke all on function bulwark.rate_limit_usage(organization_id uuid) from anon;
 revoke all on function bulwark.rate_limit_usage(organization_id uuid) from authenticated;

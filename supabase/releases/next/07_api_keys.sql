@@ -11,6 +11,115 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('api_keys.rate_limit_rules', '{"type": "array", "minItems": 1, "maxItems": 100, "items":
       {"type": "string", "pattern": "^[a-z][a-z0-9_]{2,62}$"}}'),
   ('api_keys.use_precision_seconds', '{"type": "integer", "minimum": 1, "maximum": 86400}');
+create view bulwark_private.api_key_member_roles with (security_invoker = true) as
+  select k.*, g.role_id
+  from bulwark_private.api_key_states k
+  left join bulwark_private.active_grants g
+    on g.user_id = k.owner_id and g.organization_id between k.organization_id and k.organization_id;
+comment on view bulwark_private.api_key_member_roles is
+  'Each key with the roles of its owner in its organization: one row without a role if there is none.';
+create view bulwark_private.api_key_roles with (security_invoker = true) as
+  select k.*, false as everywhere from bulwark_private.api_key_member_roles k
+  union all
+  select k.*, g.role_id, true
+  from bulwark_private.api_key_states k
+  left join bulwark_private.active_grants g
+    on g.user_id = k.owner_id
+    and g.organization_id is null
+    and g.role_id = bulwark_private.super_admin_role()
+    and (
+      k.issued_with_mfa
+      or not exists (
+        select from bulwark.mfa_policies m
+        where m.organization_id is null and m.required_from <= now()
+      )
+    );
+comment on view bulwark_private.api_key_roles is
+  'api_key_member_roles, and (everywhere) a row for each key with the role super_admin if its owner
+   is one, otherwise without a role.';
+create or replace view bulwark_private.api_key_holdings with (security_invoker = true) as
+  select
+    k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission, k.everywhere
+  from bulwark_private.api_key_roles k
+  join bulwark_private.effective_permissions h
+    on h.role_id = k.role_id and h.permission = any (k.scopes)
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission;
+comment on view bulwark_private.api_key_holdings is
+  'The permissions of each key, without regard to whether it is in force: those of its scopes that
+   api_user and its owner hold, the latter by a role there or (everywhere) as a super_admin.';
+create view bulwark_private.api_key_lookups with (security_invoker = true) as
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    -- Permissions are looked up first and with any role, that of programs if the owner has none, so
+    -- that the time of a refusal does not tell its reason.
+    exists (
+      select
+      from bulwark_private.effective_permissions h
+      join bulwark_private.effective_permissions e
+        on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+      where h.role_id = coalesce(
+          k.role_id,
+          (select bulwark_private.api_user_role() from auth.users u where u.id = k.owner_id)
+        )
+        and h.permission = any (k.scopes)
+    )
+      and k.role_id is not null
+      and k.active as in_force
+  from bulwark_private.api_key_member_roles k;
+comment on view bulwark_private.api_key_lookups is
+  'Each key as a look-up returns it, a row for each row of api_key_member_roles: in force if it has
+   any permission right now by that role.';
+create or replace view bulwark_private.api_key_permissions with (security_invoker = true) as
+  select h.api_key_id, h.organization_id, h.permission, h.networks, h.everywhere
+  from bulwark_private.api_key_holdings h
+  where h.active;
+create or replace function bulwark_private.api_key_organizations(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
+as $$
+declare
+  -- For the role api_key, PostgREST has verified the claims or the hook has looked them up.
+  v_key constant uuid := bulwark_private.uuid_or_null(
+    bulwark_private.claims() ->> 'api_key_id'
+  );
+  v_networks cidr[];
+  v_organization uuid;
+begin
+  -- The first part of bulwark_private.api_key_permissions alone: few owners are super_admins.
+  select k.organization_id, k.networks into v_organization, v_networks
+  from bulwark_private.api_key_member_roles k
+  join bulwark_private.effective_permissions h
+    on h.role_id = k.role_id and h.permission = api_key_organizations.permission
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+  where k.id = v_key and k.active and h.permission = any (k.scopes)
+  limit 1;
+  if not found then
+    select p.organization_id, p.networks into v_organization, v_networks
+    from bulwark_private.api_key_permissions p
+    where p.api_key_id = v_key
+      and p.permission = api_key_organizations.permission
+      and p.everywhere
+    limit 1;
+  end if;
+  if found and (
+    v_networks is null
+    or bulwark_private.network_is_allowed(
+      v_networks,
+      bulwark_private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
+    )
+  ) then
+    return next v_organization;
+  end if;
+end;
+$$;
 create or replace function bulwark.list_api_keys(
   organization_id uuid,
   include_ended boolean default false,
@@ -105,6 +214,203 @@ comment on function bulwark.list_api_keys(uuid, boolean, uuid, integer) is
    last_used_at is exact to api_keys.use_precision_seconds and does not count reads with the header
    x-api-key. Errors: RBAC_NOT_AUTHENTICATED, and RBAC_PERMISSION_DENIED for those who are no member
    and have no key there.';
+create function bulwark_private.super_admin_key_is_in_force(api_key_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
+as $$
+begin
+  return (
+    select
+      exists (
+        select
+        from bulwark_private.effective_permissions h
+        join bulwark_private.effective_permissions e
+          on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+        where h.role_id = k.role_id and h.permission = any (k.scopes)
+      )
+      and k.active
+    from bulwark_private.api_key_roles k
+    where k.id = super_admin_key_is_in_force.api_key_id and k.everywhere
+  );
+end;
+$$;
+comment on function bulwark_private.super_admin_key_is_in_force(uuid) is
+  'Whether a key is in force because its owner is a super_admin. Asked last, since few are.';
+create or replace function bulwark_private.api_key_status(api_key_id uuid)
+  returns bulwark_private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
+as $$
+declare
+  v_key bulwark_private.found_api_key;
+begin
+  select k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.in_force
+  into v_key
+  from bulwark_private.api_key_lookups k
+  where k.id = api_key_status.api_key_id
+  order by k.in_force desc
+  limit 1;
+  if v_key.in_force is not true then
+    v_key.in_force := bulwark_private.super_admin_key_is_in_force(api_key_status.api_key_id);
+  end if;
+  return v_key;
+end;
+$$;
+create or replace function bulwark_private.find_api_key(key_hash bytea)
+  returns bulwark_private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
+as $$
+declare
+  v_key bulwark_private.found_api_key;
+  v_known boolean;
+begin
+  -- Finds the hash or the next one (after the last one the first), so that an unknown key takes the
+  -- same steps and the time of a refusal tells nothing.
+  select
+    f.known, k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    k.in_force and f.known
+  into
+    v_known, v_key.id, v_key.organization_id, v_key.expires_at, v_key.rate_limit_rule,
+    v_key.networks, v_key.in_force
+  from (
+    (
+      select h.api_key_id, h.key_hash = find_api_key.key_hash as known
+      from bulwark_private.api_key_hashes h
+      where h.key_hash >= find_api_key.key_hash
+      order by h.key_hash
+      limit 1
+    )
+    union all
+    (select h.api_key_id, false from bulwark_private.api_key_hashes h order by h.key_hash limit 1)
+    limit 1
+  ) f
+  cross join lateral (
+    select l.*
+    from bulwark_private.api_key_lookups l
+    where l.id = f.api_key_id
+    order by l.in_force desc
+    limit 1
+  ) k;
+  -- All refusals take this step too.
+  if v_key.in_force is not true then
+    v_key.in_force := bulwark_private.super_admin_key_is_in_force(v_key.id) and v_known;
+  end if;
+  return v_key;
+end;
+$$;
+create or replace function bulwark_private.parameters_are_logged()
+  returns boolean
+  language plpgsql            -- plpgsql, because an sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if concat_ws(
+      '/', current_setting('log_parameter_max_length'),
+      current_setting('log_parameter_max_length_on_error'),
+      -- A custom plan contains the parameters.
+      current_setting('debug_print_plan')
+    ) <> '0/0/off' then
+    return true;
+  end if;
+  -- Settings of modules that log parameters or plans; null where the module is not loaded.
+  if current_setting('auto_explain.log_min_duration', true) <> '-1' then
+    if current_setting('auto_explain.log_parameter_max_length', true) <> '0'
+      or current_setting('auto_explain.log_verbose', true) not in ('off', 'false') then
+      return true;
+    end if;
+  end if;
+  return coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
+end;
+$$;
+create or replace function bulwark_private.resolve_api_key()
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because hashes are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text;
+  v_claims jsonb;
+  v_headers jsonb;
+  v_key bulwark_private.found_api_key;
+  v_role constant text := bulwark_private.caller_role();
+  v_set text;
+begin
+  begin
+    v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
+  exception
+    -- Unreadable headers (a null byte, say) are refused here, by an error that does not quote them.
+    when data_exception then
+      v_headers := null;
+  end;
+  if v_headers ? 'x-api-key' then
+    -- An assignment instead of perform, which would run it as a query.
+    v_set := set_config('request.headers', (v_headers - 'x-api-key')::text, true);
+  end if;
+  if v_role = 'api_key' then
+    -- The token may be valid for minutes after its key ended, so the key is checked again.
+    v_claims := bulwark_private.claims()::jsonb;
+    -- Bulwark signs no token of a key with a person's id. Policies of the host would trust that id.
+    if not v_claims ? 'sub' then
+      v_key := bulwark_private.api_key_status(
+        bulwark_private.uuid_or_null(v_claims ->> 'api_key_id')
+      );
+    end if;
+  elsif v_role = 'anon' then
+    -- The key may be in the log by now. The sender is told at once, whether the key is right or
+    -- not.
+    if bulwark_private.parameters_are_logged() then
+      raise exception 'Cannot authenticate: the server may log the headers of requests'
+        using errcode = 'PT503', detail = 'API_KEY_HEADER_CLOSED',
+              hint = 'Exchange the key for a token, or set log_parameter_max_length to 0';
+    end if;
+    v_key := bulwark_private.find_api_key(
+      sha256(convert_to(coalesce(v_headers ->> 'x-api-key', ''), 'UTF8'))
+    );
+  elsif v_headers is not null then
+    -- A request that is already authenticated keeps its identity.
+    return null;
+  end if;
+  -- The address is read in every refusal too, so that the time does not tell.
+  if v_key.in_force is not true or v_key.networks is not null or v_headers is null then
+    v_address := bulwark_private.client_address(v_headers);
+    if (
+      bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force
+      and v_headers is not null
+    ) is not true then
+      raise exception 'Cannot authenticate: the API key is not valid'
+        using errcode = 'PT401', detail = 'API_KEY_INVALID';
+    end if;
+  end if;
+  if v_role = 'api_key' then
+    return null;
+  end if;
+  if not current_setting('transaction_read_only')::boolean
+    and bulwark_private.api_key_use_is_due(v_key.id) then
+    perform bulwark_private.note_api_key_use(
+      v_key.id, v_key.organization_id, coalesce(
+        v_address, bulwark_private.client_address(v_headers)
+      )
+    );
+  end if;
+  return jsonb_build_object(
+    'role', 'api_key', 'api_key_id', v_key.id, 'organization_id', v_key.organization_id
+  );
+end;
+$$;
 create or replace view bulwark_private.organization_api_keys with (security_invoker = true) as
   select k.organization_id, k.id as api_key_id, k.name, k.rate_limit_rule as rule, k.created_at
   from bulwark.api_keys k
@@ -182,6 +488,34 @@ comment on function bulwark.api_key_options(uuid) is
    (name, description, capacity, window_seconds), default_days, max_days, max_overlap_days,
    keys_left }. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, RBAC_NOT_AUTHENTICATED,
    API_KEY_NULL_ARGUMENT.';
+revoke all on table bulwark_private.api_key_member_roles from public;
+revoke all on table bulwark_private.api_key_member_roles from anon;
+revoke all on table bulwark_private.api_key_member_roles from authenticated;
+revoke all on table bulwark_private.api_key_member_roles from service_role;
+revoke all on table bulwark_private.api_key_roles from public;
+revoke all on table bulwark_private.api_key_roles from anon;
+revoke all on table bulwark_private.api_key_roles from authenticated;
+revoke all on table bulwark_private.api_key_roles from service_role;
+revoke all on table bulwark_private.api_key_lookups from public;
+revoke all on table bulwark_private.api_key_lookups from anon;
+revoke all on table bulwark_private.api_key_lookups from authenticated;
+revoke all on table bulwark_private.api_key_lookups from service_role;
+revoke all on table bulwark_private.api_key_member_roles from public;
+revoke all on table bulwark_private.api_key_member_roles from anon;
+revoke all on table bulwark_private.api_key_member_roles from authenticated;
+revoke all on table bulwark_private.api_key_member_roles from service_role;
+revoke all on table bulwark_private.api_key_roles from public;
+revoke all on table bulwark_private.api_key_roles from anon;
+revoke all on table bulwark_private.api_key_roles from authenticated;
+revoke all on table bulwark_private.api_key_roles from service_role;
+revoke all on table bulwark_private.api_key_lookups from public;
+revoke all on table bulwark_private.api_key_lookups from anon;
+revoke all on table bulwark_private.api_key_lookups from authenticated;
+revoke all on table bulwark_private.api_key_lookups from service_role;
+revoke all on function bulwark_private.super_admin_key_is_in_force(api_key_id uuid) from public;
+revoke all on function bulwark_private.super_admin_key_is_in_force(api_key_id uuid) from anon;
+revoke all on function bulwark_private.super_admin_key_is_in_force(api_key_id uuid) from authenticated;
+revoke all on function bulwark_private.super_admin_key_is_in_force(api_key_id uuid) from service_role;
 revoke all on function bulwark.api_key_options(organization_id uuid) from public;
 revoke all on function bulwark.api_key_options(organization_id uuid) from anon;
 revoke all on function bulwark.api_key_options(organization_id uuid) from authenticated;

@@ -135,7 +135,12 @@ comment on function bulwark_private.user_permits(uuid, text, uuid) is
   'Whether a user holds a permission in an organization (null: system-wide). It does not check the
    caller.';
 
-create function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid)
+create function bulwark_private.session_permits(
+  user_id uuid,
+  permission text,
+  organization_id uuid,
+  session_id uuid default null
+)
   returns boolean
   language plpgsql            -- not sql: a nested sql function is planned anew at every call
   stable
@@ -157,6 +162,13 @@ begin
         or h.everywhere
         or (h.organization_id is null and session_permits.organization_id is null)
       )
+      and (
+        session_permits.session_id is null
+        or exists (
+          select from bulwark_private.unexpired_sessions s
+          where s.id = session_permits.session_id and s.user_id = session_permits.user_id
+        )
+      )
       -- The session is looked up only if a second factor is required.
       and (
         not exists (
@@ -172,10 +184,11 @@ begin
   );
 end;
 $$;
-comment on function bulwark_private.session_permits(uuid, text, uuid) is
+comment on function bulwark_private.session_permits(uuid, text, uuid, uuid) is
   'bulwark_private.user_permits for the caller''s own session. If the organization requires MFA (for
    system-wide roles: the installation), a second factor must be verified in the session. False for
-   API keys.';
+   API keys. Pass bulwark.current_person(), or the claimed user together with the claimed session,
+   which is then looked up in the same query.';
 
 create function bulwark.is_super_admin()
   returns boolean
@@ -233,7 +246,7 @@ create function bulwark.organizations_with(permission text)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  v_user uuid := bulwark.current_person();
+  v_user uuid;
 begin
   -- An API key may do less than its owner, and only in one organization.
   if current_setting('role') = 'api_key' then
@@ -243,6 +256,7 @@ begin
     end if;
     return;
   end if;
+  v_user := bulwark.current_person();
   -- One cached plan, because this runs in every query on a table with such a policy.
   return query
     with held as materialized (

@@ -10,8 +10,17 @@ create function bulwark.has_permission(permission text, organization_id uuid def
   security definer            -- definer because clients may not read everybody's grants
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_claims constant json := bulwark_private.claims();
+  v_session constant uuid := bulwark_private.uuid_or_null(v_claims ->> 'session_id');
 begin
-  if bulwark_private.session_permits(bulwark.current_person(), permission, organization_id) then
+  if bulwark_private.session_permits(
+    case
+      when v_session is null then bulwark.current_person()
+      else bulwark_private.uuid_or_null(v_claims ->> 'sub')
+    end,
+    permission, organization_id, v_session
+  ) then
     return true;
   end if;
   perform bulwark_private.require_subject();

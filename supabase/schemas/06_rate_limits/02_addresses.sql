@@ -42,11 +42,13 @@ declare
   v_inet inet;
 begin
   -- Some proxies append the port.
-  v_address := coalesce(
-    substring(v_address from '^\[([^\]]*)\](?::\d{1,5})?$'),
-    substring(v_address from '^([\d.]+):\d{1,5}$'),
-    v_address
-  );
+  if position(':' in v_address) > 0 or left(v_address, 1) = '[' then
+    v_address := coalesce(
+      substring(v_address from '^\[([^\]]*)\](?::\d{1,5})?$'),
+      substring(v_address from '^([\d.]+):\d{1,5}$'),
+      v_address
+    );
+  end if;
   if v_address ~ '^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$' then
     return v_address;
   end if;

@@ -82,38 +82,29 @@ $$;
 comment on function bulwark_private.refuse_request(bulwark.rate_limit_decision) is
   'Raises SQLSTATE PGRST: PostgREST answers 429 with the headers of the decision.';
 
-create function bulwark_private.announce_request(decision bulwark.rate_limit_decision)
-  returns void
+create function bulwark_private.headers_with_decision(decision bulwark.rate_limit_decision)
+  returns text
   language plpgsql
-  volatile
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
-begin
-  perform set_config(
-    'response.headers',
-    (
-      coalesce(nullif(current_setting('response.headers', true), '')::jsonb, '[]')
-      || jsonb_build_array(
-        jsonb_build_object(
-          'RateLimit-Policy',
-          format('"%s";q=%s;w=%s', decision.rule, decision.capacity, decision.window_seconds)
-        ),
-        jsonb_build_object(
-          'RateLimit',
-          format('"%s";r=%s;t=%s', decision.rule, decision.remaining, decision.reset_seconds)
-        ),
-        jsonb_build_object('X-RateLimit-Limit', decision.capacity::text),
-        jsonb_build_object('X-RateLimit-Remaining', decision.remaining::text),
-        jsonb_build_object('X-RateLimit-Reset', decision.reset_seconds::text),
-        jsonb_build_object('Access-Control-Expose-Headers', bulwark_private.exposed_limit_headers())
-      )
-    )::text,
-    true
+declare
+  v_headers constant jsonb := nullif(current_setting('response.headers', true), '');
+  -- As text, because building it as jsonb takes several times as long. A rule's name has only
+  -- letters, digits and underscores.
+  v_ours constant text := format(
+    '[{"RateLimit-Policy": "\"%1$s\";q=%2$s;w=%3$s"}, {"RateLimit": "\"%1$s\";r=%4$s;t=%5$s"}, '
+      '{"X-RateLimit-Limit": "%2$s"}, {"X-RateLimit-Remaining": "%4$s"}, '
+      '{"X-RateLimit-Reset": "%5$s"}, {"Access-Control-Expose-Headers": "%6$s"}]',
+    decision.rule, decision.capacity, decision.window_seconds, decision.remaining,
+    decision.reset_seconds, bulwark_private.exposed_limit_headers()
   );
+begin
+  return case when v_headers is null then v_ours else (v_headers || v_ours::jsonb)::text end;
 end;
 $$;
-comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
-  'Adds the headers of the decision to the response.';
+comment on function bulwark_private.headers_with_decision(bulwark.rate_limit_decision) is
+  'The headers of the response so far and those of the decision, as PostgREST reads them.';
 
 -- A view and no function, so that the request's plan contains the look-up.
 create view bulwark_private.api_key_rules with (security_invoker = true) as
@@ -140,32 +131,76 @@ $$;
 comment on function bulwark_private.resolve_api_key() is
   'The part of check_request that resolves API keys: refuses the role api_key.';
 
+create function bulwark_private.decode_path(path text)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return convert_from(convert_to(
+    regexp_replace(
+      to_json(path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
+    )::jsonb #>> '{}', 'LATIN1'
+  ), 'UTF8');
+end;
+$$;
+comment on function bulwark_private.decode_path(text) is
+  'The path of a request, which PostgREST passes undecoded.';
+
 create function bulwark_private.charge_request()
   returns text
   language plpgsql
   volatile
   security definer            -- definer because clients touch neither buckets nor blocks
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
 as $$
 declare
   v_address text;
-  v_claims constant json := bulwark_private.claims();
+  v_claims json;
   v_decision bulwark.rate_limit_decision;
   v_identifiers record;
   v_key uuid;
+  v_listed boolean;
   v_next text;
   v_organization uuid;
-  v_path text := coalesce(current_setting('request.path', true), '');
-  v_role constant text := bulwark_private.caller_role();
+  v_path text;
+  v_reads constant boolean := current_setting('transaction_read_only');
+  v_role text;
   v_rule text;
   v_rules jsonb;
+  v_set text;
   v_settings jsonb;
   v_status record;
   v_user uuid;
   v_wait text;
 begin
-  -- One query for all settings, because this runs before every request.
-  select jsonb_object_agg(s.name, s.value) into v_settings
+  -- This runs before every request, and a read needs no more than this, unless somebody is blocked.
+  if v_reads then
+    select
+      s.value #>> '{}',
+      exists (
+        select from bulwark.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
+      )
+      -- In order, because the other index of this table takes longer to begin with.
+      or (select true from bulwark.rate_limit_networks n order by n.network limit 1) is not null
+    into v_next, v_listed
+    from bulwark.settings s
+    where s.name = 'rate_limits.next_request_check';
+    if not v_listed then
+      return case when v_next is not null then bulwark_private.quote_qualified(v_next) end;
+    end if;
+  end if;
+  v_role := bulwark_private.caller_role();
+  select
+    jsonb_object_agg(s.name, s.value),
+    exists (
+      select from bulwark.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
+    )
+    or (select true from bulwark.rate_limit_networks n order by n.network limit 1) is not null
+  into v_settings, v_listed
   from bulwark.settings s
   where s.name in (
     'rate_limits.address_header', 'rate_limits.address_hops', 'rate_limits.request_rules',
@@ -180,37 +215,37 @@ begin
   if v_role in ('service_role', 'postgres', 'supabase_admin') then
     return v_next;
   end if;
-  v_address := bulwark_private.forwarded_address(
-    nullif(current_setting('request.headers', true), '')::jsonb,
-    v_settings ->> 'rate_limits.address_header',
-    (v_settings -> 'rate_limits.address_hops')::integer
-  );
   if v_role = 'api_key' then
+    v_claims := bulwark_private.claims();
     v_key := bulwark_private.uuid_or_null(v_claims ->> 'api_key_id');
     v_organization := bulwark_private.uuid_or_null(v_claims ->> 'organization_id');
   elsif v_role <> 'anon' then
     -- Requests with the token of an ended session are charged to their address.
     v_user := bulwark.current_person();
   end if;
-  -- PostgREST passes the path undecoded: a letter written as %63 must not evade the path's rule.
+  -- A user who writes is charged as the user. The address matters only if one may be blocked.
+  if v_listed or v_user is null then
+    v_address := bulwark_private.forwarded_address(
+      nullif(current_setting('request.headers', true), '')::jsonb,
+      v_settings ->> 'rate_limits.address_header',
+      (v_settings -> 'rate_limits.address_hops')::integer
+    );
+  end if;
+  -- A letter written as %63 must not evade the path's rule.
+  v_path := coalesce(current_setting('request.path', true), '');
   if position('%' in v_path) > 0 then
-    v_path := convert_from(convert_to(
-      regexp_replace(
-        to_json(v_path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
-      )::jsonb #>> '{}', 'LATIN1'
-    ), 'UTF8');
+    v_path := bulwark_private.decode_path(v_path);
   end if;
   v_rules := v_settings -> 'rate_limits.request_rules';
-  v_rule := case
-    when v_rules ? v_path then v_rules ->> v_path
+  if v_key is not null and not v_rules ? v_path then
     -- API keys have their own rule.
-    when v_key is not null
-    then (select k.rule from bulwark_private.api_key_rules k where k.api_key_id = v_key)
-    else v_rules ->> '*'
-  end;
+    select k.rule into v_rule from bulwark_private.api_key_rules k where k.api_key_id = v_key;
+  else
+    v_rule := v_rules ->> case when v_rules ? v_path then v_path else '*' end;
+  end if;
 
-  if current_setting('transaction_read_only')::boolean or v_rule is null then
-    if v_address is not null or v_key is not null then
+  if v_reads or v_rule is null then
+    if v_listed and (v_address is not null or v_key is not null) then
       v_address := bulwark_private.client_network(v_address);
       v_identifiers := bulwark_private.rate_limit_identifiers(
         'caller', v_user, v_key, v_address, null
@@ -230,10 +265,10 @@ begin
   -- The bucket stays locked until the request ends. Other requests of the caller wait for it, for a
   -- limited time.
   v_wait := current_setting('lock_timeout');
-  perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
+  v_set := set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
     -- The same lock as in check_rate_limit, here for keys and addresses too.
-    perform pg_advisory_xact_lock(
+    v_set := pg_advisory_xact_lock(
       hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
     );
     v_decision := bulwark.check_rate_limit(
@@ -247,11 +282,13 @@ begin
       into v_decision
       from bulwark.rate_limit_rules r where r.name = v_rule;
   end;
-  perform set_config('lock_timeout', v_wait, true);
+  v_set := set_config('lock_timeout', v_wait, true);
   if v_decision.allowed is not true then
     perform bulwark_private.refuse_request(v_decision);
   end if;
-  perform bulwark_private.announce_request(v_decision);
+  v_set := set_config(
+    'response.headers', bulwark_private.headers_with_decision(v_decision), true
+  );
   return v_next;
 end;
 $$;
@@ -285,6 +322,9 @@ as $$
 declare
   v_claims jsonb;
   v_next text;
+  v_ours jsonb;
+  v_set text;
+  v_theirs jsonb;
 begin
   -- The order matters: resolve API keys, decide about the caller, then run the next hook.
   if current_setting('role') = 'api_key'
@@ -292,15 +332,22 @@ begin
     v_claims := bulwark_private.resolve_api_key();
     if v_claims is not null then
       -- Set here, because a SECURITY DEFINER function cannot set the role.
-      perform set_config('request.jwt.claims', v_claims::text, true);
-      perform set_config('role', 'api_key', true);
+      -- Assignments instead of perform, which would run each call as a query.
+      v_set := set_config('request.jwt.claims', v_claims::text, true);
+      v_set := set_config('role', 'api_key', true);
     end if;
   end if;
   v_next := bulwark_private.charge_request();
   if v_next is not null then
+    v_ours := nullif(current_setting('response.headers', true), '');
     -- The host's hook may rely on the usual path.
-    perform set_config('search_path', 'public, extensions', true);
+    v_set := set_config('search_path', 'public, extensions', true);
     execute format('select %s()', v_next);
+    -- A hook that sets headers and does not know of ours must not remove them.
+    v_theirs := coalesce(nullif(current_setting('response.headers', true), ''), '[]');
+    if not v_theirs @> v_ours then
+      v_set := set_config('response.headers', (v_ours || v_theirs)::text, true);
+    end if;
   end if;
 end;
 $$;

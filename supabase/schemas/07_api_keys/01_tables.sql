@@ -134,42 +134,75 @@ create view bulwark_private.api_key_states with (security_invoker = true) as
 comment on view bulwark_private.api_key_states is
   'Whether each key is in force: not revoked, not expired, and allowed by its organization.';
 
-create view bulwark_private.api_key_holdings with (security_invoker = true) as
-  select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
+-- Only the owner's grants in this organization, and that of a super_admin. The cost must depend
+-- neither on the owner's other organizations nor on the other members. The range condition (between
+-- x and x) is deliberate: with an equality the planner may choose the index by organization, which
+-- reads all members.
+create view bulwark_private.api_key_member_roles with (security_invoker = true) as
+  select k.*, g.role_id
   from bulwark_private.api_key_states k
-  -- Only the owner's grants in this organization, and that of a super_admin. The cost must depend
-  -- neither on the owner's other organizations nor on the other members. The range condition
-  -- (between x and x) is deliberate: with an equality the planner may choose the index by
-  -- organization, which reads all members.
-  cross join lateral (
-    select g.role_id
-    from bulwark_private.active_grants g
-    where g.user_id = k.owner_id
-      and g.organization_id between k.organization_id and k.organization_id
-    union all
-    select s.role_id
-    from bulwark_private.active_grants s
-    where s.user_id = k.owner_id
-      and s.organization_id is null
-      and s.role_id = bulwark_private.super_admin_role()
-      and (
-        k.issued_with_mfa
-        or not exists (
-          select from bulwark.mfa_policies m
-          where m.organization_id is null and m.required_from <= now()
-        )
+  left join bulwark_private.active_grants g
+    on g.user_id = k.owner_id and g.organization_id between k.organization_id and k.organization_id;
+comment on view bulwark_private.api_key_member_roles is
+  'Each key with the roles of its owner in its organization: one row without a role if there is none.';
+
+create view bulwark_private.api_key_roles with (security_invoker = true) as
+  select k.*, false as everywhere from bulwark_private.api_key_member_roles k
+  union all
+  select k.*, g.role_id, true
+  from bulwark_private.api_key_states k
+  left join bulwark_private.active_grants g
+    on g.user_id = k.owner_id
+    and g.organization_id is null
+    and g.role_id = bulwark_private.super_admin_role()
+    and (
+      k.issued_with_mfa
+      or not exists (
+        select from bulwark.mfa_policies m
+        where m.organization_id is null and m.required_from <= now()
       )
-  ) g
+    );
+comment on view bulwark_private.api_key_roles is
+  'api_key_member_roles, and (everywhere) a row for each key with the role super_admin if its owner
+   is one, otherwise without a role.';
+
+create view bulwark_private.api_key_holdings with (security_invoker = true) as
+  select
+    k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission, k.everywhere
+  from bulwark_private.api_key_roles k
   join bulwark_private.effective_permissions h
-    on h.role_id = g.role_id and h.permission = any (k.scopes)
+    on h.role_id = k.role_id and h.permission = any (k.scopes)
   join bulwark_private.effective_permissions e
     on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission;
 comment on view bulwark_private.api_key_holdings is
   'The permissions of each key, without regard to whether it is in force: those of its scopes that
-   api_user and its owner hold.';
+   api_user and its owner hold, the latter by a role there or (everywhere) as a super_admin.';
+
+create view bulwark_private.api_key_lookups with (security_invoker = true) as
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    -- Permissions are looked up first and with any role, that of programs if the owner has none, so
+    -- that the time of a refusal does not tell its reason.
+    exists (
+      select
+      from bulwark_private.effective_permissions h
+      join bulwark_private.effective_permissions e
+        on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+      where h.role_id = coalesce(
+          k.role_id,
+          (select bulwark_private.api_user_role() from auth.users u where u.id = k.owner_id)
+        )
+        and h.permission = any (k.scopes)
+    )
+      and k.role_id is not null
+      and k.active as in_force
+  from bulwark_private.api_key_member_roles k;
+comment on view bulwark_private.api_key_lookups is
+  'Each key as a look-up returns it, a row for each row of api_key_member_roles: in force if it has
+   any permission right now by that role.';
 
 create view bulwark_private.api_key_permissions with (security_invoker = true) as
-  select h.api_key_id, h.organization_id, h.permission, h.networks
+  select h.api_key_id, h.organization_id, h.permission, h.networks, h.everywhere
   from bulwark_private.api_key_holdings h
   where h.active;
 comment on view bulwark_private.api_key_permissions is
@@ -202,28 +235,42 @@ create or replace function bulwark_private.api_key_organizations(permission text
   rows 1
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
 as $$
 declare
   -- For the role api_key, PostgREST has verified the claims or the hook has looked them up.
   v_key constant uuid := bulwark_private.uuid_or_null(
     bulwark_private.claims() ->> 'api_key_id'
   );
+  v_networks cidr[];
+  v_organization uuid;
 begin
-  return query
-    select p.organization_id
+  -- The first part of bulwark_private.api_key_permissions alone: few owners are super_admins.
+  select k.organization_id, k.networks into v_organization, v_networks
+  from bulwark_private.api_key_member_roles k
+  join bulwark_private.effective_permissions h
+    on h.role_id = k.role_id and h.permission = api_key_organizations.permission
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+  where k.id = v_key and k.active and h.permission = any (k.scopes)
+  limit 1;
+  if not found then
+    select p.organization_id, p.networks into v_organization, v_networks
     from bulwark_private.api_key_permissions p
     where p.api_key_id = v_key
       and p.permission = api_key_organizations.permission
-      and case
-        when p.networks is null then true
-        else bulwark_private.network_is_allowed(
-          p.networks,
-          bulwark_private.client_address(
-            nullif(current_setting('request.headers', true), '')::jsonb
-          )
-        )
-      end
+      and p.everywhere
     limit 1;
+  end if;
+  if found and (
+    v_networks is null
+    or bulwark_private.network_is_allowed(
+      v_networks,
+      bulwark_private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
+    )
+  ) then
+    return next v_organization;
+  end if;
 end;
 $$;
 comment on function bulwark_private.api_key_organizations(text) is
@@ -370,6 +417,7 @@ select bulwark.enable_audit(
   organization_lookup => 'bulwark_private.api_key_organization', redact => '{key_hash}'
 );
 revoke all on
-  bulwark_private.api_key_states, bulwark_private.api_key_holdings,
-  bulwark_private.api_key_permissions
+  bulwark_private.api_key_states, bulwark_private.api_key_member_roles,
+  bulwark_private.api_key_roles, bulwark_private.api_key_holdings,
+  bulwark_private.api_key_lookups, bulwark_private.api_key_permissions
   from public, anon, authenticated, service_role;

@@ -21,38 +21,53 @@ create type bulwark_private.found_api_key as (
 comment on type bulwark_private.found_api_key is
   'Result of a key look-up. Does not say whether the key is accepted from the request''s address.';
 
+create function bulwark_private.super_admin_key_is_in_force(api_key_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
+as $$
+begin
+  return (
+    select
+      exists (
+        select
+        from bulwark_private.effective_permissions h
+        join bulwark_private.effective_permissions e
+          on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+        where h.role_id = k.role_id and h.permission = any (k.scopes)
+      )
+      and k.active
+    from bulwark_private.api_key_roles k
+    where k.id = super_admin_key_is_in_force.api_key_id and k.everywhere
+  );
+end;
+$$;
+comment on function bulwark_private.super_admin_key_is_in_force(uuid) is
+  'Whether a key is in force because its owner is a super_admin. Asked last, since few are.';
+
 create function bulwark_private.api_key_status(api_key_id uuid)
   returns bulwark_private.found_api_key
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
 as $$
 declare
   v_key bulwark_private.found_api_key;
 begin
-  select
-    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
+  select k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.in_force
   into v_key
-  from bulwark_private.api_key_states k
-  -- The limits keep the planner from computing the permissions of every key. The fallback to
-  -- api_user makes a key without permissions take the same steps, so that the time does not tell.
-  left join lateral (
-    (select true as holds from bulwark_private.api_key_holdings o where o.api_key_id = k.id limit 1)
-    union all
-    (
-      select false
-      from auth.users u
-      join bulwark_private.effective_permissions h
-        on h.role_id = bulwark_private.api_user_role() and h.permission = any (k.scopes)
-      join bulwark_private.effective_permissions e
-        on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
-      where u.id = k.owner_id
-      limit 1
-    )
-    limit 1
-  ) h on true
-  where k.id = api_key_status.api_key_id;
+  from bulwark_private.api_key_lookups k
+  where k.id = api_key_status.api_key_id
+  order by k.in_force desc
+  limit 1;
+  if v_key.in_force is not true then
+    v_key.in_force := bulwark_private.super_admin_key_is_in_force(api_key_status.api_key_id);
+  end if;
   return v_key;
 end;
 $$;
@@ -65,15 +80,20 @@ create function bulwark_private.find_api_key(key_hash bytea)
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
 as $$
 declare
-  v_id uuid;
   v_key bulwark_private.found_api_key;
   v_known boolean;
 begin
   -- Finds the hash or the next one (after the last one the first), so that an unknown key takes the
   -- same steps and the time of a refusal tells nothing.
-  select f.api_key_id, f.known into v_id, v_known
+  select
+    f.known, k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    k.in_force and f.known
+  into
+    v_known, v_key.id, v_key.organization_id, v_key.expires_at, v_key.rate_limit_rule,
+    v_key.networks, v_key.in_force
   from (
     (
       select h.api_key_id, h.key_hash = find_api_key.key_hash as known
@@ -85,9 +105,18 @@ begin
     union all
     (select h.api_key_id, false from bulwark_private.api_key_hashes h order by h.key_hash limit 1)
     limit 1
-  ) f;
-  v_key := bulwark_private.api_key_status(v_id);
-  v_key.in_force := v_key.in_force and v_known;
+  ) f
+  cross join lateral (
+    select l.*
+    from bulwark_private.api_key_lookups l
+    where l.id = f.api_key_id
+    order by l.in_force desc
+    limit 1
+  ) k;
+  -- All refusals take this step too.
+  if v_key.in_force is not true then
+    v_key.in_force := bulwark_private.super_admin_key_is_in_force(v_key.id) and v_known;
+  end if;
   return v_key;
 end;
 $$;
@@ -217,19 +246,22 @@ create function bulwark_private.parameters_are_logged()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return current_setting('log_parameter_max_length') <> '0'
-    or current_setting('log_parameter_max_length_on_error') <> '0'
-    -- A custom plan contains the parameters.
-    or current_setting('debug_print_plan') <> 'off'
-    -- Settings of modules that log parameters or plans; null where the module is not loaded.
-    or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
-      and (
-        coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
-        or coalesce(
-          current_setting('auto_explain.log_verbose', true) not in ('off', 'false'), false
-        )
-      )
-    or coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
+  if concat_ws(
+      '/', current_setting('log_parameter_max_length'),
+      current_setting('log_parameter_max_length_on_error'),
+      -- A custom plan contains the parameters.
+      current_setting('debug_print_plan')
+    ) <> '0/0/off' then
+    return true;
+  end if;
+  -- Settings of modules that log parameters or plans; null where the module is not loaded.
+  if current_setting('auto_explain.log_min_duration', true) <> '-1' then
+    if current_setting('auto_explain.log_parameter_max_length', true) <> '0'
+      or current_setting('auto_explain.log_verbose', true) not in ('off', 'false') then
+      return true;
+    end if;
+  end if;
+  return coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
 end;
 $$;
 comment on function bulwark_private.parameters_are_logged() is
@@ -250,6 +282,7 @@ declare
   v_headers jsonb;
   v_key bulwark_private.found_api_key;
   v_role constant text := bulwark_private.caller_role();
+  v_set text;
 begin
   begin
     v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
@@ -259,7 +292,8 @@ begin
       v_headers := null;
   end;
   if v_headers ? 'x-api-key' then
-    perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
+    -- An assignment instead of perform, which would run it as a query.
+    v_set := set_config('request.headers', (v_headers - 'x-api-key')::text, true);
   end if;
   if v_role = 'api_key' then
     -- The token may be valid for minutes after its key ended, so the key is checked again.

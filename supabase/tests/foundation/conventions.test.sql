@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: the rules of every capability.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(28);
+select plan(29);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -234,6 +234,12 @@ select results_eq(
      ) v (name)
      where tests.is_expected(v.name) $$,
   'CONV-25: a session that lives is one of bulwark_private.live_sessions'
+);
+select is(
+  (select array_agg(signature order by signature collate "C")
+   from our_sources where source ~ '\munexpired_sessions\M'),
+  array['bulwark_private.session_permits(uuid,text,uuid,uuid)'],
+  'CONV-25: or, where the account is looked up with the grant, of unexpired_sessions'
 );
 -- Each function that clients call checks the caller, itself or in a function it calls. Read-only
 -- functions without rights of their own may leave it to the policies of what they read.

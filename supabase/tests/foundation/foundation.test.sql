@@ -38,10 +38,12 @@ select is(
     select bulwark_private.uuid_or_null(claim)
     from unnest(array[
       null, '', 'x', '{00000000-0000-4000-8000-00000000000a}', '00000000000040008000000000000000',
-      E'00000000-0000-4000-8000-00000000000a\n'
+      E'00000000-0000-4000-8000-00000000000a\n', '00000000-0000-4000-8000-00000000000g',
+      '0000000-00000-4000-8000-00000000000a', '00000000-0000-4000-8000-0000000000-a',
+      '------------------------------------', '00000000-0000-4000-8000-00000000000é'
     ]) as claim
   ),
-  array_fill(null::uuid, array[6]), 'FND-06: any other claim is nothing, and no error'
+  array_fill(null::uuid, array[11]), 'FND-06: any other claim is nothing, and no error'
 );
 select * from finish();
 rollback;

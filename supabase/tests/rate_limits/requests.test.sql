@@ -2,7 +2,7 @@
 -- writing and in read-only transactions.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(35);
+select plan(39);
 select tests.create_organizations();
 update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 update bulwark.settings set value = '{
@@ -174,6 +174,26 @@ select is(
 update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 update bulwark.settings set value = '1' where name = 'rate_limits.address_hops';
 
+-- a read while nobody is blocked, undone afterwards
+create function pg_temp.read_without(setting text) returns text language plpgsql
+as $$
+begin
+  delete from bulwark.settings s where s.name = setting;
+  perform set_config('transaction_read_only', 'on', true);
+  perform pg_temp.anonymous('203.0.113.9');
+  raise exception 'served';
+exception
+  when raise_exception or invalid_parameter_value then
+    return sqlerrm;
+end;
+$$;
+select is(pg_temp.read_without(''), 'served', 'REQ-37: a read passes');
+select is(
+  pg_temp.read_without('rate_limits.next_request_check'),
+  'Cannot limit the request: a setting is missing',
+  'REQ-37: but not where nobody knows whether the host has a hook'
+);
+
 -- headers that were set before, and the host's own hook
 create schema host;
 create table public.visits (path text);
@@ -208,6 +228,28 @@ select tests.act_as_owner();
 select is(
   pg_temp.value(pg_temp.user_request('analyst@acme.test'), 'X-RateLimit-Remaining'), '57',
   'REQ-20: a failing request is not charged'
+);
+-- A hook that knows nothing of ours sets headers, too.
+create or replace function host.hook() returns void language plpgsql as $$
+begin
+  perform set_config('response.headers', '[{"X-Host": "alone"}]', true);
+end;
+$$;
+select results_eq(
+  $$ select pg_temp.value(h, 'X-Host'), pg_temp.value(h, 'X-RateLimit-Remaining'),
+       jsonb_array_length(h)
+     from pg_temp.user_request('analyst@acme.test') h $$,
+  $$ values ('alone', '56', 7) $$,
+  'REQ-36: headers that a hook sets instead of ours stand beside ours'
+);
+create or replace function host.hook() returns void language plpgsql as $$
+begin
+  perform set_config('response.headers', '', true);
+end;
+$$;
+select is(
+  pg_temp.value(pg_temp.user_request('analyst@acme.test'), 'X-RateLimit-Remaining'), '55',
+  'REQ-36: and where it removes them they are back'
 );
 update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check';
 select tests.act_as('admin@acme.test');
