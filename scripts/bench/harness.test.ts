@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { measure, median, ratio } from "./harness.ts";
+import { benchmarksPage, pageIsCurrent } from "./page.ts";
 import { reportRows, reportTable } from "./report.ts";
 
 Deno.test("median() takes the middle, of an even number the mean of the middle two", () => {
@@ -35,8 +36,41 @@ Deno.test("measure() interleaves ours with the peers and lets a slow one sit out
   );
   assert.deepEqual(order, ["ours", "fast", "ours", "fast", "slow", "ours", "fast"]);
   assert.deepEqual(
-    reportRows(measurements).map(({ peer_name, ratio, rounds }) => ({ peer_name, ratio, rounds })),
+    reportRows(measurements).map(({ peer_name, ratio, rounds }) => ({
+      peer_name,
+      ratio: ratio?.median,
+      rounds,
+    })),
     [{ peer_name: "fast", ratio: 2, rounds: 2 }, { peer_name: "slow", ratio: 9, rounds: 1 }],
   );
   assert.equal(reportTable(measurements).split("\n").length, 4);
+});
+
+Deno.test("the page says which rows show no difference, and which aims were missed and why", () => {
+  const rows = reportRows([{
+    row: { name: "a | b", unit: "ms", better: "lower", ours: () => Promise.resolve(1), peers: [] },
+    ours: [1, 1, 1],
+    peers: [
+      { name: "floor", values: [0.9, 1, 1.2], aim: { ratio: 1.5, cause: "Two look-ups." } },
+      { name: "rival", values: [2, 3, 4], aim: { ratio: 2 } },
+    ],
+  }]);
+  const machine = { os: "linux", cpu: "x", cores: 2, memory_gib: 8, load: 0.1 };
+  const page = benchmarksPage([
+    { bench: "rate_limits", command: "npm run bench", date: "2026-01-02", machine, rows },
+  ]);
+  assert.match(page, /^## rate limits$/m);
+  assert.match(
+    page,
+    /\| a \\\| b \|.*floor.*\| 1 \(0\.9\.\.1\.2\) \| no difference; aim 1\.5 missed/,
+  );
+  assert.match(page, /rival.*\| 3 \(2\.\.4\) \| better; aim 2 reached/);
+  assert.match(
+    page,
+    /## Missed aims\n\n- \*\*.*a \| b\*\*, 1 of floor, aim 1\.5\. Two look-ups\.\n$/,
+  );
+});
+
+Deno.test("docs/benchmarks.md is what the result files say", async () => {
+  assert.ok(await pageIsCurrent(), "run npm run bench -- <name> --record");
 });

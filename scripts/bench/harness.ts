@@ -65,6 +65,8 @@ export interface BenchPeer {
   run(): Promise<number>;
   /** Fewer rounds than the rest, for a peer that takes very long. At least 1. */
   rounds?: number;
+  /** How many times better ours is to be, and where the time goes if it is not. */
+  aim?: { ratio: number; cause?: string };
 }
 
 /** A benchmark. */
@@ -120,7 +122,7 @@ export function median(values: number[]): number {
 export interface Measurement {
   row: BenchRow;
   ours: number[];
-  peers: { name: string; values: number[] }[];
+  peers: { name: string; values: number[]; aim?: BenchPeer["aim"] }[];
 }
 
 /** Measures every row: once to warm up, then in rounds that take ours and the peers in turn. */
@@ -132,7 +134,7 @@ export async function measure(
   const measurements: Measurement[] = rows.map((row) => ({
     row,
     ours: [],
-    peers: row.peers.map(({ name }) => ({ name, values: [] })),
+    peers: row.peers.map(({ name, aim }) => ({ name, values: [], ...aim && { aim } })),
   }));
   for (const { ours, peers } of rows) {
     await ours();
@@ -152,8 +154,13 @@ export async function measure(
 
 /** How many times better ours is than a peer: the median of the ratios within each round. */
 export function ratio(better: BenchRow["better"], ours: number[], peer: number[]): number {
-  return median(peer.map((value, round) => {
+  return median(ratios(better, ours, peer));
+}
+
+/** How many times better ours is than a peer, in each round. */
+export function ratios(better: BenchRow["better"], ours: number[], peer: number[]): number[] {
+  return peer.map((value, round) => {
     const own = ours[round] ?? NaN;
     return better === "lower" ? value / own : own / value;
-  }));
+  });
 }

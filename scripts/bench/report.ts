@@ -1,31 +1,53 @@
-import { type Measurement, median, ratio } from "./harness.ts";
+import { type BenchPeer, type Measurement, median, ratio, ratios } from "./harness.ts";
+
+/** A median with the least and the most of all rounds. */
+export interface Spread {
+  median: number;
+  least: number;
+  most: number;
+}
 
 /** The result file's rows; `ratio` says how many times better ours is than the peer. */
 export interface ReportRow {
   name: string;
   unit: string;
-  ours: number;
-  peer: number | null;
+  ours: Spread;
+  peer: Spread | null;
   peer_name: string | null;
-  ratio: number | null;
+  ratio: Spread | null;
+  aim: BenchPeer["aim"] | null;
   rounds: number;
+}
+
+/** A result file. */
+export interface Report {
+  bench: string;
+  command: string;
+  date: string;
+  machine: { os: string; cpu: string; cores: number; memory_gib: number; load: number };
+  rows: ReportRow[];
 }
 
 /** One row for every peer; a quantity without a peer still has its row. */
 export function reportRows(measurements: Measurement[]): ReportRow[] {
   return measurements.flatMap(({ row, ours, peers }): ReportRow[] => {
-    const own = { name: row.name, unit: row.unit, ours: median(ours) };
+    const own = { name: row.name, unit: row.unit, ours: spreadOf(ours), aim: null };
     if (peers.length === 0) {
       return [{ ...own, peer: null, peer_name: null, ratio: null, rounds: ours.length }];
     }
-    return peers.map(({ name, values }) => ({
+    return peers.map(({ name, values, aim = null }) => ({
       ...own,
-      peer: median(values),
+      peer: spreadOf(values),
       peer_name: name,
-      ratio: ratio(row.better, ours, values),
+      ratio: spreadOf(ratios(row.better, ours, values)),
+      aim,
       rounds: values.length,
     }));
   });
+}
+
+function spreadOf(values: number[]): Spread {
+  return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
 }
 
 /** A table of medians with the spread in parentheses. */
@@ -59,13 +81,16 @@ export function reportTable(measurements: Measurement[]): string {
 }
 
 function spread(values: number[]): string {
-  return `${number(median(values))} (${number(Math.min(...values))}..${
-    number(Math.max(...values))
-  })`;
+  return shown(spreadOf(values));
+}
+
+/** A median with the spread in parentheses. */
+export function shown({ median, least, most }: Spread): string {
+  return `${number(median)} (${number(least)}..${number(most)})`;
 }
 
 /** Three significant digits, thousands separated. */
-function number(value: number): string {
+export function number(value: number): string {
   return value.toLocaleString("en-US", {
     maximumSignificantDigits: Math.max(3, Math.trunc(value).toString().length),
   });

@@ -1,0 +1,98 @@
+/**
+ * `docs/benchmarks.md`, made of the result files in `docs/benchmarks/`, one for each benchmark:
+ * nobody copies a figure by hand. A test compares the page with the files.
+ */
+import { inRepository } from "../stack/paths.ts";
+import { number, type Report, type ReportRow, shown } from "./report.ts";
+
+/** The result file of a benchmark. */
+export const resultFile = (bench: string): string =>
+  inRepository("docs", "benchmarks", `${bench}.json`);
+
+const page = inRepository("docs", "benchmarks.md");
+
+/** Writes the page from the result files. */
+export async function writePage(): Promise<void> {
+  await Deno.writeTextFile(page, benchmarksPage(await results()));
+}
+
+/** Whether the page is what the result files say. */
+export async function pageIsCurrent(): Promise<boolean> {
+  return await Deno.readTextFile(page) === benchmarksPage(await results());
+}
+
+async function results(): Promise<Report[]> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(inRepository("docs", "benchmarks"))) {
+    if (name.endsWith(".json")) names.push(name.slice(0, -5));
+  }
+  return await Promise.all(
+    names.sort().map(async (name) => JSON.parse(await Deno.readTextFile(resultFile(name)))),
+  );
+}
+
+/** The page as Markdown. */
+export function benchmarksPage(reports: Report[]): string {
+  return [
+    introduction,
+    ...reports.map(section),
+    missed(reports),
+  ].filter((part) => part !== "").join("\n\n") + "\n";
+}
+
+const introduction = `# Benchmarks
+
+Bulwark side by side with others and with what cannot be beaten (a floor), measured in the same run and
+in turn. This page is made by \`npm run bench\` from the files in [benchmarks](benchmarks); \`npm run
+bench -- <name> --record\` measures one benchmark and makes the page again.
+
+A figure is the median of all rounds, with the least and the most of them. **Ratio** says how many times
+better ours is, taken within each round. Where the ratios lie on both sides of 1, the row shows no
+difference. Clocks swing with what else the machine does; rows in instructions, counted by
+\`valgrind --tool=callgrind\`, hardly do.`;
+
+function section({ bench, command, date, machine, rows }: Report): string {
+  const { cpu, cores, memory_gib, os, load } = machine;
+  const on = `${cores} cores (${cpu}), ${memory_gib} GiB, ${os}`;
+  return [
+    `## ${bench.replaceAll("_", " ")}`,
+    `\`${command}\`, ${date}, ${on}; load ${number(load)} at the start.`,
+    [
+      "| | Unit | Ours | Compared with | Theirs | Ratio | |",
+      "| --- | --- | ---: | --- | ---: | ---: | --- |",
+      ...rows.map(line),
+    ].join("\n"),
+  ].join("\n\n");
+}
+
+function line({ name, unit, ours, peer, peer_name, ratio, aim }: ReportRow): string {
+  const cells = [name, unit, shown(ours), peer_name ?? "", peer ? shown(peer) : ""];
+  const judged = ratio === null ? "" : [verdict(ratio), aim ? goal(ratio, aim) : ""]
+    .filter((part) => part !== "").join("; ");
+  const escaped = [...cells, ratio ? shown(ratio) : "", judged]
+    .map((cell) => cell.replaceAll("|", "\\|"));
+  return `| ${escaped.join(" | ")} |`;
+}
+
+function verdict({ least, most }: NonNullable<ReportRow["ratio"]>): string {
+  return least > 1 ? "better" : most < 1 ? "worse" : "no difference";
+}
+
+type Aim = NonNullable<ReportRow["aim"]>;
+
+function goal(ratio: NonNullable<ReportRow["ratio"]>, aim: Aim): string {
+  return `aim ${number(aim.ratio)} ${ratio.median >= aim.ratio ? "reached" : "missed"}`;
+}
+
+/** The aims that were missed, with where the time goes. */
+function missed(reports: Report[]): string {
+  const lines = reports.flatMap(({ bench, rows }) =>
+    rows.flatMap(({ name, peer_name, ratio, aim }) =>
+      ratio === null || !aim || ratio.median >= aim.ratio ? [] : [
+        `- **${bench.replaceAll("_", " ")}: ${name}**, ${number(ratio.median)} of ${peer_name}, ` +
+        `aim ${number(aim.ratio)}. ${aim.cause ?? ""}`.trimEnd(),
+      ]
+    )
+  );
+  return lines.length === 0 ? "" : ["## Missed aims", lines.join("\n")].join("\n\n");
+}
