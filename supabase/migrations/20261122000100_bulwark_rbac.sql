@@ -1972,7 +1972,7 @@ begin
     raise exception 'Cannot rename organization: it does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
-  -- What stays is not checked: the slug may have become reserved since.
+  -- A value that stays is not checked: the slug may have become reserved since.
   if name <> v_organization.name then
     perform bulwark_private.require_organization_name(name);
   end if;
@@ -5030,10 +5030,10 @@ begin
 end;
 $$;
 comment on function bulwark.list_names(uuid, uuid[]) is
-  'The names behind up to 1,000 ids of accounts, wherever ids are shown: actors, assignees, owners of
-   keys. Of members of the organization (user:read there), and without an address of those who left
-   it in the last 91 days. For organization_id null, of all accounts (super_admin). Other ids get no
-   row, whether they exist or not. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
+  'The names behind up to 1,000 ids of accounts, wherever ids are shown: actors, assignees, owners
+   of keys. Of members of the organization (user:read there), and without an address of those who
+   left it in the last 91 days. For organization_id null, of all accounts (super_admin). Other ids
+   get no row, whether they exist or not. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
    RBAC_BATCH_TOO_LARGE, RBAC_NULL_ARGUMENT.';
 
 -- Changes of members: all roles of one at once, removal, leaving.
@@ -5182,9 +5182,9 @@ end;
 $$;
 comment on function bulwark.set_member_roles(uuid, uuid, text[]) is
   'Makes a list of 1 to 20 roles the roles of a member (role:grant), all or nothing, and returns the
-   grants. Roles that the member has keep their window, new ones begin now and have no end. The caller
-   must be able to grant each that is added and to revoke each that is taken. Errors: those of
-   grant_role and revoke_role, and RBAC_BATCH_TOO_LARGE.';
+   grants. Roles that the member has keep their window, new ones begin now and have no end. The
+   caller must be able to grant each that is added and to revoke each that is taken. Errors: those
+   of grant_role and revoke_role, and RBAC_BATCH_TOO_LARGE.';
 
 create function bulwark.remove_member(organization_id uuid, user_id uuid)
   returns void
@@ -5203,11 +5203,11 @@ begin
 end;
 $$;
 comment on function bulwark.remove_member(uuid, uuid) is
-  'Removes a member from an organization with all their roles (user:delete and role:grant, and a rank
-   at least as high as each role), effective on the next request. Invitations of before do not bring
-   them back. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, RBAC_NOT_A_MEMBER, RBAC_GRANT_IS_HOSTS,
-   RBAC_ROLE_OUTRANKS_GRANTER, RBAC_LAST_ADMINISTRATOR, RBAC_NULL_ARGUMENT; to the service role and
-   super_admin also RBAC_UNKNOWN_ORGANIZATION.';
+  'Removes a member from an organization with all their roles (user:delete and role:grant, and a
+   rank at least as high as each role), effective on the next request. Invitations of before do not
+   bring them back. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, RBAC_NOT_A_MEMBER,
+   RBAC_GRANT_IS_HOSTS, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_LAST_ADMINISTRATOR, RBAC_NULL_ARGUMENT; to
+   the service role and super_admin also RBAC_UNKNOWN_ORGANIZATION.';
 
 create function bulwark.leave_organization(organization_id uuid)
   returns void
@@ -5234,8 +5234,8 @@ comment on function bulwark.leave_organization(uuid) is
    bulwark_private.require_user.';
 
 -- Who is calling: one answer for a frontend that starts, and a version to poll.
--- Protects against a screen that shows more than Postgres would do: the permissions are those of the
--- session right now, as has_permission answers. Nothing else is decided by this answer.
+-- Protects against a screen that shows more than Postgres would do: the permissions are those of
+-- the session right now, as has_permission answers. Nothing else is decided by this answer.
 -- SECURITY DEFINER: whoami, because clients may read neither accounts, sessions nor all grants.
 
 create function bulwark_private.permissions_here(
@@ -5378,9 +5378,9 @@ begin
 end;
 $$;
 comment on function bulwark.whoami(text) is
-  'Who is calling: version, user (id, email, email_confirmed, name, anonymous), mfa of the account and
-   session (enrolled, verified_at, satisfied), system-wide roles and permissions, and the first 100
-   organizations by slug (id, name, slug, roles, permissions, mfa_required, mfa_required_from,
+  'Who is calling: version, user (id, email, email_confirmed, name, anonymous), mfa of the account
+   and session (enrolled, verified_at, satisfied), system-wide roles and permissions, and the first
+   100 organizations by slug (id, name, slug, roles, permissions, mfa_required, mfa_required_from,
    mfa_met). Permissions are those that the session has right now. Null if known_version is still
    current. Errors: those of bulwark_private.require_user.';
 

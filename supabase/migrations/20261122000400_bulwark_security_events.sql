@@ -86,8 +86,8 @@ create function bulwark.list_security_events(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Row-level security decides; this only says so instead of answering with nothing. Within, because
-  -- the service role may not even name the function.
+  -- Row-level security decides; this only says so instead of answering with nothing. Within,
+  -- because the service role may not even name the function.
   if current_user = 'authenticated' then
     perform bulwark.require_permission('security:read', organization_id);
   end if;

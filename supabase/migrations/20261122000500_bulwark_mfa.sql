@@ -2071,8 +2071,8 @@ insert into bulwark_private.jobs (name, every, command) values
 
 -- MFA compliance: which members of an organization have a second factor, and which lack one that is
 -- required or are locked.
--- Protects against a list of accounts that a password alone opens: it needs security:read, and names
--- and addresses need user:read besides.
+-- Protects against a list of accounts that a password alone opens: it needs security:read, and
+-- names and addresses need user:read besides.
 -- SECURITY DEFINER: mfa_compliance, because clients read neither factors nor accounts.
 
 create function bulwark.mfa_compliance(

@@ -2054,8 +2054,8 @@ insert into bulwark_private.jobs (
     'webhooks-retention', '5 minutes', null, null, 'select bulwark.prune_webhook_deliveries()', null
   );
 
--- Webhooks statistics: how deliveries to the endpoints of an organization go, and the content that an
--- endpoint would get for an event.
+-- Webhooks statistics: how deliveries to the endpoints of an organization go, and the content that
+-- an endpoint would get for an event.
 -- Protects against readers of other organizations (webhook:read), and against a preview as a way to
 -- read events (audit:read, security:read); counts say nothing of the events.
 -- SECURITY DEFINER: webhook_stats, because row-level security would ask for each delivery which
@@ -2184,7 +2184,8 @@ begin
       else 'critical'
     end;
     v_delivery.event_type := concat(
-      'security.', v_event.event_type, case when v_event.resolved_at is not null then '.resolved' end
+      'security.', v_event.event_type,
+      case when v_event.resolved_at is not null then '.resolved' end
     );
   end if;
   -- A foreign event and none get the same answer.
@@ -2199,8 +2200,8 @@ begin
     perform bulwark.require_permission(v_delivery.source || ':read', v_delivery.organization_id);
   end if;
   begin
-    -- Workers read bodies from this view, so the preview is not another text. The delivery is undone
-    -- at once, and nobody else ever sees it.
+    -- Workers read bodies from this view, so the preview is not another text. The delivery is
+    -- undone at once, and nobody else ever sees it.
     insert into bulwark.webhook_deliveries (
       endpoint_id, organization_id, event_id, occurred_at, source, severity, status, event_type
     )

@@ -1,4 +1,4 @@
-/** What an endpoint would get for an event, over HTTP: the same as what it got. */
+/** The preview of a delivery, over HTTP: the same as what the endpoint got. */
 import assert from "node:assert/strict";
 import { createOrganization, join, ok, signUp } from "../support.ts";
 import { call, endpoint, receive, verified } from "./support.ts";

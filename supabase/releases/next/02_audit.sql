@@ -293,7 +293,8 @@ begin
   ) then
     raise exception 'Cannot count the audit log: entries cannot be grouped by that'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_GROUP',
-            hint = 'One of event_type, category, severity, result, source, actor_type, resource_type';
+            hint = 'One of event_type, category, severity, result, source, actor_type, '
+              'resource_type';
   end if;
   v_floor := bulwark_private.audit_id_floor(v_since);
   v_before := least(v_before, bulwark_private.audit_id_floor(v_until + interval '1 millisecond'));
@@ -371,11 +372,11 @@ comment on function bulwark.audit_histogram(
 ) is
   'Counts the entries of an organization (audit:read there; null: those without one, for a
    super_admin and the service role) by bucket of time: { since, until, buckets, next }, where
-   buckets is a list of { at, label, count } without empty ones. Buckets are aligned to UTC, those of
-   seven days to Mondays. Default: the last day, by hour. group_by is event_type, category, severity,
-   result, source, actor_type or resource_type; without it label is null. It counts from the newest
-   entry backwards, for about two seconds: if next is not null, pass it as before, with the same
-   since and until, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
+   buckets is a list of { at, label, count } without empty ones. Buckets are aligned to UTC, those
+   of seven days to Mondays. Default: the last day, by hour. group_by is event_type, category,
+   severity, result, source, actor_type or resource_type; without it label is null. It counts from
+   the newest entry backwards, for about two seconds: if next is not null, pass it as before, with
+   the same since and until, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
    AUDIT_INVALID_GROUP, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 create type bulwark_private.audit_tail as (
   timeline integer,
@@ -422,7 +423,8 @@ create function bulwark_private.next_audit_tail(tail bulwark_private.audit_tail)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- An entry is stamped before its transaction may get its number, and clocks are set back a little.
+  -- An entry is stamped before its transaction may get its number, and clocks are set back a
+  -- little.
   c_leeway constant interval := interval '5 seconds';
   v_now constant timestamptz := clock_timestamp();
 begin
@@ -615,7 +617,8 @@ comment on function bulwark.audit_coverage(uuid) is
   'How far the log of an organization (audit:read there; null: of the entries without one, for a
    super_admin and the service role) is proved: until when it is sealed, signed and delivered to the
    sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
-   still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from public;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from anon;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from authenticated;

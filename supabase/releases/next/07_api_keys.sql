@@ -17,7 +17,8 @@ create view bulwark_private.api_key_member_roles with (security_invoker = true) 
   left join bulwark_private.active_grants g
     on g.user_id = k.owner_id and g.organization_id between k.organization_id and k.organization_id;
 comment on view bulwark_private.api_key_member_roles is
-  'Each key with the roles of its owner in its organization: a row for each, or one without a role.';
+  'Each key with the roles of its owner in its organization: a row for each, or one without a
+   role.';
 create view bulwark_private.api_key_roles with (security_invoker = true) as
   select k.*, false as everywhere from bulwark_private.api_key_member_roles k
   union all

@@ -133,7 +133,8 @@ begin
       else 'critical'
     end;
     v_delivery.event_type := concat(
-      'security.', v_event.event_type, case when v_event.resolved_at is not null then '.resolved' end
+      'security.', v_event.event_type,
+      case when v_event.resolved_at is not null then '.resolved' end
     );
   end if;
   -- A foreign event and none get the same answer.
@@ -148,8 +149,8 @@ begin
     perform bulwark.require_permission(v_delivery.source || ':read', v_delivery.organization_id);
   end if;
   begin
-    -- Workers read bodies from this view, so the preview is not another text. The delivery is undone
-    -- at once, and nobody else ever sees it.
+    -- Workers read bodies from this view, so the preview is not another text. The delivery is
+    -- undone at once, and nobody else ever sees it.
     insert into bulwark.webhook_deliveries (
       endpoint_id, organization_id, event_id, occurred_at, source, severity, status, event_type
     )

@@ -208,7 +208,7 @@ begin
     raise exception 'Cannot rename organization: it does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
-  -- What stays is not checked: the slug may have become reserved since.
+  -- A value that stays is not checked: the slug may have become reserved since.
   if name <> v_organization.name then
     perform bulwark_private.require_organization_name(name);
   end if;

@@ -206,8 +206,8 @@ begin
 end;
 $$;
 comment on function bulwark.list_names(uuid, uuid[]) is
-  'The names behind up to 1,000 ids of accounts, wherever ids are shown: actors, assignees, owners of
-   keys. Of members of the organization (user:read there), and without an address of those who left
-   it in the last 91 days. For organization_id null, of all accounts (super_admin). Other ids get no
-   row, whether they exist or not. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
+  'The names behind up to 1,000 ids of accounts, wherever ids are shown: actors, assignees, owners
+   of keys. Of members of the organization (user:read there), and without an address of those who
+   left it in the last 91 days. For organization_id null, of all accounts (super_admin). Other ids
+   get no row, whether they exist or not. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
    RBAC_BATCH_TOO_LARGE, RBAC_NULL_ARGUMENT.';

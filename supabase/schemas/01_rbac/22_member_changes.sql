@@ -144,9 +144,9 @@ end;
 $$;
 comment on function bulwark.set_member_roles(uuid, uuid, text[]) is
   'Makes a list of 1 to 20 roles the roles of a member (role:grant), all or nothing, and returns the
-   grants. Roles that the member has keep their window, new ones begin now and have no end. The caller
-   must be able to grant each that is added and to revoke each that is taken. Errors: those of
-   grant_role and revoke_role, and RBAC_BATCH_TOO_LARGE.';
+   grants. Roles that the member has keep their window, new ones begin now and have no end. The
+   caller must be able to grant each that is added and to revoke each that is taken. Errors: those
+   of grant_role and revoke_role, and RBAC_BATCH_TOO_LARGE.';
 
 create function bulwark.remove_member(organization_id uuid, user_id uuid)
   returns void
@@ -165,11 +165,11 @@ begin
 end;
 $$;
 comment on function bulwark.remove_member(uuid, uuid) is
-  'Removes a member from an organization with all their roles (user:delete and role:grant, and a rank
-   at least as high as each role), effective on the next request. Invitations of before do not bring
-   them back. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, RBAC_NOT_A_MEMBER, RBAC_GRANT_IS_HOSTS,
-   RBAC_ROLE_OUTRANKS_GRANTER, RBAC_LAST_ADMINISTRATOR, RBAC_NULL_ARGUMENT; to the service role and
-   super_admin also RBAC_UNKNOWN_ORGANIZATION.';
+  'Removes a member from an organization with all their roles (user:delete and role:grant, and a
+   rank at least as high as each role), effective on the next request. Invitations of before do not
+   bring them back. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, RBAC_NOT_A_MEMBER,
+   RBAC_GRANT_IS_HOSTS, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_LAST_ADMINISTRATOR, RBAC_NULL_ARGUMENT; to
+   the service role and super_admin also RBAC_UNKNOWN_ORGANIZATION.';
 
 create function bulwark.leave_organization(organization_id uuid)
   returns void

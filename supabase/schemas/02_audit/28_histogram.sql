@@ -56,7 +56,8 @@ begin
   ) then
     raise exception 'Cannot count the audit log: entries cannot be grouped by that'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_GROUP',
-            hint = 'One of event_type, category, severity, result, source, actor_type, resource_type';
+            hint = 'One of event_type, category, severity, result, source, actor_type, '
+              'resource_type';
   end if;
   v_floor := bulwark_private.audit_id_floor(v_since);
   v_before := least(v_before, bulwark_private.audit_id_floor(v_until + interval '1 millisecond'));
@@ -134,9 +135,9 @@ comment on function bulwark.audit_histogram(
 ) is
   'Counts the entries of an organization (audit:read there; null: those without one, for a
    super_admin and the service role) by bucket of time: { since, until, buckets, next }, where
-   buckets is a list of { at, label, count } without empty ones. Buckets are aligned to UTC, those of
-   seven days to Mondays. Default: the last day, by hour. group_by is event_type, category, severity,
-   result, source, actor_type or resource_type; without it label is null. It counts from the newest
-   entry backwards, for about two seconds: if next is not null, pass it as before, with the same
-   since and until, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
+   buckets is a list of { at, label, count } without empty ones. Buckets are aligned to UTC, those
+   of seven days to Mondays. Default: the last day, by hour. group_by is event_type, category,
+   severity, result, source, actor_type or resource_type; without it label is null. It counts from
+   the newest entry backwards, for about two seconds: if next is not null, pass it as before, with
+   the same since and until, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
    AUDIT_INVALID_GROUP, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';

@@ -5,9 +5,9 @@
 -- SECURITY DEFINER: tail_audit_log, because row-level security would find out at each poll which
 --   organizations the caller may read; audit_coverage, because no client can read seals.
 
--- A cursor has the snapshot of the last poll, so that entries count as new if that one could not see
--- them, whatever their time is. The floor bounds the search: entries that were not yet visible are
--- not older. It stays behind while a transaction goes on that the last poll had to leave out.
+-- A cursor has the snapshot of the last poll, so that entries count as new if that one could not
+-- see them, whatever their time is. The floor bounds the search: entries that were not yet visible
+-- are not older. It stays behind while a transaction goes on that the last poll had to leave out.
 create type bulwark_private.audit_tail as (
   timeline integer,
   polled_at timestamptz,
@@ -55,7 +55,8 @@ create function bulwark_private.next_audit_tail(tail bulwark_private.audit_tail)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- An entry is stamped before its transaction may get its number, and clocks are set back a little.
+  -- An entry is stamped before its transaction may get its number, and clocks are set back a
+  -- little.
   c_leeway constant interval := interval '5 seconds';
   v_now constant timestamptz := clock_timestamp();
 begin
@@ -250,4 +251,5 @@ comment on function bulwark.audit_coverage(uuid) is
   'How far the log of an organization (audit:read there; null: of the entries without one, for a
    super_admin and the service role) is proved: until when it is sealed, signed and delivered to the
    sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
-   still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';

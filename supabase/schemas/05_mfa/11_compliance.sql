@@ -1,7 +1,7 @@
 -- MFA compliance: which members of an organization have a second factor, and which lack one that is
 -- required or are locked.
--- Protects against a list of accounts that a password alone opens: it needs security:read, and names
--- and addresses need user:read besides.
+-- Protects against a list of accounts that a password alone opens: it needs security:read, and
+-- names and addresses need user:read besides.
 -- SECURITY DEFINER: mfa_compliance, because clients read neither factors nor accounts.
 
 create function bulwark.mfa_compliance(

@@ -90,9 +90,9 @@ begin
 end;
 $$;
 comment on function bulwark.rate_limit_usage(uuid) is
-  'The limits of an organization (settings:read there; null: those of all): { rules, api_keys }. rules: name,
-   description, identified_by, capacity and window_seconds as they apply to it, and whether they are
-   overridden for it. api_keys (null without api_key:read): the keys in force, up to the newest
-   1,000, those with the least left first: api_key_id, name, rule, capacity, window_seconds, remaining,
-   reset_seconds, whether the last call was refused, and blocked_until. Calls that functions count in
-   Redis are not in it. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+  'The limits of an organization (settings:read there; null: those of all): { rules, api_keys }.
+   rules: name, description, identified_by, capacity and window_seconds as they apply to it, and
+   whether they are overridden for it. api_keys (null without api_key:read): the keys in force, up
+   to the newest 1,000, those with the least left first: api_key_id, name, rule, capacity,
+   window_seconds, remaining, reset_seconds, whether the last call was refused, and blocked_until.
+   Calls that functions count in Redis are not in it. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';

@@ -1,9 +1,9 @@
 -- Alerts: rules with thresholds, and the status of each alert.
 -- Protects against thresholds that are changed without permission or without a trace, or that can
 -- never be exceeded.
--- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule and
--- delete_alert_rule, because clients and the service role write none; alert_rules_close, because it
--- resolves events.
+-- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule
+-- and delete_alert_rule, because clients and the service role write none; alert_rules_close,
+-- because it resolves events.
 
 create type bulwark.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
 comment on type bulwark.alert_state is

@@ -1,4 +1,4 @@
--- What a member may choose for a new key, and how much of their limits keys have left.
+-- The choices of a member for a new key, and how much of their limits keys have left.
 begin;
 set local search_path = bulwark, public, extensions;
 select plan(25);

@@ -90,7 +90,9 @@ select is(
    from audit_histogram(tests.acme()) as h), interval '1 day',
   'AUC-05: without a range it is the last day'
 );
-select is(audit_histogram(tests.acme()) -> 'next', 'null'::jsonb, 'AUC-06: and all of it is counted');
+select is(
+  audit_histogram(tests.acme()) -> 'next', 'null'::jsonb, 'AUC-06: and all of it is counted'
+);
 select is(
   (select sum(c.count)
    from pg_temp.counts(audit_histogram(
@@ -110,7 +112,8 @@ from (values
     $$ select audit_histogram(tests.acme(), now() - interval '1 day', bucket => '1 minute') $$),
   ('a month is no length', 'AUDIT_INVALID_BUCKET',
     $$ select audit_histogram(tests.acme(), bucket => '1 month') $$),
-  ('nor is null', 'AUDIT_INVALID_BUCKET', $$ select audit_histogram(tests.acme(), bucket => null) $$),
+  ('nor is null', 'AUDIT_INVALID_BUCKET',
+    $$ select audit_histogram(tests.acme(), bucket => null) $$),
   ('what identifies people is no group', 'AUDIT_INVALID_GROUP',
     $$ select audit_histogram(tests.acme(), group_by => 'actor_id') $$)
 ) as c (claim, code, call);

@@ -66,7 +66,8 @@ insert into bounded values
   ('a search that finds nothing', 600,
     'select search_audit_logs(tests.globex(), actor_id => tests.globex(), max_entries => 200)'),
   ('a chart of few entries among many', 300,
-    'select audit_histogram(tests.acme(), since => now() - interval ''30 days'', bucket => ''1 day'')'),
+    'select audit_histogram(tests.acme(), since => now() - interval ''30 days'',
+      bucket => ''1 day'')'),
   ('a poll of a follower with nothing new', 50,
     'select tail_audit_log(tests.acme(), encode(convert_to(row(
        (select max(timeline) from bulwark_private.audit_timelines), now(),

@@ -7,7 +7,8 @@ create function pg_temp.listed(state text default null) returns setof text langu
   select c.email from mfa_compliance(tests.acme(), state) c order by c.email;
 $$;
 select tests.add_factor('analyst@acme.test');
-update bulwark.mfa_secrets set last_used_at = now() where user_id = tests.user_id('analyst@acme.test');
+update bulwark.mfa_secrets set last_used_at = now()
+where user_id = tests.user_id('analyst@acme.test');
 insert into bulwark_private.mfa_accounts (user_id, locked_until, consecutive_failures) values
   (tests.user_id('analyst@acme.test'), now() + interval '15 minutes', 5),
   (tests.user_id('viewer@acme.test'), now() - interval '1 minute', 5),
@@ -39,7 +40,8 @@ from (values
   ('locked', array['analyst@acme.test', 'api_user@acme.test'])
 ) as c (s, e);
 select is_empty(
-  $$ select * from pg_temp.listed('overdue') $$, 'MFC-04: nobody is overdue where it is not required'
+  $$ select * from pg_temp.listed('overdue') $$,
+  'MFC-04: nobody is overdue where it is not required'
 );
 select results_eq(
   $$ select user_id from mfa_compliance(tests.acme(), page_size => 2)
@@ -100,7 +102,8 @@ grant select on session to public;
 create function pg_temp.session(name text) returns uuid language sql stable as $$
   select s.id from session s where s.name = session.name;
 $$;
-update auth.sessions set not_after = now() - interval '1 minute' where id = pg_temp.session('ended');
+update auth.sessions set not_after = now() - interval '1 minute'
+where id = pg_temp.session('ended');
 update auth.sessions set ip = '203.0.113.7', user_agent = 'Browser',
   refreshed_at = now() at time zone 'UTC'
 where id in (pg_temp.session('phone'), pg_temp.session('analyst'));

@@ -90,7 +90,8 @@ where user_id = tests.user_id('api_user@acme.test') and organization_id = tests.
   and role_id = (select id from roles where name = 'viewer' and organization_id is null);
 select tests.act_as('admin@acme.test');
 select results_eq(
-  $$ select email, suspended, roles -> 0 ->> 'role', roles -> 0 -> 'active', jsonb_array_length(roles)
+  $$ select email, suspended, roles -> 0 ->> 'role', roles -> 0 -> 'active',
+       jsonb_array_length(roles)
      from list_members(tests.acme()) where email <> 'admin@acme.test' $$,
   $$ values
      ('analyst@acme.test', true, 'analyst', 'false'::jsonb, 1),
@@ -170,7 +171,8 @@ select is(
   now() + interval '1 hour', 'MEM-28: a role that stays keeps its window'
 );
 select tests.error_is('MEM-29: an unknown role changes nothing', 'PT404 RBAC_UNKNOWN_ROLE',
-  $$ select set_member_roles(tests.acme(), tests.user_id('viewer@acme.test'), '{viewer,no_one}') $$);
+  $$ select set_member_roles(tests.acme(),
+    tests.user_id('viewer@acme.test'), '{viewer,no_one}') $$);
 select tests.error_is('MEM-30: an empty list is no removal', '22023 RBAC_BATCH_TOO_LARGE',
   $$ select set_member_roles(tests.acme(), tests.user_id('viewer@acme.test'), '{}') $$);
 select tests.error_is('MEM-31: null neither', '22004 RBAC_NULL_ARGUMENT',
@@ -184,7 +186,8 @@ select tests.error_is('MEM-33: super_admin is not of one organization',
 select tests.error_is('MEM-34: nobody becomes a member by it', '42501 RBAC_NOT_A_MEMBER',
   $$ select set_member_roles(tests.acme(), tests.user_id('stranger@bulwark.test'), '{viewer}') $$);
 select tests.error_is('MEM-35: an account that does not exist is the same answer',
-  '42501 RBAC_NOT_A_MEMBER', $$ select set_member_roles(tests.acme(), gen_random_uuid(), '{viewer}') $$);
+  '42501 RBAC_NOT_A_MEMBER',
+  $$ select set_member_roles(tests.acme(), gen_random_uuid(), '{viewer}') $$);
 select tests.error_is('MEM-36: the last administrator is not demoted',
   'PT409 RBAC_LAST_ADMINISTRATOR',
   $$ select set_member_roles(tests.acme(), tests.user_id('admin@acme.test'), '{viewer}') $$);
@@ -198,7 +201,8 @@ select create_role(tests.acme(), 'recruiter', '{user:read,user:delete,role:grant
 select grant_role(tests.user_id('api_user@acme.test'), 'recruiter', tests.acme());
 select tests.act_as('api_user@acme.test');
 select tests.error_is('MEM-38: nobody raises themselves', '42501 RBAC_ROLE_OUTRANKS_GRANTER',
-  $$ select set_member_roles(tests.acme(), tests.user_id('api_user@acme.test'), '{recruiter,admin}') $$);
+  $$ select set_member_roles(tests.acme(),
+    tests.user_id('api_user@acme.test'), '{recruiter,admin}') $$);
 select tests.error_is('MEM-39: nor takes a higher role from another, together with others',
   '42501 RBAC_ROLE_OUTRANKS_GRANTER',
   $$ select set_member_roles(tests.acme(), tests.user_id('admin@acme.test'), '{viewer}') $$);

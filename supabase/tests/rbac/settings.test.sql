@@ -54,7 +54,8 @@ select results_eq(
   $$ select name, value, accepts ->> 'type', description <> '' from list_settings()
      where name in ('rbac.self_service_limit', 'audit.retention_days') order by name $$,
   $$ select name, value, case name when 'rbac.self_service_limit' then 'integer' end, true
-     from present where name in ('rbac.self_service_limit', 'audit.retention_days') order by name $$,
+     from present where name in ('rbac.self_service_limit', 'audit.retention_days')
+     order by name $$,
   'SET-05: a super_admin lists all of them, and which may be set'
 );
 select tests.error_is('SET-06: sets one', 'no error',

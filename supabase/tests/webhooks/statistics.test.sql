@@ -5,7 +5,8 @@ select plan(29);
 select tests.create_organizations();
 create temporary table claimed (delivery_id uuid, attempt_id uuid, n bigint, body jsonb);
 grant all on claimed to public;
-select tests.webhook_endpoint(tests.a(), tests.acme(), '{audit.data.*}', minimum_severity => 'info');
+select tests.webhook_endpoint(tests.a(), tests.acme(), '{audit.data.*}',
+  minimum_severity => 'info');
 select tests.webhook_endpoint(tests.b(), tests.globex(), '{*}', include_details => true);
 select tests.webhook_endpoint(tests.e(), null, '{*}', every_organization => true);
 create temporary table event as

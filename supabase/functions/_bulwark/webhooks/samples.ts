@@ -24,7 +24,7 @@ export async function sample(
 }
 
 /**
- * What an endpoint would get for an event: the event, and the body in the endpoint's format. Its
+ * The delivery that an endpoint would get for an event: the event, and the body in the endpoint's format. Its
  * webhook-id is zeros and its routing key three dots: both belong to a real delivery.
  * @throws BulwarkError those of preview_webhook_delivery
  */
