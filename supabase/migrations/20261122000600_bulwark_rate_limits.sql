@@ -2419,7 +2419,8 @@ comment on function bulwark.rate_limit_usage(uuid) is
    whether they are overridden for it. api_keys (null without api_key:read): the keys in force, up
    to the newest 1,000, those with the least left first: api_key_id, name, rule, capacity,
    window_seconds, remaining, reset_seconds, whether the last call was refused, and blocked_until.
-   Calls that functions count in Redis are not in it. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   Calls that functions count in Redis are not in it. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED.';
 
 -- Rate limits settings: those that administrators of the installation may change, and the
 -- values that each accepts.

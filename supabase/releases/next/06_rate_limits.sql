@@ -464,7 +464,8 @@ comment on function bulwark.rate_limit_usage(uuid) is
    whether they are overridden for it. api_keys (null without api_key:read): the keys in force, up
    to the newest 1,000, those with the least left first: api_key_id, name, rule, capacity,
    window_seconds, remaining, reset_seconds, whether the last call was refused, and blocked_until.
-   Calls that functions count in Redis are not in it. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   Calls that functions count in Redis are not in it. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED.';
 revoke all on table bulwark_private.organization_api_keys from public;
 revoke all on table bulwark_private.organization_api_keys from anon;
 revoke all on table bulwark_private.organization_api_keys from authenticated;
