@@ -8,6 +8,7 @@ import { debianPostgres, exists, type PostgresInstallation } from "../stack/bina
 import type { Sql } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
 import { canCount, instructionCounter } from "./instructions.ts";
+import { whileSealing } from "./sealing.ts";
 import {
   bench,
   type BenchContext,
@@ -217,24 +218,6 @@ function pgbenchOn({ url }: BenchContext): (clients: number, script: string) => 
       await Deno.remove(file);
     }
   };
-}
-
-/** Runs a task while the log is sealed each second. */
-async function whileSealing<T>(postgres: Sql, task: () => Promise<T>): Promise<T> {
-  let done = false;
-  const loop = async () => {
-    while (!done) {
-      await postgres`select bulwark.seal_audit_log()`;
-      for (let wait = 0; wait < 10 && !done; wait++) await pause(100);
-    }
-  };
-  const sealer = loop();
-  try {
-    return await task();
-  } finally {
-    done = true;
-    await sealer;
-  }
 }
 
 /** Runs a task while transactions that have written to a table stay open for 200 ms each. */

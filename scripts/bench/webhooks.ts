@@ -1,6 +1,6 @@
 /**
  * Webhooks: deliveries per second compared with a bare loop of fetch to the same receiver, the time
- * from commit to arrival, and the cost of the outbox for an event.
+ * from commit to arrival while a sealer runs each second, and its cost for a delivery.
  *
  *   npm run bench -- webhooks [--backlog 100000] [--deliveries 1500]
  *
@@ -9,7 +9,8 @@
  * round trip, the next batch while it delivers these, has up to 32 attempts in progress and records
  * up to 100 results per round trip. It uses a database connection, without PostgREST.
  */
-import { bench, type BenchContext, type BenchRow, perSecond } from "./harness.ts";
+import { bench, type BenchContext, type BenchRow, milliseconds } from "./harness.ts";
+import { whileSealing } from "./sealing.ts";
 import { makeEndpoint, memoryKeys } from "./webhooks/database_queue.ts";
 import type { Job } from "./webhooks/sender.ts";
 
@@ -93,7 +94,10 @@ export default bench({
         ours: async () => {
           if (index === 0) {
             await before();
-            times = await arrivals(context, worker!, receiver, told);
+            times = await whileSealing(
+              context.postgres,
+              () => arrivals(context, worker!, receiver, told),
+            );
           }
           return times[Math.ceil(times.length * share) - 1] ?? NaN;
         },
@@ -108,7 +112,7 @@ export default bench({
       throughput(4),
       ...arrival("idle", nothing),
       ...arrival(`behind ${backlog.toLocaleString("en-US")}`, pile),
-      ...outboxCost(context, organizations),
+      outboxCost(context, organizations),
     ];
   },
 });
@@ -200,34 +204,22 @@ async function arrivals(
   return times.sort((a, b) => a - b);
 }
 
-/** An audit entry with the outbox's trigger on the log, and the same without it. */
-function outboxCost(
-  { admin }: BenchContext,
-  { told, quiet }: Organizations,
-): BenchRow[] {
-  const append = async (organization: string) =>
-    1e6 / await perSecond(() =>
-      admin`
-        select count(bulwark_private.append_audit_entry('data.read', ${organization}::uuid))
-        from generate_series(1, 100)
-      `, 500) /
-    100;
-  const row = (name: string, organization: string): BenchRow => ({
-    name: `audit entry, ${name}`,
+/** The time that the sealer takes for an entry, with and without its delivery. */
+function outboxCost({ postgres }: BenchContext, { told, quiet }: Organizations): BenchRow {
+  const entries = 2000;
+  const seal = async (organization: string) => {
+    await postgres`
+      select count(bulwark_private.append_audit_entry('data.read', ${organization}::uuid))
+      from generate_series(1, ${entries}::int)
+    `;
+    const time = await milliseconds(() => postgres`select bulwark.seal_audit_log()`);
+    return time * 1000 / entries;
+  };
+  return {
+    name: "sealing an audit entry for one endpoint",
     unit: "µs",
     better: "lower",
-    ours: () => append(organization),
-    peers: [{
-      name: "without the outbox",
-      run: async () => {
-        await admin`alter table bulwark.audit_logs disable trigger webhooks_take_audit_entries`;
-        try {
-          return await append(organization);
-        } finally {
-          await admin`alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries`;
-        }
-      },
-    }],
-  });
-  return [row("its organization is told nothing", quiet), row("one endpoint is told", told)];
+    ours: () => seal(told),
+    peers: [{ name: "of an organization without endpoints", run: () => seal(quiet) }],
+  };
 }

@@ -3844,6 +3844,23 @@ comment on function bulwark_private.audit_entries(
    Sealing, verification and export share it. hashed: with their leaves, the costly part; otherwise
    with their sizes.';
 
+create function bulwark_private.take_sealed_entries(
+  seal bigint,
+  range bulwark_private.audit_range
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return;
+end;
+$$;
+comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.audit_range) is
+  'Receives each committed entry once, in the transaction of its seal: nothing until webhooks is
+   installed.';
+
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
   language plpgsql
@@ -3947,6 +3964,9 @@ begin
     cross join sealed s
   )
   select s.number into v_number from sealed s;
+  if v_number is not null then
+    perform bulwark_private.take_sealed_entries(v_number, v_range);
+  end if;
   return v_number;
 end;
 $$;
@@ -8254,6 +8274,7 @@ revoke all on function
   bulwark_private.audit_groups_refuse_change(),
   bulwark_private.audit_segments(range bulwark_private.audit_range),
   bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer),
+  bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range),
   bulwark_private.write_audit_seal(snapshot pg_snapshot),
   bulwark_private.inspect_audit_fingerprints(),
   bulwark.seal_audit_log(),

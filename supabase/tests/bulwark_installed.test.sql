@@ -240,7 +240,7 @@ insert into built_objects values
     bulwark.webhook_endpoints bulwark.webhook_subscriptions bulwark_private.webhook_bodies
     bulwark_private.webhook_destinations bulwark_private.webhook_material
     bulwark_private.webhook_payloads bulwark_private.webhook_routes bulwark_private.webhook_secrets
-    bulwark_private.webhook_turns
+    bulwark_private.webhook_turns bulwark_private.webhook_upgrades
   '),
   ('webhooks', 'function', '
     bulwark.claim_webhook_deliveries bulwark.complete_webhook_deliveries
@@ -252,8 +252,7 @@ insert into built_objects values
     bulwark.set_webhook_destination bulwark.update_webhook_endpoint bulwark.webhook_stats
   '),
   ('webhooks', 'trigger', '
-    bulwark.audit_logs:webhooks_take_audit_entries bulwark.security_events:webhooks_take_raised
-    bulwark.security_events:webhooks_take_resolved
+    bulwark.security_events:webhooks_take_raised bulwark.security_events:webhooks_take_resolved
     bulwark.webhook_endpoints:webhook_endpoints_keep_columns
     bulwark.webhook_endpoints:webhook_endpoints_touch_updated_at
   '),

@@ -183,7 +183,7 @@ function addressOf(organizationId: string, id: number) {
 export async function lastingContents(sql: Sql): Promise<Record<string, string>> {
   const all = await contents(sql);
   const written =
-    /audit_(logs|seals|groups|tree|nodes|watched|check|settl)|capabilities|known_privileges|\.setting(s|_rules)$/;
+    /audit_(logs|seals|groups|tree|nodes|watched|check|settl)|capabilities|known_privileges|webhook_upgrades|\.setting(s|_rules)$/;
   return Object.fromEntries(Object.entries(all).filter(([name]) => !written.test(name)));
 }
 

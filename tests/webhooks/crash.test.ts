@@ -1,5 +1,5 @@
 /**
- * The database crashes while events happen and workers deliver. Uses its own cluster, since the
+ * The database crashes while events happen, sealers seal and workers deliver. Uses its own cluster, since the
  * stack's Data API does not survive a crash of its database.
  */
 import assert from "node:assert/strict";
@@ -85,6 +85,14 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
       pool.close();
     });
 
+    // Two sealers at once: each entry is sealed, and so queued, by one of them.
+    const sealing = [0, 1].map(async () => {
+      while (!finished) {
+        await withConnection((sql) => sql`select bulwark.seal_audit_log()`).catch(() => {});
+        await pause(30);
+      }
+    });
+
     const acknowledged: string[] = [];
     const cause = async (count: number) => {
       while (count > 0) {
@@ -130,10 +138,11 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
       rows = await ledger();
     }
     finished = true;
-    await Promise.all(working);
+    await Promise.all([...working, ...sealing]);
 
     const told = new Set(rows.map(({ event_id }) => event_id));
     assert.ok(acknowledged.every((id) => told.has(id)), "no acknowledged event is lost");
+    assert.equal(told.size, rows.length, "and none is queued twice");
     for (const { id, attempts, logged } of rows) {
       const requests = receiver.received.filter((got) => got.id === id).length;
       assert.ok(

@@ -1,4 +1,129 @@
 -- 02_audit: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+create function bulwark_private.take_sealed_entries(
+  seal bigint,
+  range bulwark_private.audit_range
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return;
+end;
+$$;
+comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.audit_range) is
+  'Receives each committed entry once, in the transaction of its seal: nothing until webhooks is
+   installed.';
+create or replace function bulwark_private.write_audit_seal(snapshot pg_snapshot)
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_base bulwark_private.audit_seals;
+  v_bytes constant bigint := (bulwark_private.setting('audit.seal_bytes'))::bigint;
+  v_last bulwark_private.audit_seals;
+  v_most constant integer := (bulwark_private.setting('audit.seal_entries'))::integer;
+  v_number bigint;
+  v_range bulwark_private.audit_range;
+  v_through bulwark_private.audit_position;
+  v_timeline constant integer := bulwark_private.audit_timeline();
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  if v_last.through is not null then
+    -- More entries than a seal may hold: this one holds the next, of the same snapshot.
+    select * into v_base
+    from bulwark_private.audit_seals s where s.through is null order by s.number desc limit 1;
+    v_range := (
+      v_base.timeline, v_base.snapshot, v_last.timeline, v_last.snapshot, v_last.through, null
+    );
+  elsif v_last.timeline = v_timeline
+    and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+    -- Another session sealed a later snapshot while this one waited.
+    return null;
+  else
+    v_range := (v_last.timeline, v_last.snapshot, v_timeline, snapshot, null, null);
+  end if;
+  -- The last entry that fits, if there are more. The first always does.
+  select f.timeline, f.xid, f.id into v_through
+  from (
+    select
+      n.*,
+      n.place <= v_most and (n.bytes <= v_bytes or n.place = 1) as fits,
+      lead(n.place <= v_most and n.bytes <= v_bytes) over (order by n.place) as next_fits
+    from (
+      select e.timeline, e.xid, e.id, row_number() over w as place, sum(e.size) over w as bytes
+      from bulwark_private.audit_entries(v_range, hashed => false, most => v_most + 1) e
+      window w as (order by e.timeline, e.xid, e.id)
+    ) n
+  ) f
+  where f.fits and not f.next_fits;
+  if v_through is not null then
+    v_range.through := v_through;
+  end if;
+  with trees as (
+    select
+      e.organization_id,
+      count(*) as entry_count,
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
+    from bulwark_private.audit_entries(v_range) e
+    group by e.organization_id
+  ),
+  chained as (
+    select
+      t.organization_id,
+      t.entry_count,
+      t.leaves,
+      bulwark_private.merkle_root(t.leaves) as root,
+      coalesce(p.entries_before + p.entry_count, 0) as entries_before,
+      coalesce(p.hash, decode(repeat('00', 32), 'hex')) as previous
+    from trees t
+    left join lateral bulwark_private.audit_group_before(
+      t.organization_id, coalesce(v_last.number, 0) + 1
+    ) p on true
+  ),
+  hashed as (
+    select
+      c.*,
+      row_number() over (order by c.organization_id nulls first) - 1 as position,
+      bulwark_private.audit_group_hash(
+        c.organization_id, coalesce(v_last.number, 0) + 1, c.entry_count, c.entries_before,
+        c.previous, c.root
+      ) as hash
+    from chained c
+  ),
+  sealed as (
+    insert into bulwark_private.audit_seals (timeline, snapshot, through, root)
+    select
+      v_range.timeline, v_range.snapshot, v_range.through,
+      bulwark_private.merkle_root(coalesce(string_agg(h.hash, '' order by h.position), ''))
+    from hashed h
+    -- A seal that continues another is written even if somebody deleted what it was to hold.
+    having count(*) > 0 or v_last.through is not null
+    returning number
+  ),
+  grouped as (
+    insert into bulwark_private.audit_groups (
+      seal, position, organization_id, entry_count, entries_before, previous, root, hash, leaves
+    )
+    select
+      s.number, h.position, h.organization_id, h.entry_count, h.entries_before, h.previous, h.root,
+      h.hash, h.leaves
+    from hashed h
+    cross join sealed s
+  )
+  select s.number into v_number from sealed s;
+  if v_number is not null then
+    perform bulwark_private.take_sealed_entries(v_number, v_range);
+  end if;
+  return v_number;
+end;
+$$;
 create or replace function bulwark_private.adopt_audit_fingerprints()
   returns void
   language plpgsql
@@ -619,6 +744,10 @@ comment on function bulwark.audit_coverage(uuid) is
    sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
    still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from public;
+revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from anon;
+revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from authenticated;
+revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from service_role;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from public;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from anon;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from authenticated;

@@ -1,4 +1,5 @@
 -- 10_webhooks: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+-- By hand: gone: alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
 -- By hand: new: insert into bulwark_private.setting_rules (name, accepts) values
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
@@ -11,6 +12,178 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('webhooks.disable_after_hours', '{"type": "integer", "minimum": 1, "maximum": 8760}'),
   ('webhooks.retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'),
   ('webhooks.tests_per_minute', '{"type": "integer", "minimum": 0, "maximum": 1000}');
+drop trigger webhooks_take_audit_entries on bulwark.audit_logs;
+drop function bulwark_private.webhooks_take_audit_entries();
+create table bulwark_private.webhook_upgrades (
+  -- squawk-ignore prefer-bigint-over-int
+  timeline integer not null,
+  snapshot pg_snapshot not null,
+  xid xid8 not null default pg_current_xact_id(),
+  primary key (timeline, xid)
+);
+comment on table bulwark_private.webhook_upgrades is
+  'Upgrades from a version whose writers made the deliveries: those of the entries that are finished
+   in the snapshot exist already. Not audited: a release writes it.';
+alter table bulwark_private.webhook_upgrades enable row level security;
+create function bulwark_private.queue_webhooks(entries uuid[])
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+begin
+  insert into bulwark.webhook_deliveries (
+    endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, ordering_key
+  )
+  select
+    r.endpoint_id, r.organization_id, n.id, n.occurred_at, 'audit', n.severity,
+    'audit.' || n.event_type,
+    case r.ordering
+      when 'resource' then bulwark_private.webhook_resource_key(n.resource_type, n.resource_id)
+      when 'endpoint' then ''
+    end
+  from unnest(entries) with ordinality as t (id, place)
+  join bulwark.audit_logs n on n.id = t.id
+  cross join lateral (
+    select distinct r.endpoint_id, r.organization_id, r.ordering
+    from bulwark_private.webhook_routes r
+    where r.scope = any (array[
+        coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
+        'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+      ])
+      and r.minimum_severity <= n.severity
+      and starts_with('audit.' || n.event_type, r.stem)
+      and (r.open_ended or r.stem = 'audit.' || n.event_type)
+  ) r
+  order by t.place;
+end;
+$$;
+comment on function bulwark_private.queue_webhooks(uuid[]) is
+  'Writes a delivery for each of these audit entries and each subscribed endpoint, in this order.';
+create or replace function bulwark_private.take_sealed_entries(
+  seal bigint,
+  range bulwark_private.audit_range
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_everybody constant boolean := exists (
+    select from bulwark.webhook_subscriptions s
+    where s.scope = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+  );
+  v_scopes uuid[];
+begin
+  if not v_everybody then
+    v_scopes := array(
+      select k.scope
+      from bulwark_private.audit_groups g
+      cross join lateral bulwark_private.webhook_scope(g.organization_id, false) as k (scope)
+      where g.seal = take_sealed_entries.seal
+        and exists (select from bulwark.webhook_subscriptions s where s.scope = k.scope)
+    );
+    if v_scopes = '{}' then
+      return;
+    end if;
+  end if;
+  -- Ids are ordered by time. So are the changes of a row, which its lock puts one after the other.
+  perform bulwark_private.queue_webhooks(array(
+    select e.id
+    from bulwark_private.audit_entries(range, hashed => false) e
+    where (v_everybody
+        or bulwark_private.webhook_scope(e.organization_id, false) = any (v_scopes))
+      and not exists (
+        select from bulwark_private.webhook_upgrades u
+        where u.timeline = e.timeline
+          and case
+            when u.xid = e.xid
+            then exists (select from bulwark.webhook_deliveries d where d.event_id = e.id)
+            else pg_visible_in_snapshot(e.xid, u.snapshot)
+          end
+      )
+    order by e.id
+  ));
+end;
+$$;
+comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.audit_range) is
+  'Writes the deliveries of the entries of a seal, in its transaction: the log is the outbox, of
+   which the sealer sees each committed entry once.';
+create or replace function bulwark.create_webhook_endpoint(
+  id uuid,
+  organization_id uuid,
+  name text,
+  origin text,
+  destination text,
+  secret_id uuid,
+  secret text,
+  subscriptions jsonb,
+  format bulwark.webhook_format default 'json',
+  ordering bulwark.webhook_ordering default 'none',
+  include_details boolean default false,
+  follow_redirects boolean default false,
+  every_organization boolean default false
+)
+  returns bulwark.webhook_endpoints
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint bulwark.webhook_endpoints;
+begin
+  perform bulwark_private.require_webhook_rights(organization_id, null);
+  perform bulwark_private.lock_rights(organization_id);
+  perform bulwark_private.hold_session();
+  perform bulwark_private.require_webhook_rights(organization_id, null);
+  perform bulwark_private.lock_count('webhook_endpoints', organization_id::text);
+  if (
+    select count(*) from bulwark.webhook_endpoints e
+    where e.organization_id is not distinct from create_webhook_endpoint.organization_id
+  ) >= (bulwark_private.setting('webhooks.maximum_endpoints'))::integer then
+    raise exception 'Cannot create webhook endpoint: the limit is reached'
+      using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_ENDPOINTS',
+            hint = 'Delete one first; the limit is the setting webhooks.maximum_endpoints';
+  end if;
+  if exists (
+    select from bulwark.webhook_endpoints e where e.id = create_webhook_endpoint.id
+  ) or exists (
+    select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
+  ) then
+    raise exception 'Cannot create webhook endpoint: the id was used before'
+      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
+  end if;
+  insert into bulwark.webhook_endpoints (
+    id, organization_id, every_organization, name, origin, format, ordering, include_details,
+    follow_redirects, created_by
+  )
+  values (
+    create_webhook_endpoint.id, create_webhook_endpoint.organization_id,
+    create_webhook_endpoint.every_organization, create_webhook_endpoint.name,
+    create_webhook_endpoint.origin, create_webhook_endpoint.format,
+    create_webhook_endpoint.ordering, create_webhook_endpoint.include_details,
+    create_webhook_endpoint.follow_redirects, bulwark.current_person()
+  )
+  returning * into v_endpoint;
+  insert into bulwark_private.webhook_destinations (endpoint_id, organization_id, ciphertext)
+  values (v_endpoint.id, v_endpoint.organization_id, destination);
+  insert into bulwark_private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
+  values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
+  insert into bulwark.webhook_endpoint_health (endpoint_id) values (v_endpoint.id);
+  insert into bulwark_private.webhook_turns (endpoint_id, account_id)
+  values (v_endpoint.id, bulwark_private.webhook_account(v_endpoint.organization_id));
+  perform bulwark_private.store_webhook_subscriptions(v_endpoint, subscriptions);
+  return v_endpoint;
+end;
+$$;
 create function bulwark.webhook_stats(
   organization_id uuid default null,
   since timestamptz default null
@@ -192,6 +365,14 @@ comment on function bulwark.preview_webhook_delivery(uuid, uuid) is
    body of the event, in the endpoint''s format. Nothing is sent or kept, and it has no address or
    secret. Errors: WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_UNKNOWN_EVENT,
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+revoke all on table bulwark_private.webhook_upgrades from public;
+revoke all on table bulwark_private.webhook_upgrades from anon;
+revoke all on table bulwark_private.webhook_upgrades from authenticated;
+revoke all on table bulwark_private.webhook_upgrades from service_role;
+revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from public;
+revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from anon;
+revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from authenticated;
+revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from service_role;
 revoke all on function bulwark.webhook_stats(organization_id uuid, since timestamptz) from public;
 revoke all on function bulwark.webhook_stats(organization_id uuid, since timestamptz) from anon;
 revoke all on function bulwark.webhook_stats(organization_id uuid, since timestamptz) from authenticated;
@@ -204,3 +385,7 @@ grant execute on function bulwark.webhook_stats(uuid, timestamptz) to authentica
 grant execute on function bulwark.webhook_stats(uuid, timestamptz) to service_role;
 grant execute on function bulwark.preview_webhook_delivery(uuid, uuid) to authenticated;
 grant execute on function bulwark.preview_webhook_delivery(uuid, uuid) to service_role;
+-- Until here the trigger of the log made the deliveries. It is dropped, and the lock that this takes
+-- waited for every writer, so all entries that it saw are finished in this snapshot.
+insert into bulwark_private.webhook_upgrades (timeline, snapshot)
+select bulwark_private.audit_timeline(), pg_current_snapshot();

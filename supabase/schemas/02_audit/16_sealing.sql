@@ -143,6 +143,23 @@ comment on function bulwark_private.audit_entries(
    Sealing, verification and export share it. hashed: with their leaves, the costly part; otherwise
    with their sizes.';
 
+create function bulwark_private.take_sealed_entries(
+  seal bigint,
+  range bulwark_private.audit_range
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return;
+end;
+$$;
+comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.audit_range) is
+  'Receives each committed entry once, in the transaction of its seal: nothing until webhooks is
+   installed.';
+
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
   language plpgsql
@@ -246,6 +263,9 @@ begin
     cross join sealed s
   )
   select s.number into v_number from sealed s;
+  if v_number is not null then
+    perform bulwark_private.take_sealed_entries(v_number, v_range);
+  end if;
   return v_number;
 end;
 $$;

@@ -1,10 +1,10 @@
--- Webhooks outbox: deliveries are written in the transaction of their event, so they exist exactly
--- if it commits.
--- Protects against lost events, at little cost for events without subscribers. The outbox
+-- Webhooks outbox: the deliveries of audit entries are written in the transaction of their seal,
+-- those of security events in the transaction of the event.
+-- Protects against lost and repeated events, at no cost for those who write the log. The outbox
 -- references the audit entry and does not copy it, so that retention and erasure apply to waiting
 -- deliveries.
--- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because users who
--- cause events may not write the outbox.
+-- SECURITY DEFINER: webhooks_take_security_event, because users who cause events may not write the
+-- outbox.
 
 create type bulwark.webhook_source as enum ('audit', 'security', 'test');
 comment on type bulwark.webhook_source is 'The kind of event a delivery is about.';
@@ -57,7 +57,7 @@ comment on column bulwark.webhook_deliveries.ordering_key is
 comment on column bulwark.webhook_deliveries.attempt_id is
   'The attempt in progress; its result is accepted once.';
 
--- The transaction of the event pays for index entries. Of the first three indexes a new delivery is
+-- The sealer pays for index entries. Of the first three indexes a new delivery is
 -- in one only: the third has deliveries that were attempted.
 create index webhook_deliveries_due_idx
   on bulwark.webhook_deliveries (endpoint_id, due_at)
@@ -150,28 +150,30 @@ $$;
 comment on function bulwark_private.webhook_resource_key(text, text) is
   'The ordering key of a resource: its name, or a hash of a long one.';
 
-create function bulwark_private.webhooks_take_audit_entries()
-  returns trigger
+create table bulwark_private.webhook_upgrades (
+  -- squawk-ignore prefer-bigint-over-int
+  timeline integer not null,
+  snapshot pg_snapshot not null,
+  xid xid8 not null default pg_current_xact_id(),
+  primary key (timeline, xid)
+);
+comment on table bulwark_private.webhook_upgrades is
+  'Upgrades from a version whose writers made the deliveries: those of the entries that are finished
+   in the snapshot exist already. Not audited: a release writes it.';
+alter table bulwark_private.webhook_upgrades enable row level security;
+
+-- The plans do not depend on statistics: an index leads to each entry and to each subscription.
+create function bulwark_private.queue_webhooks(entries uuid[])
+  returns void
   language plpgsql
-  security definer            -- definer because users who cause events may not write the outbox
+  volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
 as $$
 begin
-  -- Without subscribers this look-up is the only cost.
-  if not exists (select from bulwark.webhook_subscriptions) or not exists (
-    select from new_entries n
-    join bulwark.webhook_subscriptions s
-      on s.scope = any (array[
-        coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
-        'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
-      ])
-  ) then
-    return null;
-  end if;
-  -- Restored rows were delivered when they were first written.
-  if bulwark_private.audit_log_is_loading() then
-    return null;
-  end if;
   insert into bulwark.webhook_deliveries (
     endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, ordering_key
   )
@@ -182,7 +184,8 @@ begin
       when 'resource' then bulwark_private.webhook_resource_key(n.resource_type, n.resource_id)
       when 'endpoint' then ''
     end
-  from new_entries n
+  from unnest(entries) with ordinality as t (id, place)
+  join bulwark.audit_logs n on n.id = t.id
   cross join lateral (
     select distinct r.endpoint_id, r.organization_id, r.ordering
     from bulwark_private.webhook_routes r
@@ -194,12 +197,64 @@ begin
       and starts_with('audit.' || n.event_type, r.stem)
       and (r.open_ended or r.stem = 'audit.' || n.event_type)
   ) r
-  order by n.id;
-  return null;
+  order by t.place;
 end;
 $$;
-comment on function bulwark_private.webhooks_take_audit_entries() is
-  'Trigger: writes a delivery for each audit entry of a statement and each subscribed endpoint.';
+comment on function bulwark_private.queue_webhooks(uuid[]) is
+  'Writes a delivery for each of these audit entries and each subscribed endpoint, in this order.';
+
+create or replace function bulwark_private.take_sealed_entries(
+  seal bigint,
+  range bulwark_private.audit_range
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_everybody constant boolean := exists (
+    select from bulwark.webhook_subscriptions s
+    where s.scope = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+  );
+  v_scopes uuid[];
+begin
+  if not v_everybody then
+    v_scopes := array(
+      select k.scope
+      from bulwark_private.audit_groups g
+      cross join lateral bulwark_private.webhook_scope(g.organization_id, false) as k (scope)
+      where g.seal = take_sealed_entries.seal
+        and exists (select from bulwark.webhook_subscriptions s where s.scope = k.scope)
+    );
+    if v_scopes = '{}' then
+      return;
+    end if;
+  end if;
+  -- Ids are ordered by time. So are the changes of a row, which its lock puts one after the other.
+  perform bulwark_private.queue_webhooks(array(
+    select e.id
+    from bulwark_private.audit_entries(range, hashed => false) e
+    where (v_everybody
+        or bulwark_private.webhook_scope(e.organization_id, false) = any (v_scopes))
+      and not exists (
+        select from bulwark_private.webhook_upgrades u
+        where u.timeline = e.timeline
+          and case
+            when u.xid = e.xid
+            then exists (select from bulwark.webhook_deliveries d where d.event_id = e.id)
+            else pg_visible_in_snapshot(e.xid, u.snapshot)
+          end
+      )
+    order by e.id
+  ));
+end;
+$$;
+comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.audit_range) is
+  'Writes the deliveries of the entries of a seal, in its transaction: the log is the outbox, of
+   which the sealer sees each committed entry once.';
 
 create function bulwark_private.webhooks_take_security_event()
   returns trigger
@@ -252,10 +307,6 @@ comment on function bulwark_private.webhooks_take_security_event() is
   'Trigger: writes deliveries for a security event that was raised or resolved, with its state at
    that moment.';
 
-create trigger webhooks_take_audit_entries
-  after insert on bulwark.audit_logs
-  referencing new table as new_entries
-  for each statement execute function bulwark_private.webhooks_take_audit_entries();
 create trigger webhooks_take_raised
   after insert on bulwark.security_events
   for each row execute function bulwark_private.webhooks_take_security_event();
@@ -265,6 +316,5 @@ create trigger webhooks_take_resolved
   execute function bulwark_private.webhooks_take_security_event();
 
 -- Enabled always, because session_replication_role skips ordinary triggers.
-alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
 alter table bulwark.security_events enable always trigger webhooks_take_raised;
 alter table bulwark.security_events enable always trigger webhooks_take_resolved;

@@ -227,6 +227,8 @@ begin
             hint = 'Delete one first; the limit is the setting webhooks.maximum_endpoints';
   end if;
   if exists (
+    select from bulwark.webhook_endpoints e where e.id = create_webhook_endpoint.id
+  ) or exists (
     select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
   ) then
     raise exception 'Cannot create webhook endpoint: the id was used before'

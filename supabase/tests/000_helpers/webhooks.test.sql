@@ -29,13 +29,19 @@ create or replace function tests.b() returns uuid
   language sql as $$ select '00000000-0000-4000-8000-00000000000b'::uuid $$;
 create or replace function tests.e() returns uuid
   language sql as $$ select '00000000-0000-4000-8000-00000000000e'::uuid $$;
+-- An event, and its delivery as the sealer makes it, which a test's own transaction cannot run.
 create or replace function tests.cause(
   organization text, severity bulwark.audit_severity default 'info', resource text default 'r'
-) returns uuid language sql as $$
-  select bulwark.log_audit_event(
+) returns uuid language plpgsql as $$
+declare
+  v_id constant uuid := bulwark.log_audit_event(
     'data.read', 'look', tests.organization_id(organization), 'public.reports', resource,
     severity => cause.severity, details => '{"why": "because"}'
   );
+begin
+  perform bulwark_private.queue_webhooks(array[v_id]);
+  return v_id;
+end;
 $$;
 create or replace function tests.queued(endpoint uuid) returns bigint language sql as $$
   select count(*) from bulwark.webhook_deliveries d where d.endpoint_id = endpoint;

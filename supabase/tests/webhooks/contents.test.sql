@@ -99,8 +99,9 @@ select tests.complete('delivered', 200);
 
 -- details at the time of the event
 select bulwark.update_webhook_endpoint(tests.a(), include_details => true);
-select bulwark.log_audit_event('data.read', organization_id => tests.acme(),
-  details => '{"was": null, "is": {"deep": null}}');
+select bulwark_private.queue_webhooks(array[bulwark.log_audit_event(
+  'data.read', organization_id => tests.acme(), details => '{"was": null, "is": {"deep": null}}'
+)]);
 select tests.claim();
 select is(
   (select c.body #> '{data,details}' from claimed c), '{"was": null, "is": {"deep": null}}',

@@ -178,10 +178,12 @@ select is_empty(
 select tests.act_as_owner();
 select ok(
   (
-    select g.options -> 'functions' ? 'bulwark_private.webhooks_take_audit_entries'
+    select g.options -> 'functions' ?& '{
+      bulwark_private.take_sealed_entries, bulwark_private.queue_webhooks
+    }'
     from bulwark_private.audit_watched_tables g where g.relation = 'bulwark.audit_logs'::regclass
   ),
-  'AUK-90: the trigger that takes entries from the audit log is watched with it'
+  'AUK-90: the sealer''s step that makes deliveries is watched with the log'
 );
 select * from finish();
 rollback;
