@@ -2625,18 +2625,18 @@ comment on function bulwark.delete_role(uuid, text) is
    RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD.';
 
 -- Invitations: how a user becomes a member of an organization.
--- Protects against tokens read from a dump (only a hash is stored), forwarded or guessed tokens
--- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
--- the rights of their sender.
--- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
---   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read
---   auth.users.
+-- Protects against tokens read from a dump (only a hash is stored) and against messages without
+-- end. 25_invitees protects those that are accepted.
+-- SECURITY DEFINER: invite_member, revoke_invitation, because clients may not write invitations;
+--   bulwark_private.confirmed_email, because they may not read auth.users.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
     'Whether the address that a single sign-on provider asserts may accept invitations'),
   ('rbac.pending_invitations', '1000',
-    'How many invitations an organization may have pending; a day, four times as many');
+    'How many invitations an organization may have pending; a day, four times as many'),
+  ('rbac.invitations_per_address', '10',
+    'How many invitations an organization may make for one address within a day');
 
 create table bulwark.invitations (
   id uuid primary key default gen_random_uuid(),
@@ -2651,12 +2651,15 @@ create table bulwark.invitations (
   accepted_at timestamptz,
   accepted_by uuid references auth.users (id) on delete set null,
   revoked_at timestamptz,
+  declined boolean not null default false,
   constraint invitations_email_is_lower_case check (email = lower(email)),
   constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
 );
 comment on table bulwark.invitations is
   'Invitations of an e-mail address into an organization, with a role. Pending while accepted_at and
    revoked_at are null and expires_at is in the future.';
+comment on column bulwark.invitations.declined is
+  'Whether the invitee ended it, at revoked_at.';
 comment on column bulwark.invitations.invited_by is
   'The sender, whose rights the invitation depends on; null: the operator.';
 
@@ -2698,7 +2701,7 @@ comment on function bulwark_private.confirmed_email() is
   'The caller''s own e-mail address in lower case; null if it is not confirmed. Read from
    auth.users, because a token keeps an old address.';
 
-create function bulwark_private.require_room_for_invitation(organization_id uuid)
+create function bulwark_private.require_room_for_invitation(organization_id uuid, email text)
   returns void
   language plpgsql
   stable
@@ -2725,12 +2728,53 @@ begin
       using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
             hint = 'Revoke those that are not needed, or have rbac.pending_invitations raised';
   end if;
+  -- Each may be a message to somebody who did not ask for it.
+  if (
+    select count(*) from bulwark.invitations i
+    where i.organization_id = require_room_for_invitation.organization_id
+      and i.email = require_room_for_invitation.email
+      and i.created_at > now() - interval '1 day'
+  ) >= (bulwark_private.setting('rbac.invitations_per_address'))::integer then
+    raise exception 'Cannot invite member: the address was invited too often today'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
+            hint = 'Try again tomorrow';
+  end if;
 end;
 $$;
-comment on function bulwark_private.require_room_for_invitation(uuid) is
+comment on function bulwark_private.require_room_for_invitation(uuid, text) is
   'Raises RBAC_TOO_MANY_INVITATIONS if an organization has rbac.pending_invitations pending ones, or
-   created four times as many within a day. The caller holds the exclusive lock of the
-   organization''s rights, so the count is exact.';
+   created four times as many within a day, or rbac.invitations_per_address for the address. The
+   caller holds the exclusive lock of the organization''s rights, so the count is exact.';
+
+create function bulwark_private.issue_invitation_token(invitation_id uuid)
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_token constant text := translate(
+    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
+  );
+begin
+  insert into bulwark_private.invitation_tokens as t (invitation_id, token_hash)
+  values (issue_invitation_token.invitation_id, sha256(convert_to(v_token, 'UTF8')))
+  on conflict on constraint invitation_tokens_pkey do update set token_hash = excluded.token_hash;
+  return v_token;
+end;
+$$;
+comment on function bulwark_private.issue_invitation_token(uuid) is
+  'A new token of an invitation, which replaces the one before. Only its hash is stored.';
+
+create function bulwark_private.announce_invitation(invitation_id uuid)
+  returns boolean
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$ select false; $$;
+comment on function bulwark_private.announce_invitation(uuid) is
+  'Whether the invitation will be sent to the invitee, with a token that is made then: false, the
+   application sends it. The capability webhooks replaces this function.';
 
 create function bulwark.invite_member(
   organization_id uuid,
@@ -2752,7 +2796,6 @@ declare
   v_invitation uuid;
   v_now timestamptz;
   v_role bulwark.roles;
-  v_token text;
 begin
   perform bulwark_private.require_own_members();
   perform bulwark_private.require_permission_to_change('user:create', organization_id);
@@ -2788,100 +2831,30 @@ begin
     and i.email = v_email
     and i.accepted_at is null
     and i.revoked_at is null;
-  perform bulwark_private.require_room_for_invitation(invite_member.organization_id);
+  perform bulwark_private.require_room_for_invitation(invite_member.organization_id, v_email);
   insert into bulwark.invitations
     (organization_id, email, role_id, invited_by, created_at, expires_at)
   values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
   returning id into v_invitation;
-  v_token := translate(
-    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
-  );
-  insert into bulwark_private.invitation_tokens (invitation_id, token_hash)
-  values (v_invitation, sha256(convert_to(v_token, 'UTF8')));
   insert into bulwark_private.invitation_accounts (invitation_id, user_id)
   select v_invitation, u.id from auth.users u where u.email = v_email;
-  return query select v_invitation, v_token, v_expires_at;
+  return query
+    select v_invitation,
+      case
+        when not bulwark_private.announce_invitation(v_invitation)
+        then bulwark_private.issue_invitation_token(v_invitation)
+      end,
+      v_expires_at;
 end;
 $$;
 comment on function bulwark.invite_member(uuid, text, text, interval) is
-  'Invites an e-mail address into an organization with a role (user:create and role:grant, rank as
-   for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here; the
-   application sends it. An earlier pending invitation of the same address is revoked. Errors:
-   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
-   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
-   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION,
-   RBAC_MEMBERS_ARE_HOSTS.';
-
-create function bulwark.accept_invitation(token text)
-  returns bulwark.user_roles
-  language plpgsql
-  volatile
-  security definer            -- definer because clients may write neither invitations nor grants
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_caller uuid := bulwark_private.require_user();
-  v_email text := bulwark_private.confirmed_email();
-  v_grant bulwark.user_roles;
-  v_invitation bulwark.invitations;
-begin
-  perform bulwark_private.require_own_members();
-  if v_email is null then
-    raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
-  end if;
-  -- Waits for every change of rights there, so that the sender's present rights decide. An unknown
-  -- token takes no lock.
-  perform bulwark_private.bump_permission_version(i.organization_id)
-  from bulwark_private.invitation_tokens t
-  join bulwark.invitations i on i.id = t.invitation_id
-  where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
-  perform bulwark_private.hold_session();
-  -- The account's address may have changed while waiting.
-  v_email := bulwark_private.confirmed_email();
-  -- One statement checks and accepts, so that a concurrent second attempt finds nothing to update.
-  update bulwark.invitations i
-  set accepted_at = now(), accepted_by = v_caller
-  from bulwark_private.invitation_tokens t
-  where t.invitation_id = i.id
-    and t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8'))
-    and i.email = v_email
-    and i.accepted_at is null
-    and i.revoked_at is null
-    and i.expires_at > now()
-  returning i.* into v_invitation;
-  if v_invitation.id is null
-    or bulwark_private.has_departed_since(v_caller, v_invitation)
-    or (
-      v_invitation.invited_by is not null
-      and (
-        not bulwark_private.user_permits(
-          v_invitation.invited_by, 'user:create', v_invitation.organization_id
-        )
-        or bulwark_private.grant_refusal(
-          v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
-        ) is not null
-      )
-    ) then
-    raise exception 'Cannot accept invitation: it is not valid for this account'
-      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
-            hint = 'Ask for a new one, sent to the address of this account';
-  end if;
-  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
-  values (
-    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
-  )
-  on conflict on constraint user_roles_is_granted_once do update
-    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
-  returning * into v_grant;
-  return v_grant;
-end;
-$$;
-comment on function bulwark.accept_invitation(text) is
-  'Makes the caller a member with the invited role, once. The caller''s confirmed e-mail address
-   must be the invited one, and the sender must still be able to grant the role. Wrong, used,
-   revoked, expired and other people''s tokens get one answer. Errors: RBAC_INVITATION_INVALID,
-   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED, RBAC_MEMBERS_ARE_HOSTS.';
+  'Invites an e-mail address into an organization with a role (user:create and role:grant, rank
+   as for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here;
+   the application sends it. It is null if an endpoint for invitations sends it (capability
+   webhooks). An earlier pending invitation of the same address is revoked. Errors:
+   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
+   RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
+   RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
 
 create function bulwark.revoke_invitation(invitation_id uuid)
   returns void
@@ -5395,6 +5368,7 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.anonymous_members', '{"type": "boolean"}'),
   ('rbac.delete_last_administrators', '{"type": "boolean"}'),
   ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
+  ('rbac.invitations_per_address', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
   ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');
 
 create function bulwark.list_settings()
@@ -5452,6 +5426,396 @@ comment on function bulwark.set_setting(text, jsonb) is
   'Changes a setting that list_settings shows with accepts (system:admin). It counts from the next
    statement on, and is recorded as settings.updated. Errors: SETTING_IS_OPERATORS,
    SETTING_INVALID_VALUE, UNKNOWN_SETTING, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+
+-- Invitees: seeing, previewing, accepting and declining invitations.
+-- Protects against forwarded or guessed tokens (only the invited, confirmed address may answer),
+-- tokens used twice, invitations that outlive the rights of their sender, and against what a
+-- forwarded token would tell (a masked address, and no id).
+-- SECURITY DEFINER: all of bulwark, because clients may read neither accounts nor tokens and write
+--   neither invitations nor grants.
+
+create function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return invitation.accepted_at is null
+    and invitation.revoked_at is null
+    and invitation.expires_at > now()
+    and not bulwark_private.has_departed_since(user_id, invitation)
+    and (
+      invitation.invited_by is null
+      or bulwark_private.user_permits(
+        invitation.invited_by, 'user:create', invitation.organization_id
+      )
+      and bulwark_private.grant_refusal(
+        invitation.invited_by, invitation.role_id, invitation.organization_id, null
+      ) is null
+    );
+end;
+$$;
+comment on function bulwark_private.invitation_holds(uuid, bulwark.invitations) is
+  'Whether an invitation is pending, its sender may still grant the role, and the user has not left
+   the organization since. The address is not asked.';
+
+create function bulwark_private.require_confirmed_email()
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_email constant text := bulwark_private.confirmed_email();
+begin
+  if v_email is null then
+    raise exception 'Cannot answer invitation: your own e-mail address is not confirmed'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+  end if;
+  return v_email;
+end;
+$$;
+comment on function bulwark_private.require_confirmed_email() is
+  'bulwark_private.confirmed_email; raises RBAC_EMAIL_NOT_CONFIRMED instead of null.';
+
+create function bulwark_private.take_invitation(invitation_id uuid, token_hash bytea)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller constant uuid := bulwark_private.require_user();
+  v_email text;
+  v_grant bulwark.user_roles;
+  v_invitation bulwark.invitations;
+begin
+  perform bulwark_private.require_own_members();
+  v_email := bulwark_private.require_confirmed_email();
+  -- Waits for every change of rights there, so that the sender's present rights decide. For an
+  -- invitation of somebody else no lock is taken.
+  perform bulwark_private.bump_permission_version(i.organization_id)
+  from bulwark.invitations i where i.id = invitation_id and i.email = v_email;
+  perform bulwark_private.hold_session();
+  -- The account's address may have changed while waiting.
+  v_email := bulwark_private.confirmed_email();
+  select * into v_invitation
+  from bulwark.invitations i where i.id = invitation_id and i.email = v_email;
+  if v_invitation.id is null
+    or bulwark_private.invitation_holds(v_caller, v_invitation) is not true then
+    v_invitation := null;
+  end if;
+  -- One statement checks and accepts, so that a concurrent second attempt finds nothing to update.
+  update bulwark.invitations i
+  set accepted_at = now(), accepted_by = v_caller
+  where i.id = v_invitation.id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and (
+      take_invitation.token_hash is null
+      or exists (
+        select from bulwark_private.invitation_tokens t
+        where t.invitation_id = i.id and t.token_hash = take_invitation.token_hash
+      )
+    );
+  if not found then
+    raise exception 'Cannot accept invitation: it is not valid for this account'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+            hint = 'Ask for a new one, sent to the address of this account';
+  end if;
+  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  values (
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+  )
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+  returning * into v_grant;
+  return v_grant;
+end;
+$$;
+comment on function bulwark_private.take_invitation(uuid, bytea) is
+  'Makes the caller a member with the invited role, once, if the invitation is theirs and holds.
+   With a hash, it must be that of its token. Errors: those of accept_invitation.';
+
+create function bulwark.accept_invitation(token text)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may write neither invitations nor grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hash constant bytea := sha256(convert_to(token, 'UTF8'));
+begin
+  return bulwark_private.take_invitation(
+    (select t.invitation_id from bulwark_private.invitation_tokens t where t.token_hash = v_hash),
+    v_hash
+  );
+end;
+$$;
+comment on function bulwark.accept_invitation(text) is
+  'Makes the caller a member with the invited role, once. The caller''s confirmed e-mail address
+   must be the invited one, and the sender must still be able to grant the role. Wrong, used,
+   revoked, expired and other people''s tokens get one answer. Errors: RBAC_INVITATION_INVALID,
+   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED, RBAC_MEMBERS_ARE_HOSTS.';
+
+create function bulwark.my_invitations()
+  returns table (
+    invitation_id uuid,
+    organization_id uuid,
+    organization_name text,
+    organization_slug text,
+    role text,
+    role_description text,
+    invited_by uuid,
+    invited_by_name text,
+    invited_by_email text,
+    created_at timestamptz,
+    expires_at timestamptz
+  )
+  language plpgsql
+  stable
+  rows 5
+  security definer            -- definer because clients may not read organization and sender
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := bulwark_private.require_user();
+begin
+  return query
+    select
+      i.id, o.id, o.name, o.slug, r.name, r.description, i.invited_by,
+      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at
+    from bulwark.invitations i
+    join bulwark.organizations o on o.id = i.organization_id
+    join bulwark.roles r on r.id = i.role_id
+    left join bulwark_private.people p on p.user_id = i.invited_by
+    where i.email = (select bulwark_private.confirmed_email())
+      and i.accepted_at is null
+      and i.revoked_at is null
+      and bulwark_private.invitation_holds(v_user, i)
+    order by i.created_at desc, i.id
+    limit 100;
+end;
+$$;
+comment on function bulwark.my_invitations() is
+  'The invitations that the caller can accept now, newest first, up to 100: those of their confirmed
+   address. invited_by is null for the operator. Empty while the address is not confirmed. Errors:
+   those of bulwark_private.require_user.';
+
+create function bulwark.preview_invitation(token text)
+  returns table (
+    invitation_id uuid,
+    organization_name text,
+    role text,
+    invited_by_name text,
+    email text,
+    expires_at timestamptz,
+    is_mine boolean
+  )
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not read tokens
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_invitation bulwark.invitations;
+  v_user constant uuid := bulwark.current_person();
+begin
+  -- The lock makes a GET fail (405): only a POST is charged by the rate limits.
+  select i.* into v_invitation
+  from bulwark_private.invitation_tokens t
+  join bulwark.invitations i on i.id = t.invitation_id
+  where t.token_hash = sha256(convert_to(token, 'UTF8'))
+  for key share of t;
+  -- No error for a wrong token: the charge of a request that fails is rolled back.
+  return query
+    select
+      case when m.is_mine then v_invitation.id end,
+      o.name,
+      r.name,
+      bulwark_private.printable_name(p.said_name),
+      case
+        when m.is_mine then v_invitation.email
+        else left(v_invitation.email, 1) || '***' || substring(v_invitation.email from '@.*$')
+      end,
+      v_invitation.expires_at,
+      m.is_mine
+    from bulwark.organizations o
+    join bulwark.roles r on r.id = v_invitation.role_id
+    left join bulwark_private.people p on p.user_id = v_invitation.invited_by
+    cross join lateral (
+      select coalesce(v_invitation.email = bulwark_private.confirmed_email(), false)
+    ) m (is_mine)
+    where o.id = v_invitation.organization_id
+      and bulwark_private.invitation_holds(v_user, v_invitation);
+end;
+$$;
+comment on function bulwark.preview_invitation(text) is
+  'The invitation of a token, for a page that asks somebody to sign up or in; no user is needed.
+   No row for a wrong, used, revoked or expired token. is_mine: the caller''s confirmed address
+   was invited; otherwise the address is masked and the id null. Call it by POST; a GET is
+   refused (25006).';
+
+create function bulwark.accept_my_invitation(invitation_id uuid)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may write neither invitations nor grants
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.take_invitation(invitation_id, null);
+end;
+$$;
+comment on function bulwark.accept_my_invitation(uuid) is
+  'accept_invitation by id, for an invitation of my_invitations: the confirmed address takes the
+   place of the token. Errors: those of accept_invitation.';
+
+create function bulwark.decline_invitation(invitation_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_user();
+  perform bulwark_private.require_confirmed_email();
+  perform bulwark_private.hold_session();
+  update bulwark.invitations i
+  set revoked_at = now(), declined = true
+  where i.id = invitation_id
+    and i.email = bulwark_private.confirmed_email()
+    and i.accepted_at is null
+    and i.revoked_at is null;
+  if not found then
+    raise exception 'Cannot decline invitation: it is not valid for this account'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+  end if;
+end;
+$$;
+comment on function bulwark.decline_invitation(uuid) is
+  'Ends a pending invitation of the caller''s confirmed address. Errors: RBAC_INVITATION_INVALID,
+   RBAC_EMAIL_NOT_CONFIRMED, and those of bulwark_private.require_user.';
+
+-- Sent invitations: listing them with their state, and sending one again.
+-- Protects against more messages than invite_member would send, which does the sending.
+-- SECURITY DEFINER: list_invitations, resend_invitation, because clients may not read auth.users
+--   and write no invitations.
+
+create function bulwark_private.invitation_state(invitation bulwark.invitations)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when invitation.accepted_at is not null then 'accepted'
+    when invitation.declined then 'declined'
+    when invitation.revoked_at is not null then 'revoked'
+    when invitation.expires_at <= now() then 'expired'
+    else 'pending'
+  end;
+$$;
+comment on function bulwark_private.invitation_state(bulwark.invitations) is
+  'pending, accepted, declined, revoked or expired.';
+
+create function bulwark.list_invitations(
+  organization_id uuid,
+  states text[] default null,
+  before uuid default null,
+  page_size integer default 50
+)
+  returns table (
+    invitation_id uuid,
+    email text,
+    role text,
+    state text,
+    invited_by uuid,
+    invited_by_name text,
+    created_at timestamptz,
+    expires_at timestamptz,
+    ended_at timestamptz,
+    accepted_by uuid
+  )
+  language plpgsql
+  stable
+  rows 50
+  security definer            -- definer because clients may not read auth.users
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform bulwark.require_permission('user:create', organization_id);
+  return query
+    select
+      i.id, i.email, r.name, s.state, i.invited_by, bulwark_private.printable_name(p.said_name),
+      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by
+    from bulwark.invitations i
+    join bulwark.roles r on r.id = i.role_id
+    cross join lateral (select bulwark_private.invitation_state(i)) s (state)
+    left join bulwark_private.people p on p.user_id = i.invited_by
+    where i.organization_id = list_invitations.organization_id
+      and (states is null or s.state = any (states))
+      and (
+        before is null
+        or (i.created_at, i.id) < (
+          select b.created_at, b.id from bulwark.invitations b
+          where b.id = before and b.organization_id = list_invitations.organization_id
+        )
+      )
+    order by i.created_at desc, i.id desc
+    limit least(greatest(page_size, 1), 1000);
+end;
+$$;
+comment on function bulwark.list_invitations(uuid, text[], uuid, integer) is
+  'The invitations of an organization (user:create), newest first, by page: before is the id of
+   the last one of the previous page. states: of pending, accepted, declined, revoked and
+   expired; null for all. ended_at: when it was accepted, declined or revoked. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+
+create function bulwark.resend_invitation(
+  invitation_id uuid,
+  expires_in interval default '7 days'
+)
+  returns table (new_invitation_id uuid, token text, expires_at timestamptz)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_invitation bulwark.invitations;
+begin
+  select * into v_invitation
+  from bulwark.invitations i where i.id = resend_invitation.invitation_id;
+  -- A missing invitation and one of a foreign organization get the same answer.
+  perform bulwark_private.require_permission_to_change(
+    'user:create', coalesce(v_invitation.organization_id, gen_random_uuid())
+  );
+  select * into v_invitation
+  from bulwark.invitations i where i.id = v_invitation.id;
+  if bulwark_private.invitation_state(v_invitation) in ('pending', 'expired') is not true then
+    raise exception 'Cannot send invitation again: it was answered or revoked'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+            hint = 'Invite the address again with invite_member';
+  end if;
+  return query
+    select n.* from bulwark.invite_member(
+      v_invitation.organization_id, v_invitation.email,
+      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in
+    ) n;
+end;
+$$;
+comment on function bulwark.resend_invitation(uuid, interval) is
+  'Invites the address of a pending or expired invitation again with its role, as invite_member
+   does: a new invitation with a new token, of the caller, replaces it. Errors:
+   RBAC_INVITATION_INVALID and those of invite_member.';
 
 revoke all on table
   bulwark.permissions,
@@ -5543,9 +5907,10 @@ revoke all on function
   bulwark.update_role(organization_id uuid, role text, name text, permissions text[], inherits text[], description text),
   bulwark.delete_role(organization_id uuid, role text),
   bulwark_private.confirmed_email(),
-  bulwark_private.require_room_for_invitation(organization_id uuid),
+  bulwark_private.require_room_for_invitation(organization_id uuid, email text),
+  bulwark_private.issue_invitation_token(invitation_id uuid),
+  bulwark_private.announce_invitation(invitation_id uuid),
   bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval),
-  bulwark.accept_invitation(token text),
   bulwark.revoke_invitation(invitation_id uuid),
   bulwark_private.depart(user_id uuid, organization_id uuid, left_at timestamptz),
   bulwark_private.has_departed_since(user_id uuid, invitation bulwark.invitations),
@@ -5617,7 +5982,18 @@ revoke all on function
   bulwark_private.permissions_here(user_id uuid, organization_id uuid, passes_mfa boolean),
   bulwark.whoami(known_version text),
   bulwark.list_settings(),
-  bulwark.set_setting(name text, value jsonb)
+  bulwark.set_setting(name text, value jsonb),
+  bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations),
+  bulwark_private.require_confirmed_email(),
+  bulwark_private.take_invitation(invitation_id uuid, token_hash bytea),
+  bulwark.accept_invitation(token text),
+  bulwark.my_invitations(),
+  bulwark.preview_invitation(token text),
+  bulwark.accept_my_invitation(invitation_id uuid),
+  bulwark.decline_invitation(invitation_id uuid),
+  bulwark_private.invitation_state(invitation bulwark.invitations),
+  bulwark.list_invitations(organization_id uuid, states text[], before uuid, page_size integer),
+  bulwark.resend_invitation(invitation_id uuid, expires_in interval)
   from public, anon, authenticated, service_role;
 
 -- Grants of rbac. The build revokes everything else.
@@ -5645,9 +6021,15 @@ grant execute on function
   bulwark.mfa_required(uuid),
   bulwark_private.confirmed_email(),
   bulwark.accept_invitation(text),
+  bulwark.my_invitations(),
+  bulwark.accept_my_invitation(uuid),
+  bulwark.decline_invitation(uuid),
   bulwark.whoami(text),
   bulwark.leave_organization(uuid)
   to authenticated;
+
+-- Before they sign up, invitees have no account.
+grant execute on function bulwark.preview_invitation(text) to anon, authenticated;
 
 -- Policies of tables that are open to API keys call organizations_with, policies of MFA-required
 -- tables mfa_verified, which is false for keys.
@@ -5670,7 +6052,9 @@ grant execute on function
   bulwark.update_role(uuid, text, text, text[], text[], text),
   bulwark.delete_role(uuid, text),
   bulwark.invite_member(uuid, text, text, interval),
-  bulwark.revoke_invitation(uuid)
+  bulwark.revoke_invitation(uuid),
+  bulwark.list_invitations(uuid, text[], uuid, integer),
+  bulwark.resend_invitation(uuid, interval)
   to authenticated, service_role;
 
 grant execute on function

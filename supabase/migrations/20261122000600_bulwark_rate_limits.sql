@@ -1619,8 +1619,11 @@ comment on function bulwark.check_rate_limits(text[], uuid[], text[]) is
 --   is not, so that the host's own hook runs with the rights of the request.
 
 insert into bulwark.settings (name, value, description) values
-  ('rate_limits.request_rules', '{"*": "api_default"}',
-    'Rule of a writing request by its path (/rpc/name); *: all other paths'),
+  (
+    'rate_limits.request_rules',
+    '{"*": "api_default", "/rpc/preview_invitation": "api_strict"}',
+    'Rule of a writing request by its path (/rpc/name); *: all other paths'
+  ),
   ('rate_limits.request_wait_ms', '1000',
     'How long a request waits for a bucket that another request of its caller holds'),
   ('rate_limits.next_request_check', 'null',

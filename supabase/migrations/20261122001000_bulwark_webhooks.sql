@@ -74,18 +74,22 @@ create table bulwark.webhook_subscriptions (
   open_ended boolean not null generated always as (right(pattern, 1) = '*') stored,
   primary key (endpoint_id, pattern),
   constraint webhook_subscriptions_pattern_format check (
-    pattern ~ '^(\*|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+    pattern
+      ~ '^(\*|invitation\.created|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
     and length(pattern) <= 160
   )
 );
 comment on table bulwark.webhook_subscriptions is
   'The events an endpoint receives: those whose type equals the pattern, or begins with it up to its
    asterisk, from a severity upwards. Types are audit.<type of the entry>, security.<type of the
-   event> and security.<type of the event>.resolved.';
+   event> and security.<type of the event>.resolved. The type invitation.created, with the token,
+   goes to one endpoint of the installation, which subscribes to it by name.';
 comment on column bulwark.webhook_subscriptions.scope is
   'The organization, all zeros for events without one, all ones for every organization, so that one
    index look-up finds the subscribers.';
 create index webhook_subscriptions_scope_idx on bulwark.webhook_subscriptions (scope);
+create unique index webhook_subscriptions_invitations_idx on bulwark.webhook_subscriptions (pattern)
+  where pattern = 'invitation.created';
 
 create table bulwark_private.webhook_destinations (
   endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,
@@ -288,7 +292,7 @@ revoke all on
 -- SECURITY DEFINER: webhooks_take_security_event, because users who cause events may not write the
 -- outbox.
 
-create type bulwark.webhook_source as enum ('audit', 'security', 'test');
+create type bulwark.webhook_source as enum ('audit', 'security', 'test', 'invitation');
 comment on type bulwark.webhook_source is 'The kind of event a delivery is about.';
 create type bulwark.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
 comment on type bulwark.webhook_delivery_status is
@@ -734,7 +738,8 @@ begin
       select from jsonb_array_elements(subscriptions) s
       where jsonb_typeof(s) <> 'object'
         or jsonb_typeof(s -> 'pattern') is distinct from 'string'
-        or s ->> 'pattern' !~ '^(\*|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+        or s ->> 'pattern' !~
+          '^(\*|invitation\.created|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
         or length(s ->> 'pattern') > 160
         or coalesce(s ->> 'minimum_severity', 'debug') <> all (
           enum_range(null::bulwark.audit_severity)::text[]
@@ -746,6 +751,16 @@ begin
             hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
   end if;
   v_patterns := array(select s ->> 'pattern' from jsonb_array_elements(subscriptions) s);
+  -- Who gets this event could accept invitations, and another one would get tokens that are dead.
+  if 'invitation.created' = any (v_patterns) and (
+    endpoint.organization_id is not null or endpoint.format <> 'json' or exists (
+      select from bulwark.webhook_subscriptions s
+      where s.pattern = 'invitation.created' and s.endpoint_id <> endpoint.id
+    )
+  ) then
+    raise exception 'Cannot subscribe: one endpoint of the installation, as json, gets invitations'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION';
+  end if;
   perform bulwark_private.require_webhook_rights(endpoint.organization_id, v_patterns);
   delete from bulwark.webhook_subscriptions s
   where s.endpoint_id = endpoint.id and s.pattern <> all (v_patterns);
@@ -1582,7 +1597,8 @@ begin
       claimed_at = clock_timestamp(),
       due_at = clock_timestamp() + make_interval(secs => lease_seconds)
     where d.id = any (v_picked) and d.status = 'pending'
-    returning d.id, d.sequence, d.endpoint_id, d.attempt_id, d.attempts, d.ordering_key
+    returning d.id, d.sequence, d.endpoint_id, d.attempt_id, d.attempts, d.ordering_key, d.source,
+      d.event_id
   )
   select json_build_object(
     'deliveries', (
@@ -1594,7 +1610,11 @@ begin
             'attempt', c.attempts,
             'endpoint_id', c.endpoint_id,
             'ordering_key', c.ordering_key,
-            'body', b.body
+            'body', case
+              when c.source = 'invitation'
+              then bulwark_private.invitation_message(c.event_id)
+              else b.body
+            end
           )
           order by c.sequence
         ),
@@ -2312,6 +2332,102 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('webhooks.retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'),
   ('webhooks.tests_per_minute', '{"type": "integer", "minimum": 0, "maximum": 1000}');
 
+-- Webhooks invitations: the message to an invitee, as one delivery to the one endpoint that sends
+-- messages for the installation.
+-- Protects the token: it is made when a worker claims the delivery, so neither the outbox, the
+-- audit log nor the sender has it, and each attempt and replay has another. Endpoints of
+-- organizations never get the event.
+-- No function here is SECURITY DEFINER: invite_member and claim_webhook_deliveries call them.
+
+insert into bulwark.settings (name, value, description) values
+  ('webhooks.invitation_link', 'null',
+    'The link of messages to invitees: an address of the application with {token} in it');
+
+-- A malformed link would reach people.
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_webhooks_invitation_link check (
+    name <> 'webhooks.invitation_link' or value = 'null'
+    or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^https?://[^[:space:]]*\{token\}'
+  );
+
+create or replace function bulwark_private.announce_invitation(invitation_id uuid)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into bulwark.webhook_deliveries (
+    endpoint_id, event_id, occurred_at, source, severity, event_type
+  )
+  select s.endpoint_id, i.id, i.created_at, 'invitation', 'info', s.pattern
+  from bulwark.invitations i
+  join bulwark.webhook_subscriptions s on s.pattern = 'invitation.created'
+  where i.id = announce_invitation.invitation_id;
+  return found;
+end;
+$$;
+comment on function bulwark_private.announce_invitation(uuid) is
+  'Whether the invitation will be sent to the invitee, with a token that is made then: writes a
+   delivery to the endpoint with the subscription invitation.created; false if there is none.';
+
+create function bulwark_private.invitation_message(invitation_id uuid)
+  returns json
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_invitation bulwark.invitations;
+  v_token text;
+begin
+  select * into v_invitation
+  from bulwark.invitations i
+  where i.id = invitation_message.invitation_id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.expires_at > now()
+  for key share;
+  if found then
+    v_token := bulwark_private.issue_invitation_token(v_invitation.id);
+  end if;
+  return json_build_object(
+    'type', 'invitation.created',
+    'timestamp', to_char(
+      coalesce(v_invitation.created_at, now()) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+    ),
+    'severity', 'info',
+    'data', case
+      when v_token is null then json_build_object('id', invitation_id, 'removed', true)
+      else (
+        select json_build_object(
+          'id', v_invitation.id,
+          'organization', json_build_object('id', o.id, 'name', o.name, 'slug', o.slug),
+          'email', v_invitation.email,
+          'role', r.name,
+          'invited_by', case when p.user_id is not null then json_build_object(
+            'name', bulwark_private.printable_name(p.said_name), 'email', p.email
+          ) end,
+          'expires_at', v_invitation.expires_at,
+          'token', v_token,
+          'link', replace(
+            bulwark_private.setting('webhooks.invitation_link') #>> '{}', '{token}', v_token
+          )
+        )
+        from bulwark.organizations o
+        join bulwark.roles r on r.id = v_invitation.role_id
+        left join bulwark_private.people p on p.user_id = v_invitation.invited_by
+        where o.id = v_invitation.organization_id
+      )
+    end
+  );
+end;
+$$;
+comment on function bulwark_private.invitation_message(uuid) is
+  'The content of a delivery about an invitation, with a new token, which replaces the one before.
+   Without, and with removed true, if the invitation is no longer pending.';
+
 revoke all on table
   bulwark.webhook_endpoints,
   bulwark.webhook_subscriptions,
@@ -2366,7 +2482,8 @@ revoke all on function
   bulwark_private.request_webhook_deliveries(),
   bulwark.continue_webhook_deliveries(wait_seconds integer),
   bulwark.webhook_stats(organization_id uuid, since timestamptz),
-  bulwark.preview_webhook_delivery(endpoint_id uuid, event_id uuid)
+  bulwark.preview_webhook_delivery(endpoint_id uuid, event_id uuid),
+  bulwark_private.invitation_message(invitation_id uuid)
   from public, anon, authenticated, service_role;
 
 -- Webhooks: grants. The build revokes everything else.

@@ -30,17 +30,19 @@ insert into built_objects values
     bulwark_private.unexpired_grants
   '),
   ('rbac', 'function', '
-    bulwark.accept_invitation bulwark.check_permissions bulwark.cleanup_invitations
-    bulwark.create_organization bulwark.create_role bulwark.custom_access_token_hook
-    bulwark.delete_organization bulwark.delete_role bulwark.explain_permission
-    bulwark.get_user_roles bulwark.grant_role bulwark.has_permission bulwark.invite_member
-    bulwark.is_super_admin bulwark.leave_organization bulwark.list_members bulwark.list_names
-    bulwark.list_settings bulwark.member_organizations bulwark.mfa_required bulwark.mfa_verified
-    bulwark.organization_id bulwark.organizations_with bulwark.read_native_mfa
-    bulwark.release_members bulwark.release_organizations bulwark.remove_member
-    bulwark.require_permission bulwark.revoke_invitation bulwark.revoke_role
-    bulwark.set_member_roles bulwark.set_setting bulwark.update_organization bulwark.update_role
-    bulwark.use_members bulwark.use_organizations bulwark.user_has_permission bulwark.whoami
+    bulwark.accept_invitation bulwark.accept_my_invitation bulwark.check_permissions
+    bulwark.cleanup_invitations bulwark.create_organization bulwark.create_role
+    bulwark.custom_access_token_hook bulwark.decline_invitation bulwark.delete_organization
+    bulwark.delete_role bulwark.explain_permission bulwark.get_user_roles bulwark.grant_role
+    bulwark.has_permission bulwark.invite_member bulwark.is_super_admin bulwark.leave_organization
+    bulwark.list_invitations bulwark.list_members bulwark.list_names bulwark.list_settings
+    bulwark.member_organizations bulwark.mfa_required bulwark.mfa_verified bulwark.my_invitations
+    bulwark.organization_id bulwark.organizations_with bulwark.preview_invitation
+    bulwark.read_native_mfa bulwark.release_members bulwark.release_organizations
+    bulwark.remove_member bulwark.require_permission bulwark.resend_invitation
+    bulwark.revoke_invitation bulwark.revoke_role bulwark.set_member_roles bulwark.set_setting
+    bulwark.update_organization bulwark.update_role bulwark.use_members bulwark.use_organizations
+    bulwark.user_has_permission bulwark.whoami
   '),
   ('rbac', 'trigger', '
     auth.users:bulwark_invited_account auth.users:bulwark_named_account
@@ -300,8 +302,12 @@ insert into built_grants values
     uuid); bulwark.has_permission(text, uuid); bulwark.user_has_permission(uuid, text, uuid);
     bulwark.check_permissions(text[], uuid); bulwark.get_user_roles(uuid, uuid);
     bulwark.explain_permission(uuid, text, uuid); bulwark.mfa_required(uuid);
-    bulwark_private.confirmed_email(); bulwark.accept_invitation(text); bulwark.whoami(text);
+    bulwark_private.confirmed_email(); bulwark.accept_invitation(text); bulwark.my_invitations();
+    bulwark.accept_my_invitation(uuid); bulwark.decline_invitation(uuid); bulwark.whoami(text);
     bulwark.leave_organization(uuid)
+  '),
+  ('rbac', 'function', 'execute', 'anon authenticated', '
+    bulwark.preview_invitation(text)
   '),
   ('rbac', 'function', 'execute', 'api_key authenticated', '
     bulwark.organizations_with(text); bulwark.mfa_verified(interval)
@@ -314,7 +320,9 @@ insert into built_grants values
     bulwark.list_names(uuid, uuid[]); bulwark.set_member_roles(uuid, uuid, text[]);
     bulwark.remove_member(uuid, uuid); bulwark.create_role(uuid, text, text[], text[], text);
     bulwark.update_role(uuid, text, text, text[], text[], text); bulwark.delete_role(uuid, text);
-    bulwark.invite_member(uuid, text, text, interval); bulwark.revoke_invitation(uuid)
+    bulwark.invite_member(uuid, text, text, interval); bulwark.revoke_invitation(uuid);
+    bulwark.list_invitations(uuid, text[], uuid, integer); bulwark.resend_invitation(uuid,
+    interval)
   '),
   ('rbac', 'function', 'execute', 'service_role', '
     bulwark.user_has_permission(uuid, text, uuid); bulwark.get_user_roles(uuid, uuid);

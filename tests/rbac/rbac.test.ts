@@ -146,3 +146,53 @@ Deno.test("RBAC-E08: an expiring role ends by itself", async () => {
   );
   assert.equal(why[0]?.reason, "expired");
 });
+
+Deno.test("RBAC-E09: whoami answers once, and then that nothing is new until something is", async () => {
+  const [admin, member] = [await signUp("admin"), await signUp("member")];
+  const organization = await createOrganization(admin);
+  await join(admin, organization, member, "viewer");
+  type Answer = { version: string; organizations: { id: string; permissions: string[] }[] };
+  const first = ok(await member.client.rpc("whoami")) as unknown as Answer;
+  assert.deepEqual(first.organizations.map(({ id }) => id), [organization]);
+  const known = { known_version: first.version };
+  // By GET too, which costs a poll no preflight.
+  const news = await member.client.rpc("whoami", known, { get: true });
+  assert.deepEqual([news.error, news.data], [null, null]);
+  const changed = await admin.client.rpc("set_member_roles", {
+    organization_id: organization,
+    user_id: member.id,
+    roles: ["analyst"],
+  });
+  assert.equal(changed.error, null);
+  const second = ok(await member.client.rpc("whoami", known)) as unknown as Answer;
+  assert.ok(second.organizations[0]?.permissions.includes("analytics:write"));
+  const left = await member.client.rpc("leave_organization", { organization_id: organization });
+  assert.equal(left.error, null);
+  assert.deepEqual(ok(await member.client.from("organizations").select("id")), []);
+});
+
+Deno.test("RBAC-E10: an invitation is previewed without an account, by POST alone", async () => {
+  const [admin, other] = [await signUp("admin"), await signUp("other")];
+  const organization = await createOrganization(admin);
+  const [sent] = ok(
+    await admin.client.rpc("invite_member", {
+      organization_id: organization,
+      email: other.email,
+      role: "viewer",
+    }),
+  );
+  const shown = { token: sent?.token ?? "" };
+  const [preview] = ok(await anonymous().rpc("preview_invitation", shown));
+  assert.equal(preview?.is_mine, false);
+  assert.equal(preview?.invitation_id, null);
+  assert.ok(!JSON.stringify(preview).includes(other.email));
+  assert.deepEqual(ok(await anonymous().rpc("preview_invitation", { token: "wrong" })), []);
+  const read = await anonymous().rpc("preview_invitation", shown, { get: true });
+  assert.deepEqual([read.status, read.data], [405, null], "a GET would not be charged");
+  const [mine] = ok(await other.client.rpc("my_invitations"));
+  assert.equal(mine?.organization_id, organization);
+  const accepted = await other.client.rpc("accept_my_invitation", {
+    invitation_id: mine?.invitation_id ?? "",
+  });
+  assert.equal(accepted.error, null);
+});

@@ -176,12 +176,29 @@ function addressOf(organizationId: string, id: number) {
   };
 }
 
+/** The columns of each table of Bulwark, as a list for a query. */
+export async function columnsOf(sql: Sql): Promise<Record<string, string>> {
+  const tables = await sql`
+    select a.attrelid::regclass::text as name,
+      string_agg(quote_ident(a.attname), ', ' order by a.attnum) as columns
+    from pg_attribute a
+    join pg_class c on c.oid = a.attrelid
+    where c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+      and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+    group by 1
+  `;
+  return Object.fromEntries(tables.map(({ name, columns }) => [name, columns]));
+}
+
 /**
- * A digest of each table, without those that an upgrade writes: the log, its seals and what it
- * watches, versions, privileges and jobs.
+ * A digest of these columns of each table, without the tables that an upgrade writes: the log, its
+ * seals and what it watches, versions, privileges and jobs.
  */
-export async function lastingContents(sql: Sql): Promise<Record<string, string>> {
-  const all = await contents(sql);
+export async function lastingContents(
+  sql: Sql,
+  columns: Record<string, string>,
+): Promise<Record<string, string>> {
+  const all = await contents(sql, columns);
   const written =
     /audit_(logs|seals|groups|tree|nodes|watched|check|settl)|capabilities|known_privileges|webhook_upgrades|\.setting(s|_rules)$/;
   return Object.fromEntries(Object.entries(all).filter(([name]) => !written.test(name)));

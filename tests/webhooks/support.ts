@@ -76,7 +76,7 @@ export async function call(
 /** Creates an endpoint for audit entries of the type `data.read`. */
 export async function endpoint(
   person: Person,
-  organization_id: string,
+  organization_id: string | null,
   receiver: { url: string },
   options: Record<string, unknown> = {},
 ): Promise<{ id: string; secret: string }> {

@@ -396,3 +396,50 @@ Deno.test("WHK-F13: bad input is a clear error and never a stack trace", async (
     assert.equal(answer.body["code"], code);
   }
 });
+
+Deno.test("WHK-F17: an invitation arrives with a token that nobody else has, and is accepted", async () => {
+  const [operator, admin, invitee] = await Promise.all(
+    ["operator", "admin", "invitee"].map((name) => signUp(name)),
+  );
+  assert.ok(operator && admin && invitee);
+  const organization = await createOrganization(admin);
+  const sql = connect(1);
+  await sql`select bulwark.grant_role(${operator.id}, 'super_admin')`;
+  await sql`
+    update bulwark.settings set value = '"https://app.example.com/#token={token}"'
+    where name = 'webhooks.invitation_link'
+  `;
+  // The receiver repeats what it gets, which must not reach the delivery log.
+  await using receiver = receive(({ body }) => new Response(body));
+  const { id, secret } = await endpoint(operator, null, receiver, {
+    subscriptions: [{ pattern: "invitation.created" }],
+  });
+  const [sent] = ok(
+    await admin.client.rpc("invite_member", {
+      organization_id: organization,
+      email: invitee.email,
+      role: "viewer",
+    }),
+  );
+  assert.equal(sent?.token, null);
+  await receiver.until(({ length }) => length > 0);
+  const { data } = await verified(receiver.received[0]!, secret) as {
+    data: { email: string; token: string; link: string };
+  };
+  assert.equal(data.email, invitee.email);
+  assert.equal(data.link, `https://app.example.com/#token=${data.token}`);
+  ok(await invitee.client.rpc("accept_invitation", { token: data.token }));
+  let response = "";
+  await until(async () => {
+    const [attempt] = await sql`
+      select a.response from bulwark.webhook_attempts a
+      join bulwark.webhook_deliveries d on d.id = a.delivery_id
+      where d.endpoint_id = ${id}
+    `;
+    response = attempt?.response ?? "";
+    return response !== "";
+  });
+  assert.ok(response.includes(invitee.email) && !response.includes(data.token));
+  await sql`select bulwark.delete_webhook_endpoint(${id})`;
+  await sql.end();
+});

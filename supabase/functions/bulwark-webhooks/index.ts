@@ -1,12 +1,13 @@
 /**
  * Function `bulwark-webhooks`. With a user's token: creates an endpoint (`POST …/endpoints`), moves it
  * (`PUT …/endpoints/<id>/destination`), rotates its secret (`POST …/<id>/rotate`), sends a sample
- * (`POST …/<id>/test`), shows what it would send (`POST …/<id>/preview`). The scheduler's: `…/deliver`.
+ * (`…/test`), shows what it would send (`…/preview`). The scheduler's: `…/deliver`. Its own deliveries
+ * of invitations: `…/invitations`.
  */
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { openDataKeys } from "../_bulwark/encryption/mod.ts";
 import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
-import { readWebhookEnv } from "../_bulwark/webhooks/env.ts";
+import { readMailEnv, readWebhookEnv } from "../_bulwark/webhooks/env.ts";
 import { correlationIdOf, handle, readJson } from "../_bulwark/foundation/http.ts";
 import { parse, queryOf } from "../_bulwark/foundation/input.ts";
 import { openLimits } from "../_bulwark/rate_limits/mod.ts";
@@ -16,6 +17,7 @@ import { serviceClient } from "../_bulwark/foundation/service.ts";
 import { deliverFor, deliverSample } from "../_bulwark/webhooks/delivering.ts";
 import { createEndpoint, moveEndpoint, rotateSecret } from "../_bulwark/webhooks/endpoints.ts";
 import * as input from "../_bulwark/webhooks/input.ts";
+import { forInvitations } from "../_bulwark/webhooks/invitations.ts";
 import { preview, sample } from "../_bulwark/webhooks/samples.ts";
 
 const env = readWebhookEnv();
@@ -49,6 +51,7 @@ const answer = router(limit, {
     const { event_id } = parse(input.previewing, await readJson(request));
     return Response.json(await preview(asCaller(request), pathId(request), event_id));
   }),
+  "POST /bulwark-webhooks/invitations": forInvitations(limit, readMailEnv()),
   "POST /bulwark-webhooks/deliver": forScheduler(limit, env.schedulerSecret, async (request) => {
     const { wait_seconds } = parse(input.delivering, queryOf(request));
     const service = asService(request, { timeoutMs: schedulerTimeoutMs });

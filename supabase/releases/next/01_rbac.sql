@@ -1,5 +1,12 @@
 -- 01_rbac: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+-- By hand: gone: insert into bulwark.settings (name, value, description) values
+-- By hand: new: insert into bulwark.settings (name, value, description) values
+-- By hand: changed: create table bulwark.invitations (
 -- By hand: new: insert into bulwark_private.setting_rules (name, accepts) values
+alter table bulwark.invitations add column declined boolean not null default false;
+insert into bulwark.settings (name, value, description) values
+  ('rbac.invitations_per_address', '10',
+    'How many invitations an organization may make for one address within a day');
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.self_service_organizations', '{"type": "boolean"}'),
@@ -7,7 +14,9 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.anonymous_members', '{"type": "boolean"}'),
   ('rbac.delete_last_administrators', '{"type": "boolean"}'),
   ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
+  ('rbac.invitations_per_address', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
   ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');
+drop function bulwark_private.require_room_for_invitation(organization_id uuid);
 drop function bulwark_private.require_organization_names(name text, slug text);
 drop function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid);
 create or replace view bulwark_private.unexpired_grants with (security_invoker = true) as
@@ -309,6 +318,159 @@ comment on function bulwark.update_organization(uuid, text, text) is
   'Renames an organization (org:update there). A name or slug that is omitted or null stays. Errors:
    those of create_organization, and RBAC_UNKNOWN_ORGANIZATION for the service role and
    super_admin.';
+comment on column bulwark.invitations.declined is
+  'Whether the invitee ended it, at revoked_at.';
+create function bulwark_private.require_room_for_invitation(organization_id uuid, email text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit constant bigint := (bulwark_private.setting('rbac.pending_invitations'))::bigint;
+begin
+  if (
+    select
+      count(*) filter (
+        where i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
+      ) >= v_limit
+      -- The second limit holds even if invitations are revoked in between.
+      or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
+    from bulwark.invitations i
+    where i.organization_id = require_room_for_invitation.organization_id
+      and (
+        i.created_at > now() - interval '1 day'
+        or i.accepted_at is null and i.revoked_at is null
+      )
+  ) then
+    raise exception 'Cannot invite member: the organization has as many invitations as it may'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
+            hint = 'Revoke those that are not needed, or have rbac.pending_invitations raised';
+  end if;
+  -- Each may be a message to somebody who did not ask for it.
+  if (
+    select count(*) from bulwark.invitations i
+    where i.organization_id = require_room_for_invitation.organization_id
+      and i.email = require_room_for_invitation.email
+      and i.created_at > now() - interval '1 day'
+  ) >= (bulwark_private.setting('rbac.invitations_per_address'))::integer then
+    raise exception 'Cannot invite member: the address was invited too often today'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
+            hint = 'Try again tomorrow';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_room_for_invitation(uuid, text) is
+  'Raises RBAC_TOO_MANY_INVITATIONS if an organization has rbac.pending_invitations pending ones, or
+   created four times as many within a day, or rbac.invitations_per_address for the address. The
+   caller holds the exclusive lock of the organization''s rights, so the count is exact.';
+create function bulwark_private.issue_invitation_token(invitation_id uuid)
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_token constant text := translate(
+    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
+  );
+begin
+  insert into bulwark_private.invitation_tokens as t (invitation_id, token_hash)
+  values (issue_invitation_token.invitation_id, sha256(convert_to(v_token, 'UTF8')))
+  on conflict on constraint invitation_tokens_pkey do update set token_hash = excluded.token_hash;
+  return v_token;
+end;
+$$;
+comment on function bulwark_private.issue_invitation_token(uuid) is
+  'A new token of an invitation, which replaces the one before. Only its hash is stored.';
+create function bulwark_private.announce_invitation(invitation_id uuid)
+  returns boolean
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$ select false; $$;
+comment on function bulwark_private.announce_invitation(uuid) is
+  'Whether the invitation will be sent to the invitee, with a token that is made then: false, the
+   application sends it. The capability webhooks replaces this function.';
+create or replace function bulwark.invite_member(
+  organization_id uuid,
+  email text,
+  role text,
+  expires_in interval default '7 days'
+)
+  returns table (invitation_id uuid, token text, expires_at timestamptz)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_email text := lower(btrim(email));
+  v_expires_at timestamptz;
+  v_invitation uuid;
+  v_now timestamptz;
+  v_role bulwark.roles;
+begin
+  perform bulwark_private.require_own_members();
+  perform bulwark_private.require_permission_to_change('user:create', organization_id);
+  v_now := clock_timestamp();
+  if organization_id is null then
+    raise exception 'Cannot invite member: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if v_email is null or length(v_email) > 254
+    or v_email !~ '^[^@[:space:][:cntrl:]]{1,64}@[^@[:space:][:cntrl:]]+$' then
+    raise exception 'Cannot invite member: that is not an e-mail address'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EMAIL';
+  end if;
+  if not bulwark_private.lasts_up_to(expires_in, '90 days') or now() + expires_in = now() then
+    raise exception 'Cannot invite member: an invitation lasts up to 90 days'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
+  end if;
+  v_expires_at := v_now + expires_in;
+  v_role := bulwark_private.find_role(role, organization_id);
+  if v_role.id = bulwark_private.super_admin_role() then
+    raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, null), 'invite member'
+    );
+  end if;
+
+  update bulwark.invitations i
+  set revoked_at = now()
+  where i.organization_id = invite_member.organization_id
+    and i.email = v_email
+    and i.accepted_at is null
+    and i.revoked_at is null;
+  perform bulwark_private.require_room_for_invitation(invite_member.organization_id, v_email);
+  insert into bulwark.invitations
+    (organization_id, email, role_id, invited_by, created_at, expires_at)
+  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
+  returning id into v_invitation;
+  insert into bulwark_private.invitation_accounts (invitation_id, user_id)
+  select v_invitation, u.id from auth.users u where u.email = v_email;
+  return query
+    select v_invitation,
+      case
+        when not bulwark_private.announce_invitation(v_invitation)
+        then bulwark_private.issue_invitation_token(v_invitation)
+      end,
+      v_expires_at;
+end;
+$$;
+comment on function bulwark.invite_member(uuid, text, text, interval) is
+  'Invites an e-mail address into an organization with a role (user:create and role:grant, rank
+   as for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here;
+   the application sends it. It is null if an endpoint for invitations sends it (capability
+   webhooks). An earlier pending invitation of the same address is revoked. Errors:
+   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
+   RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
+   RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
 create view bulwark_private.people with (security_invoker = true) as
   select
     u.id as user_id,
@@ -895,6 +1057,368 @@ comment on function bulwark.set_setting(text, jsonb) is
   'Changes a setting that list_settings shows with accepts (system:admin). It counts from the next
    statement on, and is recorded as settings.updated. Errors: SETTING_IS_OPERATORS,
    SETTING_INVALID_VALUE, UNKNOWN_SETTING, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return invitation.accepted_at is null
+    and invitation.revoked_at is null
+    and invitation.expires_at > now()
+    and not bulwark_private.has_departed_since(user_id, invitation)
+    and (
+      invitation.invited_by is null
+      or bulwark_private.user_permits(
+        invitation.invited_by, 'user:create', invitation.organization_id
+      )
+      and bulwark_private.grant_refusal(
+        invitation.invited_by, invitation.role_id, invitation.organization_id, null
+      ) is null
+    );
+end;
+$$;
+comment on function bulwark_private.invitation_holds(uuid, bulwark.invitations) is
+  'Whether an invitation is pending, its sender may still grant the role, and the user has not left
+   the organization since. The address is not asked.';
+create function bulwark_private.require_confirmed_email()
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_email constant text := bulwark_private.confirmed_email();
+begin
+  if v_email is null then
+    raise exception 'Cannot answer invitation: your own e-mail address is not confirmed'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+  end if;
+  return v_email;
+end;
+$$;
+comment on function bulwark_private.require_confirmed_email() is
+  'bulwark_private.confirmed_email; raises RBAC_EMAIL_NOT_CONFIRMED instead of null.';
+create function bulwark_private.take_invitation(invitation_id uuid, token_hash bytea)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller constant uuid := bulwark_private.require_user();
+  v_email text;
+  v_grant bulwark.user_roles;
+  v_invitation bulwark.invitations;
+begin
+  perform bulwark_private.require_own_members();
+  v_email := bulwark_private.require_confirmed_email();
+  -- Waits for every change of rights there, so that the sender's present rights decide. For an
+  -- invitation of somebody else no lock is taken.
+  perform bulwark_private.bump_permission_version(i.organization_id)
+  from bulwark.invitations i where i.id = invitation_id and i.email = v_email;
+  perform bulwark_private.hold_session();
+  -- The account's address may have changed while waiting.
+  v_email := bulwark_private.confirmed_email();
+  select * into v_invitation
+  from bulwark.invitations i where i.id = invitation_id and i.email = v_email;
+  if v_invitation.id is null
+    or bulwark_private.invitation_holds(v_caller, v_invitation) is not true then
+    v_invitation := null;
+  end if;
+  -- One statement checks and accepts, so that a concurrent second attempt finds nothing to update.
+  update bulwark.invitations i
+  set accepted_at = now(), accepted_by = v_caller
+  where i.id = v_invitation.id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and (
+      take_invitation.token_hash is null
+      or exists (
+        select from bulwark_private.invitation_tokens t
+        where t.invitation_id = i.id and t.token_hash = take_invitation.token_hash
+      )
+    );
+  if not found then
+    raise exception 'Cannot accept invitation: it is not valid for this account'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+            hint = 'Ask for a new one, sent to the address of this account';
+  end if;
+  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  values (
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+  )
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+  returning * into v_grant;
+  return v_grant;
+end;
+$$;
+comment on function bulwark_private.take_invitation(uuid, bytea) is
+  'Makes the caller a member with the invited role, once, if the invitation is theirs and holds.
+   With a hash, it must be that of its token. Errors: those of accept_invitation.';
+create or replace function bulwark.accept_invitation(token text)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may write neither invitations nor grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hash constant bytea := sha256(convert_to(token, 'UTF8'));
+begin
+  return bulwark_private.take_invitation(
+    (select t.invitation_id from bulwark_private.invitation_tokens t where t.token_hash = v_hash),
+    v_hash
+  );
+end;
+$$;
+create function bulwark.my_invitations()
+  returns table (
+    invitation_id uuid,
+    organization_id uuid,
+    organization_name text,
+    organization_slug text,
+    role text,
+    role_description text,
+    invited_by uuid,
+    invited_by_name text,
+    invited_by_email text,
+    created_at timestamptz,
+    expires_at timestamptz
+  )
+  language plpgsql
+  stable
+  rows 5
+  security definer            -- definer because clients may not read organization and sender
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := bulwark_private.require_user();
+begin
+  return query
+    select
+      i.id, o.id, o.name, o.slug, r.name, r.description, i.invited_by,
+      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at
+    from bulwark.invitations i
+    join bulwark.organizations o on o.id = i.organization_id
+    join bulwark.roles r on r.id = i.role_id
+    left join bulwark_private.people p on p.user_id = i.invited_by
+    where i.email = (select bulwark_private.confirmed_email())
+      and i.accepted_at is null
+      and i.revoked_at is null
+      and bulwark_private.invitation_holds(v_user, i)
+    order by i.created_at desc, i.id
+    limit 100;
+end;
+$$;
+comment on function bulwark.my_invitations() is
+  'The invitations that the caller can accept now, newest first, up to 100: those of their confirmed
+   address. invited_by is null for the operator. Empty while the address is not confirmed. Errors:
+   those of bulwark_private.require_user.';
+create function bulwark.preview_invitation(token text)
+  returns table (
+    invitation_id uuid,
+    organization_name text,
+    role text,
+    invited_by_name text,
+    email text,
+    expires_at timestamptz,
+    is_mine boolean
+  )
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not read tokens
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_invitation bulwark.invitations;
+  v_user constant uuid := bulwark.current_person();
+begin
+  -- The lock makes a GET fail (405): only a POST is charged by the rate limits.
+  select i.* into v_invitation
+  from bulwark_private.invitation_tokens t
+  join bulwark.invitations i on i.id = t.invitation_id
+  where t.token_hash = sha256(convert_to(token, 'UTF8'))
+  for key share of t;
+  -- No error for a wrong token: the charge of a request that fails is rolled back.
+  return query
+    select
+      case when m.is_mine then v_invitation.id end,
+      o.name,
+      r.name,
+      bulwark_private.printable_name(p.said_name),
+      case
+        when m.is_mine then v_invitation.email
+        else left(v_invitation.email, 1) || '***' || substring(v_invitation.email from '@.*$')
+      end,
+      v_invitation.expires_at,
+      m.is_mine
+    from bulwark.organizations o
+    join bulwark.roles r on r.id = v_invitation.role_id
+    left join bulwark_private.people p on p.user_id = v_invitation.invited_by
+    cross join lateral (
+      select coalesce(v_invitation.email = bulwark_private.confirmed_email(), false)
+    ) m (is_mine)
+    where o.id = v_invitation.organization_id
+      and bulwark_private.invitation_holds(v_user, v_invitation);
+end;
+$$;
+comment on function bulwark.preview_invitation(text) is
+  'The invitation of a token, for a page that asks somebody to sign up or in; no user is needed.
+   No row for a wrong, used, revoked or expired token. is_mine: the caller''s confirmed address
+   was invited; otherwise the address is masked and the id null. Call it by POST; a GET is
+   refused (25006).';
+create function bulwark.accept_my_invitation(invitation_id uuid)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may write neither invitations nor grants
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.take_invitation(invitation_id, null);
+end;
+$$;
+comment on function bulwark.accept_my_invitation(uuid) is
+  'accept_invitation by id, for an invitation of my_invitations: the confirmed address takes the
+   place of the token. Errors: those of accept_invitation.';
+create function bulwark.decline_invitation(invitation_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_user();
+  perform bulwark_private.require_confirmed_email();
+  perform bulwark_private.hold_session();
+  update bulwark.invitations i
+  set revoked_at = now(), declined = true
+  where i.id = invitation_id
+    and i.email = bulwark_private.confirmed_email()
+    and i.accepted_at is null
+    and i.revoked_at is null;
+  if not found then
+    raise exception 'Cannot decline invitation: it is not valid for this account'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+  end if;
+end;
+$$;
+comment on function bulwark.decline_invitation(uuid) is
+  'Ends a pending invitation of the caller''s confirmed address. Errors: RBAC_INVITATION_INVALID,
+   RBAC_EMAIL_NOT_CONFIRMED, and those of bulwark_private.require_user.';
+create function bulwark_private.invitation_state(invitation bulwark.invitations)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when invitation.accepted_at is not null then 'accepted'
+    when invitation.declined then 'declined'
+    when invitation.revoked_at is not null then 'revoked'
+    when invitation.expires_at <= now() then 'expired'
+    else 'pending'
+  end;
+$$;
+comment on function bulwark_private.invitation_state(bulwark.invitations) is
+  'pending, accepted, declined, revoked or expired.';
+create function bulwark.list_invitations(
+  organization_id uuid,
+  states text[] default null,
+  before uuid default null,
+  page_size integer default 50
+)
+  returns table (
+    invitation_id uuid,
+    email text,
+    role text,
+    state text,
+    invited_by uuid,
+    invited_by_name text,
+    created_at timestamptz,
+    expires_at timestamptz,
+    ended_at timestamptz,
+    accepted_by uuid
+  )
+  language plpgsql
+  stable
+  rows 50
+  security definer            -- definer because clients may not read auth.users
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform bulwark.require_permission('user:create', organization_id);
+  return query
+    select
+      i.id, i.email, r.name, s.state, i.invited_by, bulwark_private.printable_name(p.said_name),
+      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by
+    from bulwark.invitations i
+    join bulwark.roles r on r.id = i.role_id
+    cross join lateral (select bulwark_private.invitation_state(i)) s (state)
+    left join bulwark_private.people p on p.user_id = i.invited_by
+    where i.organization_id = list_invitations.organization_id
+      and (states is null or s.state = any (states))
+      and (
+        before is null
+        or (i.created_at, i.id) < (
+          select b.created_at, b.id from bulwark.invitations b
+          where b.id = before and b.organization_id = list_invitations.organization_id
+        )
+      )
+    order by i.created_at desc, i.id desc
+    limit least(greatest(page_size, 1), 1000);
+end;
+$$;
+comment on function bulwark.list_invitations(uuid, text[], uuid, integer) is
+  'The invitations of an organization (user:create), newest first, by page: before is the id of
+   the last one of the previous page. states: of pending, accepted, declined, revoked and
+   expired; null for all. ended_at: when it was accepted, declined or revoked. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create function bulwark.resend_invitation(
+  invitation_id uuid,
+  expires_in interval default '7 days'
+)
+  returns table (new_invitation_id uuid, token text, expires_at timestamptz)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_invitation bulwark.invitations;
+begin
+  select * into v_invitation
+  from bulwark.invitations i where i.id = resend_invitation.invitation_id;
+  -- A missing invitation and one of a foreign organization get the same answer.
+  perform bulwark_private.require_permission_to_change(
+    'user:create', coalesce(v_invitation.organization_id, gen_random_uuid())
+  );
+  select * into v_invitation
+  from bulwark.invitations i where i.id = v_invitation.id;
+  if bulwark_private.invitation_state(v_invitation) in ('pending', 'expired') is not true then
+    raise exception 'Cannot send invitation again: it was answered or revoked'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+            hint = 'Invite the address again with invite_member';
+  end if;
+  return query
+    select n.* from bulwark.invite_member(
+      v_invitation.organization_id, v_invitation.email,
+      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in
+    ) n;
+end;
+$$;
+comment on function bulwark.resend_invitation(uuid, interval) is
+  'Invites the address of a pending or expired invitation again with its role, as invite_member
+   does: a new invitation with a new token, of the caller, replaces it. Errors:
+   RBAC_INVITATION_INVALID and those of invite_member.';
 revoke all on table bulwark_private.people from public;
 revoke all on table bulwark_private.people from anon;
 revoke all on table bulwark_private.people from authenticated;
@@ -911,6 +1435,18 @@ revoke all on function bulwark_private.require_organization_slug(slug text) from
 revoke all on function bulwark_private.require_organization_slug(slug text) from anon;
 revoke all on function bulwark_private.require_organization_slug(slug text) from authenticated;
 revoke all on function bulwark_private.require_organization_slug(slug text) from service_role;
+revoke all on function bulwark_private.require_room_for_invitation(organization_id uuid, email text) from public;
+revoke all on function bulwark_private.require_room_for_invitation(organization_id uuid, email text) from anon;
+revoke all on function bulwark_private.require_room_for_invitation(organization_id uuid, email text) from authenticated;
+revoke all on function bulwark_private.require_room_for_invitation(organization_id uuid, email text) from service_role;
+revoke all on function bulwark_private.issue_invitation_token(invitation_id uuid) from public;
+revoke all on function bulwark_private.issue_invitation_token(invitation_id uuid) from anon;
+revoke all on function bulwark_private.issue_invitation_token(invitation_id uuid) from authenticated;
+revoke all on function bulwark_private.issue_invitation_token(invitation_id uuid) from service_role;
+revoke all on function bulwark_private.announce_invitation(invitation_id uuid) from public;
+revoke all on function bulwark_private.announce_invitation(invitation_id uuid) from anon;
+revoke all on function bulwark_private.announce_invitation(invitation_id uuid) from authenticated;
+revoke all on function bulwark_private.announce_invitation(invitation_id uuid) from service_role;
 revoke all on function bulwark_private.printable_name(said_name text) from public;
 revoke all on function bulwark_private.printable_name(said_name text) from anon;
 revoke all on function bulwark_private.printable_name(said_name text) from authenticated;
@@ -963,8 +1499,53 @@ revoke all on function bulwark.set_setting(name text, value jsonb) from public;
 revoke all on function bulwark.set_setting(name text, value jsonb) from anon;
 revoke all on function bulwark.set_setting(name text, value jsonb) from authenticated;
 revoke all on function bulwark.set_setting(name text, value jsonb) from service_role;
+revoke all on function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations) from public;
+revoke all on function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations) from anon;
+revoke all on function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations) from authenticated;
+revoke all on function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations) from service_role;
+revoke all on function bulwark_private.require_confirmed_email() from public;
+revoke all on function bulwark_private.require_confirmed_email() from anon;
+revoke all on function bulwark_private.require_confirmed_email() from authenticated;
+revoke all on function bulwark_private.require_confirmed_email() from service_role;
+revoke all on function bulwark_private.take_invitation(invitation_id uuid, token_hash bytea) from public;
+revoke all on function bulwark_private.take_invitation(invitation_id uuid, token_hash bytea) from anon;
+revoke all on function bulwark_private.take_invitation(invitation_id uuid, token_hash bytea) from authenticated;
+revoke all on function bulwark_private.take_invitation(invitation_id uuid, token_hash bytea) from service_role;
+revoke all on function bulwark.my_invitations() from public;
+revoke all on function bulwark.my_invitations() from anon;
+revoke all on function bulwark.my_invitations() from authenticated;
+revoke all on function bulwark.my_invitations() from service_role;
+revoke all on function bulwark.preview_invitation(token text) from public;
+revoke all on function bulwark.preview_invitation(token text) from anon;
+revoke all on function bulwark.preview_invitation(token text) from authenticated;
+revoke all on function bulwark.preview_invitation(token text) from service_role;
+revoke all on function bulwark.accept_my_invitation(invitation_id uuid) from public;
+revoke all on function bulwark.accept_my_invitation(invitation_id uuid) from anon;
+revoke all on function bulwark.accept_my_invitation(invitation_id uuid) from authenticated;
+revoke all on function bulwark.accept_my_invitation(invitation_id uuid) from service_role;
+revoke all on function bulwark.decline_invitation(invitation_id uuid) from public;
+revoke all on function bulwark.decline_invitation(invitation_id uuid) from anon;
+revoke all on function bulwark.decline_invitation(invitation_id uuid) from authenticated;
+revoke all on function bulwark.decline_invitation(invitation_id uuid) from service_role;
+revoke all on function bulwark_private.invitation_state(invitation bulwark.invitations) from public;
+revoke all on function bulwark_private.invitation_state(invitation bulwark.invitations) from anon;
+revoke all on function bulwark_private.invitation_state(invitation bulwark.invitations) from authenticated;
+revoke all on function bulwark_private.invitation_state(invitation bulwark.invitations) from service_role;
+revoke all on function bulwark.list_invitations(organization_id uuid, states text[], before uuid, page_size integer) from public;
+revoke all on function bulwark.list_invitations(organization_id uuid, states text[], before uuid, page_size integer) from anon;
+revoke all on function bulwark.list_invitations(organization_id uuid, states text[], before uuid, page_size integer) from authenticated;
+revoke all on function bulwark.list_invitations(organization_id uuid, states text[], before uuid, page_size integer) from service_role;
+revoke all on function bulwark.resend_invitation(invitation_id uuid, expires_in interval) from public;
+revoke all on function bulwark.resend_invitation(invitation_id uuid, expires_in interval) from anon;
+revoke all on function bulwark.resend_invitation(invitation_id uuid, expires_in interval) from authenticated;
+revoke all on function bulwark.resend_invitation(invitation_id uuid, expires_in interval) from service_role;
+grant execute on function bulwark.my_invitations() to authenticated;
+grant execute on function bulwark.accept_my_invitation(uuid) to authenticated;
+grant execute on function bulwark.decline_invitation(uuid) to authenticated;
 grant execute on function bulwark.whoami(text) to authenticated;
 grant execute on function bulwark.leave_organization(uuid) to authenticated;
+grant execute on function bulwark.preview_invitation(text) to anon;
+grant execute on function bulwark.preview_invitation(text) to authenticated;
 grant execute on function bulwark.list_settings() to authenticated;
 grant execute on function bulwark.list_settings() to service_role;
 grant execute on function bulwark.set_setting(text, jsonb) to authenticated;
@@ -977,3 +1558,7 @@ grant execute on function bulwark.set_member_roles(uuid, uuid, text[]) to authen
 grant execute on function bulwark.set_member_roles(uuid, uuid, text[]) to service_role;
 grant execute on function bulwark.remove_member(uuid, uuid) to authenticated;
 grant execute on function bulwark.remove_member(uuid, uuid) to service_role;
+grant execute on function bulwark.list_invitations(uuid, text[], uuid, integer) to authenticated;
+grant execute on function bulwark.list_invitations(uuid, text[], uuid, integer) to service_role;
+grant execute on function bulwark.resend_invitation(uuid, interval) to authenticated;
+grant execute on function bulwark.resend_invitation(uuid, interval) to service_role;

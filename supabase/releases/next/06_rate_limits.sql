@@ -1,5 +1,10 @@
 -- 06_rate_limits: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+-- By hand: gone: insert into bulwark.settings (name, value, description) values
+-- By hand: new: insert into bulwark.settings (name, value, description) values
 -- By hand: new: insert into bulwark_private.setting_rules (name, accepts) values
+update bulwark.settings s
+set value = '{"/rpc/preview_invitation": "api_strict"}' || s.value
+where s.name = 'rate_limits.request_rules';
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
   ('rate_limits.overrides', '{"type": "integer", "minimum": 0, "maximum": 1000000}'),

@@ -1,6 +1,20 @@
 -- 10_webhooks: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
 -- By hand: gone: alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
+-- By hand: changed: create table bulwark.webhook_subscriptions (
+-- By hand: changed: create type bulwark.webhook_source as enum ('audit', 'security', 'test', 'invitation');
 -- By hand: new: insert into bulwark_private.setting_rules (name, accepts) values
+-- By hand: new: insert into bulwark.settings (name, value, description) values
+alter type bulwark.webhook_source add value 'invitation';
+alter table bulwark.webhook_subscriptions
+  drop constraint webhook_subscriptions_pattern_format,
+  add constraint webhook_subscriptions_pattern_format check (
+    pattern
+      ~ '^(\*|invitation\.created|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+    and length(pattern) <= 160
+  );
+insert into bulwark.settings (name, value, description) values
+  ('webhooks.invitation_link', 'null',
+    'The link of messages to invitees: an address of the application with {token} in it');
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
   ('webhooks.maximum_endpoints', '{"type": "integer", "minimum": 0, "maximum": 10000}'),
@@ -14,6 +28,13 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('webhooks.tests_per_minute', '{"type": "integer", "minimum": 0, "maximum": 1000}');
 drop trigger webhooks_take_audit_entries on bulwark.audit_logs;
 drop function bulwark_private.webhooks_take_audit_entries();
+comment on table bulwark.webhook_subscriptions is
+  'The events an endpoint receives: those whose type equals the pattern, or begins with it up to its
+   asterisk, from a severity upwards. Types are audit.<type of the entry>, security.<type of the
+   event> and security.<type of the event>.resolved. The type invitation.created, with the token,
+   goes to one endpoint of the installation, which subscribes to it by name.';
+create unique index webhook_subscriptions_invitations_idx on bulwark.webhook_subscriptions (pattern)
+  where pattern = 'invitation.created';
 create table bulwark_private.webhook_upgrades (
   -- squawk-ignore prefer-bigint-over-int
   timeline integer not null,
@@ -116,6 +137,61 @@ $$;
 comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.audit_range) is
   'Writes the deliveries of the entries of a seal, in its transaction: the log is the outbox, of
    which the sealer sees each committed entry once.';
+create or replace function bulwark_private.store_webhook_subscriptions(
+  endpoint bulwark.webhook_endpoints,
+  subscriptions jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_patterns text[];
+begin
+  if jsonb_typeof(subscriptions) is distinct from 'array'
+    or jsonb_array_length(subscriptions) not between 1 and 50
+    or exists (
+      select from jsonb_array_elements(subscriptions) s
+      where jsonb_typeof(s) <> 'object'
+        or jsonb_typeof(s -> 'pattern') is distinct from 'string'
+        or s ->> 'pattern' !~
+          '^(\*|invitation\.created|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+        or length(s ->> 'pattern') > 160
+        or coalesce(s ->> 'minimum_severity', 'debug') <> all (
+          enum_range(null::bulwark.audit_severity)::text[]
+        )
+        or s - '{pattern,minimum_severity}'::text[] <> '{}'
+    ) then
+    raise exception 'Cannot subscribe: subscriptions are a list of 1 to 50 patterns with severities'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION',
+            hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
+  end if;
+  v_patterns := array(select s ->> 'pattern' from jsonb_array_elements(subscriptions) s);
+  -- Who gets this event could accept invitations, and another one would get tokens that are dead.
+  if 'invitation.created' = any (v_patterns) and (
+    endpoint.organization_id is not null or endpoint.format <> 'json' or exists (
+      select from bulwark.webhook_subscriptions s
+      where s.pattern = 'invitation.created' and s.endpoint_id <> endpoint.id
+    )
+  ) then
+    raise exception 'Cannot subscribe: one endpoint of the installation, as json, gets invitations'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION';
+  end if;
+  perform bulwark_private.require_webhook_rights(endpoint.organization_id, v_patterns);
+  delete from bulwark.webhook_subscriptions s
+  where s.endpoint_id = endpoint.id and s.pattern <> all (v_patterns);
+  insert into bulwark.webhook_subscriptions (endpoint_id, pattern, minimum_severity, scope)
+  select
+    endpoint.id, s ->> 'pattern',
+    min(coalesce(s ->> 'minimum_severity', 'debug')::bulwark.audit_severity),
+    bulwark_private.webhook_scope(endpoint.organization_id, endpoint.every_organization)
+  from jsonb_array_elements(subscriptions) s
+  group by s ->> 'pattern'
+  on conflict on constraint webhook_subscriptions_pkey do update
+    set minimum_severity = excluded.minimum_severity;
+end;
+$$;
 create or replace function bulwark.create_webhook_endpoint(
   id uuid,
   organization_id uuid,
@@ -182,6 +258,158 @@ begin
   values (v_endpoint.id, bulwark_private.webhook_account(v_endpoint.organization_id));
   perform bulwark_private.store_webhook_subscriptions(v_endpoint, subscriptions);
   return v_endpoint;
+end;
+$$;
+create or replace function bulwark.claim_webhook_deliveries(
+  worker text,
+  maximum integer default 100,
+  lease_seconds integer default 60,
+  only_delivery uuid default null,
+  busy_endpoints uuid[] default '{}',
+  busy_accounts uuid[] default '{}',
+  maximum_unproven integer default null
+)
+  returns json
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off       -- a plan made for an empty queue is kept for a full one
+  set jit = off
+as $$
+declare
+  v_claimed json;
+  v_lapsed uuid[];
+  v_now constant timestamptz := clock_timestamp();
+  v_picked uuid[] := array[]::uuid[];
+  v_account uuid;
+  v_account_left integer := 0;
+  v_left integer := 0;
+  v_organization uuid;
+  v_organization_left integer := 0;
+  v_proven boolean;
+  v_share integer;
+  v_some uuid[];
+  v_turn record;
+begin
+  if worker is null or worker !~ '^[\w.:-]{1,64}$' or maximum not between 1 and 1000
+    or lease_seconds not between 5 and 3600 then
+    raise exception 'Cannot claim deliveries: worker, maximum or lease are out of range'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_CLAIM';
+  end if;
+  if only_delivery is not null then
+    v_picked := array(
+      select d.id from bulwark.webhook_deliveries d
+      where d.id = only_delivery and d.status = 'pending' and d.due_at <= v_now
+      for update skip locked
+    );
+  else
+    for v_turn in
+      select *
+      from bulwark_private.take_webhook_turns(
+        coalesce(busy_endpoints, '{}'), coalesce(busy_accounts, '{}')
+      )
+    loop
+      -- Unused shares go to the next accounts; the same within an account.
+      if v_turn.proven is distinct from v_proven then
+        v_left := maximum - cardinality(v_picked);
+        if not v_turn.proven then
+          v_left := least(v_left, coalesce(maximum_unproven, maximum));
+        end if;
+        v_account := null;
+      end if;
+      if v_turn.account_id is distinct from v_account then
+        v_account_left := ceil(v_left::numeric / v_turn.accounts);
+        v_organization_left := ceil(v_account_left::numeric / v_turn.organizations);
+      elsif v_turn.organization_id is distinct from v_organization then
+        v_organization_left := ceil(v_account_left::numeric / v_turn.organizations);
+      end if;
+      v_proven := v_turn.proven;
+      v_account := v_turn.account_id;
+      v_organization := v_turn.organization_id;
+      v_share := ceil(v_organization_left::numeric / v_turn.endpoints);
+      if not v_proven then
+        v_share := least(v_share, 1);
+      end if;
+      continue when v_share <= 0;
+      v_some := bulwark_private.pick_webhooks(v_turn.endpoint_id, v_share);
+      if v_turn.in_order and cardinality(v_some) < v_share then
+        v_some := v_some || bulwark_private.pick_webhooks_in_order(
+          v_turn.endpoint_id, v_share - cardinality(v_some)
+        );
+      end if;
+      if v_proven or v_some <> '{}' and bulwark_private.hold_webhook_endpoint(
+        v_turn.endpoint_id, clock_timestamp() + make_interval(secs => lease_seconds)
+      ) then
+        v_picked := v_picked || v_some;
+        v_left := v_left - cardinality(v_some);
+        v_account_left := v_account_left - cardinality(v_some);
+        v_organization_left := v_organization_left - cardinality(v_some);
+      end if;
+    end loop;
+  end if;
+  if v_picked = '{}' then
+    return json_build_object('deliveries', '[]'::json, 'endpoints', '[]'::json);
+  end if;
+  -- The claim expired: its worker never reported a result.
+  v_lapsed := array(
+    select d.id from bulwark.webhook_deliveries d
+    where d.id = any (v_picked) and d.attempt_id is not null
+  );
+  if v_lapsed <> '{}' then
+    insert into bulwark.webhook_attempts (id, delivery_id, number, outcome, worker, started_at)
+    select d.attempt_id, d.id, d.attempts, 'lost', d.claimed_by, d.claimed_at
+    from bulwark.webhook_deliveries d
+    where d.id = any (v_lapsed);
+    update bulwark.webhook_deliveries d
+    set status = 'dead', finished_at = v_now, attempt_id = null
+    where d.id = any (v_lapsed)
+      and d.attempts - d.attempts_before
+        >= (bulwark_private.setting('webhooks.maximum_attempts'))::integer;
+  end if;
+  with claimed as (
+    update bulwark.webhook_deliveries d
+    set attempt_id = gen_random_uuid(),
+      attempts = d.attempts + 1,
+      claimed_by = worker,
+      claimed_at = clock_timestamp(),
+      due_at = clock_timestamp() + make_interval(secs => lease_seconds)
+    where d.id = any (v_picked) and d.status = 'pending'
+    returning d.id, d.sequence, d.endpoint_id, d.attempt_id, d.attempts, d.ordering_key, d.source,
+      d.event_id
+  )
+  select json_build_object(
+    'deliveries', (
+      select coalesce(
+        json_agg(
+          json_build_object(
+            'id', c.id,
+            'attempt_id', c.attempt_id,
+            'attempt', c.attempts,
+            'endpoint_id', c.endpoint_id,
+            'ordering_key', c.ordering_key,
+            'body', case
+              when c.source = 'invitation'
+              then bulwark_private.invitation_message(c.event_id)
+              else b.body
+            end
+          )
+          order by c.sequence
+        ),
+        '[]'
+      )
+      from claimed c
+      join bulwark_private.webhook_bodies b on b.delivery_id = c.id
+    ),
+    'endpoints', (
+      select coalesce(json_agg(m.material), '[]')
+      from bulwark_private.webhook_material m
+      where m.endpoint_id in (select c.endpoint_id from claimed c)
+    )
+  )
+  into v_claimed;
+  return v_claimed;
 end;
 $$;
 create function bulwark.webhook_stats(
@@ -365,6 +593,87 @@ comment on function bulwark.preview_webhook_delivery(uuid, uuid) is
    body of the event, in the endpoint''s format. Nothing is sent or kept, and it has no address or
    secret. Errors: WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_UNKNOWN_EVENT,
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_webhooks_invitation_link check (
+    name <> 'webhooks.invitation_link' or value = 'null'
+    or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^https?://[^[:space:]]*\{token\}'
+  );
+create or replace function bulwark_private.announce_invitation(invitation_id uuid)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into bulwark.webhook_deliveries (
+    endpoint_id, event_id, occurred_at, source, severity, event_type
+  )
+  select s.endpoint_id, i.id, i.created_at, 'invitation', 'info', s.pattern
+  from bulwark.invitations i
+  join bulwark.webhook_subscriptions s on s.pattern = 'invitation.created'
+  where i.id = announce_invitation.invitation_id;
+  return found;
+end;
+$$;
+comment on function bulwark_private.announce_invitation(uuid) is
+  'Whether the invitation will be sent to the invitee, with a token that is made then: writes a
+   delivery to the endpoint with the subscription invitation.created; false if there is none.';
+create function bulwark_private.invitation_message(invitation_id uuid)
+  returns json
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_invitation bulwark.invitations;
+  v_token text;
+begin
+  select * into v_invitation
+  from bulwark.invitations i
+  where i.id = invitation_message.invitation_id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.expires_at > now()
+  for key share;
+  if found then
+    v_token := bulwark_private.issue_invitation_token(v_invitation.id);
+  end if;
+  return json_build_object(
+    'type', 'invitation.created',
+    'timestamp', to_char(
+      coalesce(v_invitation.created_at, now()) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+    ),
+    'severity', 'info',
+    'data', case
+      when v_token is null then json_build_object('id', invitation_id, 'removed', true)
+      else (
+        select json_build_object(
+          'id', v_invitation.id,
+          'organization', json_build_object('id', o.id, 'name', o.name, 'slug', o.slug),
+          'email', v_invitation.email,
+          'role', r.name,
+          'invited_by', case when p.user_id is not null then json_build_object(
+            'name', bulwark_private.printable_name(p.said_name), 'email', p.email
+          ) end,
+          'expires_at', v_invitation.expires_at,
+          'token', v_token,
+          'link', replace(
+            bulwark_private.setting('webhooks.invitation_link') #>> '{}', '{token}', v_token
+          )
+        )
+        from bulwark.organizations o
+        join bulwark.roles r on r.id = v_invitation.role_id
+        left join bulwark_private.people p on p.user_id = v_invitation.invited_by
+        where o.id = v_invitation.organization_id
+      )
+    end
+  );
+end;
+$$;
+comment on function bulwark_private.invitation_message(uuid) is
+  'The content of a delivery about an invitation, with a new token, which replaces the one before.
+   Without, and with removed true, if the invitation is no longer pending.';
 revoke all on table bulwark_private.webhook_upgrades from public;
 revoke all on table bulwark_private.webhook_upgrades from anon;
 revoke all on table bulwark_private.webhook_upgrades from authenticated;
@@ -381,6 +690,10 @@ revoke all on function bulwark.preview_webhook_delivery(endpoint_id uuid, event_
 revoke all on function bulwark.preview_webhook_delivery(endpoint_id uuid, event_id uuid) from anon;
 revoke all on function bulwark.preview_webhook_delivery(endpoint_id uuid, event_id uuid) from authenticated;
 revoke all on function bulwark.preview_webhook_delivery(endpoint_id uuid, event_id uuid) from service_role;
+revoke all on function bulwark_private.invitation_message(invitation_id uuid) from public;
+revoke all on function bulwark_private.invitation_message(invitation_id uuid) from anon;
+revoke all on function bulwark_private.invitation_message(invitation_id uuid) from authenticated;
+revoke all on function bulwark_private.invitation_message(invitation_id uuid) from service_role;
 grant execute on function bulwark.webhook_stats(uuid, timestamptz) to authenticated;
 grant execute on function bulwark.webhook_stats(uuid, timestamptz) to service_role;
 grant execute on function bulwark.preview_webhook_delivery(uuid, uuid) to authenticated;

@@ -1,16 +1,16 @@
 -- Invitations: how a user becomes a member of an organization.
--- Protects against tokens read from a dump (only a hash is stored), forwarded or guessed tokens
--- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
--- the rights of their sender.
--- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
---   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read
---   auth.users.
+-- Protects against tokens read from a dump (only a hash is stored) and against messages without
+-- end. 25_invitees protects those that are accepted.
+-- SECURITY DEFINER: invite_member, revoke_invitation, because clients may not write invitations;
+--   bulwark_private.confirmed_email, because they may not read auth.users.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
     'Whether the address that a single sign-on provider asserts may accept invitations'),
   ('rbac.pending_invitations', '1000',
-    'How many invitations an organization may have pending; a day, four times as many');
+    'How many invitations an organization may have pending; a day, four times as many'),
+  ('rbac.invitations_per_address', '10',
+    'How many invitations an organization may make for one address within a day');
 
 create table bulwark.invitations (
   id uuid primary key default gen_random_uuid(),
@@ -25,12 +25,15 @@ create table bulwark.invitations (
   accepted_at timestamptz,
   accepted_by uuid references auth.users (id) on delete set null,
   revoked_at timestamptz,
+  declined boolean not null default false,
   constraint invitations_email_is_lower_case check (email = lower(email)),
   constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
 );
 comment on table bulwark.invitations is
   'Invitations of an e-mail address into an organization, with a role. Pending while accepted_at and
    revoked_at are null and expires_at is in the future.';
+comment on column bulwark.invitations.declined is
+  'Whether the invitee ended it, at revoked_at.';
 comment on column bulwark.invitations.invited_by is
   'The sender, whose rights the invitation depends on; null: the operator.';
 
@@ -72,7 +75,7 @@ comment on function bulwark_private.confirmed_email() is
   'The caller''s own e-mail address in lower case; null if it is not confirmed. Read from
    auth.users, because a token keeps an old address.';
 
-create function bulwark_private.require_room_for_invitation(organization_id uuid)
+create function bulwark_private.require_room_for_invitation(organization_id uuid, email text)
   returns void
   language plpgsql
   stable
@@ -99,12 +102,53 @@ begin
       using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
             hint = 'Revoke those that are not needed, or have rbac.pending_invitations raised';
   end if;
+  -- Each may be a message to somebody who did not ask for it.
+  if (
+    select count(*) from bulwark.invitations i
+    where i.organization_id = require_room_for_invitation.organization_id
+      and i.email = require_room_for_invitation.email
+      and i.created_at > now() - interval '1 day'
+  ) >= (bulwark_private.setting('rbac.invitations_per_address'))::integer then
+    raise exception 'Cannot invite member: the address was invited too often today'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
+            hint = 'Try again tomorrow';
+  end if;
 end;
 $$;
-comment on function bulwark_private.require_room_for_invitation(uuid) is
+comment on function bulwark_private.require_room_for_invitation(uuid, text) is
   'Raises RBAC_TOO_MANY_INVITATIONS if an organization has rbac.pending_invitations pending ones, or
-   created four times as many within a day. The caller holds the exclusive lock of the
-   organization''s rights, so the count is exact.';
+   created four times as many within a day, or rbac.invitations_per_address for the address. The
+   caller holds the exclusive lock of the organization''s rights, so the count is exact.';
+
+create function bulwark_private.issue_invitation_token(invitation_id uuid)
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_token constant text := translate(
+    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
+  );
+begin
+  insert into bulwark_private.invitation_tokens as t (invitation_id, token_hash)
+  values (issue_invitation_token.invitation_id, sha256(convert_to(v_token, 'UTF8')))
+  on conflict on constraint invitation_tokens_pkey do update set token_hash = excluded.token_hash;
+  return v_token;
+end;
+$$;
+comment on function bulwark_private.issue_invitation_token(uuid) is
+  'A new token of an invitation, which replaces the one before. Only its hash is stored.';
+
+create function bulwark_private.announce_invitation(invitation_id uuid)
+  returns boolean
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$ select false; $$;
+comment on function bulwark_private.announce_invitation(uuid) is
+  'Whether the invitation will be sent to the invitee, with a token that is made then: false, the
+   application sends it. The capability webhooks replaces this function.';
 
 create function bulwark.invite_member(
   organization_id uuid,
@@ -126,7 +170,6 @@ declare
   v_invitation uuid;
   v_now timestamptz;
   v_role bulwark.roles;
-  v_token text;
 begin
   perform bulwark_private.require_own_members();
   perform bulwark_private.require_permission_to_change('user:create', organization_id);
@@ -162,100 +205,30 @@ begin
     and i.email = v_email
     and i.accepted_at is null
     and i.revoked_at is null;
-  perform bulwark_private.require_room_for_invitation(invite_member.organization_id);
+  perform bulwark_private.require_room_for_invitation(invite_member.organization_id, v_email);
   insert into bulwark.invitations
     (organization_id, email, role_id, invited_by, created_at, expires_at)
   values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
   returning id into v_invitation;
-  v_token := translate(
-    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
-  );
-  insert into bulwark_private.invitation_tokens (invitation_id, token_hash)
-  values (v_invitation, sha256(convert_to(v_token, 'UTF8')));
   insert into bulwark_private.invitation_accounts (invitation_id, user_id)
   select v_invitation, u.id from auth.users u where u.email = v_email;
-  return query select v_invitation, v_token, v_expires_at;
+  return query
+    select v_invitation,
+      case
+        when not bulwark_private.announce_invitation(v_invitation)
+        then bulwark_private.issue_invitation_token(v_invitation)
+      end,
+      v_expires_at;
 end;
 $$;
 comment on function bulwark.invite_member(uuid, text, text, interval) is
-  'Invites an e-mail address into an organization with a role (user:create and role:grant, rank as
-   for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here; the
-   application sends it. An earlier pending invitation of the same address is revoked. Errors:
-   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
-   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
-   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION,
-   RBAC_MEMBERS_ARE_HOSTS.';
-
-create function bulwark.accept_invitation(token text)
-  returns bulwark.user_roles
-  language plpgsql
-  volatile
-  security definer            -- definer because clients may write neither invitations nor grants
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_caller uuid := bulwark_private.require_user();
-  v_email text := bulwark_private.confirmed_email();
-  v_grant bulwark.user_roles;
-  v_invitation bulwark.invitations;
-begin
-  perform bulwark_private.require_own_members();
-  if v_email is null then
-    raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
-  end if;
-  -- Waits for every change of rights there, so that the sender's present rights decide. An unknown
-  -- token takes no lock.
-  perform bulwark_private.bump_permission_version(i.organization_id)
-  from bulwark_private.invitation_tokens t
-  join bulwark.invitations i on i.id = t.invitation_id
-  where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
-  perform bulwark_private.hold_session();
-  -- The account's address may have changed while waiting.
-  v_email := bulwark_private.confirmed_email();
-  -- One statement checks and accepts, so that a concurrent second attempt finds nothing to update.
-  update bulwark.invitations i
-  set accepted_at = now(), accepted_by = v_caller
-  from bulwark_private.invitation_tokens t
-  where t.invitation_id = i.id
-    and t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8'))
-    and i.email = v_email
-    and i.accepted_at is null
-    and i.revoked_at is null
-    and i.expires_at > now()
-  returning i.* into v_invitation;
-  if v_invitation.id is null
-    or bulwark_private.has_departed_since(v_caller, v_invitation)
-    or (
-      v_invitation.invited_by is not null
-      and (
-        not bulwark_private.user_permits(
-          v_invitation.invited_by, 'user:create', v_invitation.organization_id
-        )
-        or bulwark_private.grant_refusal(
-          v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
-        ) is not null
-      )
-    ) then
-    raise exception 'Cannot accept invitation: it is not valid for this account'
-      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
-            hint = 'Ask for a new one, sent to the address of this account';
-  end if;
-  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
-  values (
-    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
-  )
-  on conflict on constraint user_roles_is_granted_once do update
-    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
-  returning * into v_grant;
-  return v_grant;
-end;
-$$;
-comment on function bulwark.accept_invitation(text) is
-  'Makes the caller a member with the invited role, once. The caller''s confirmed e-mail address
-   must be the invited one, and the sender must still be able to grant the role. Wrong, used,
-   revoked, expired and other people''s tokens get one answer. Errors: RBAC_INVITATION_INVALID,
-   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED, RBAC_MEMBERS_ARE_HOSTS.';
+  'Invites an e-mail address into an organization with a role (user:create and role:grant, rank
+   as for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here;
+   the application sends it. It is null if an endpoint for invitations sends it (capability
+   webhooks). An earlier pending invitation of the same address is revoked. Errors:
+   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
+   RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
+   RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
 
 create function bulwark.revoke_invitation(invitation_id uuid)
   returns void

@@ -9,6 +9,7 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.anonymous_members', '{"type": "boolean"}'),
   ('rbac.delete_last_administrators', '{"type": "boolean"}'),
   ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
+  ('rbac.invitations_per_address', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
   ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');
 
 create function bulwark.list_settings()

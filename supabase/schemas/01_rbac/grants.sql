@@ -23,9 +23,15 @@ grant execute on function
   bulwark.mfa_required(uuid),
   bulwark_private.confirmed_email(),
   bulwark.accept_invitation(text),
+  bulwark.my_invitations(),
+  bulwark.accept_my_invitation(uuid),
+  bulwark.decline_invitation(uuid),
   bulwark.whoami(text),
   bulwark.leave_organization(uuid)
   to authenticated;
+
+-- Before they sign up, invitees have no account.
+grant execute on function bulwark.preview_invitation(text) to anon, authenticated;
 
 -- Policies of tables that are open to API keys call organizations_with, policies of MFA-required
 -- tables mfa_verified, which is false for keys.
@@ -48,7 +54,9 @@ grant execute on function
   bulwark.update_role(uuid, text, text, text[], text[], text),
   bulwark.delete_role(uuid, text),
   bulwark.invite_member(uuid, text, text, interval),
-  bulwark.revoke_invitation(uuid)
+  bulwark.revoke_invitation(uuid),
+  bulwark.list_invitations(uuid, text[], uuid, integer),
+  bulwark.resend_invitation(uuid, interval)
   to authenticated, service_role;
 
 grant execute on function

@@ -63,18 +63,22 @@ create table bulwark.webhook_subscriptions (
   open_ended boolean not null generated always as (right(pattern, 1) = '*') stored,
   primary key (endpoint_id, pattern),
   constraint webhook_subscriptions_pattern_format check (
-    pattern ~ '^(\*|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+    pattern
+      ~ '^(\*|invitation\.created|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
     and length(pattern) <= 160
   )
 );
 comment on table bulwark.webhook_subscriptions is
   'The events an endpoint receives: those whose type equals the pattern, or begins with it up to its
    asterisk, from a severity upwards. Types are audit.<type of the entry>, security.<type of the
-   event> and security.<type of the event>.resolved.';
+   event> and security.<type of the event>.resolved. The type invitation.created, with the token,
+   goes to one endpoint of the installation, which subscribes to it by name.';
 comment on column bulwark.webhook_subscriptions.scope is
   'The organization, all zeros for events without one, all ones for every organization, so that one
    index look-up finds the subscribers.';
 create index webhook_subscriptions_scope_idx on bulwark.webhook_subscriptions (scope);
+create unique index webhook_subscriptions_invitations_idx on bulwark.webhook_subscriptions (pattern)
+  where pattern = 'invitation.created';
 
 create table bulwark_private.webhook_destinations (
   endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,

@@ -6,7 +6,7 @@
 -- SECURITY DEFINER: webhooks_take_security_event, because users who cause events may not write the
 -- outbox.
 
-create type bulwark.webhook_source as enum ('audit', 'security', 'test');
+create type bulwark.webhook_source as enum ('audit', 'security', 'test', 'invitation');
 comment on type bulwark.webhook_source is 'The kind of event a delivery is about.';
 create type bulwark.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
 comment on type bulwark.webhook_delivery_status is

@@ -131,7 +131,8 @@ begin
       select from jsonb_array_elements(subscriptions) s
       where jsonb_typeof(s) <> 'object'
         or jsonb_typeof(s -> 'pattern') is distinct from 'string'
-        or s ->> 'pattern' !~ '^(\*|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+        or s ->> 'pattern' !~
+          '^(\*|invitation\.created|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
         or length(s ->> 'pattern') > 160
         or coalesce(s ->> 'minimum_severity', 'debug') <> all (
           enum_range(null::bulwark.audit_severity)::text[]
@@ -143,6 +144,16 @@ begin
             hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
   end if;
   v_patterns := array(select s ->> 'pattern' from jsonb_array_elements(subscriptions) s);
+  -- Who gets this event could accept invitations, and another one would get tokens that are dead.
+  if 'invitation.created' = any (v_patterns) and (
+    endpoint.organization_id is not null or endpoint.format <> 'json' or exists (
+      select from bulwark.webhook_subscriptions s
+      where s.pattern = 'invitation.created' and s.endpoint_id <> endpoint.id
+    )
+  ) then
+    raise exception 'Cannot subscribe: one endpoint of the installation, as json, gets invitations'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION';
+  end if;
   perform bulwark_private.require_webhook_rights(endpoint.organization_id, v_patterns);
   delete from bulwark.webhook_subscriptions s
   where s.endpoint_id = endpoint.id and s.pattern <> all (v_patterns);

@@ -121,7 +121,8 @@ begin
       claimed_at = clock_timestamp(),
       due_at = clock_timestamp() + make_interval(secs => lease_seconds)
     where d.id = any (v_picked) and d.status = 'pending'
-    returning d.id, d.sequence, d.endpoint_id, d.attempt_id, d.attempts, d.ordering_key
+    returning d.id, d.sequence, d.endpoint_id, d.attempt_id, d.attempts, d.ordering_key, d.source,
+      d.event_id
   )
   select json_build_object(
     'deliveries', (
@@ -133,7 +134,11 @@ begin
             'attempt', c.attempts,
             'endpoint_id', c.endpoint_id,
             'ordering_key', c.ordering_key,
-            'body', b.body
+            'body', case
+              when c.source = 'invitation'
+              then bulwark_private.invitation_message(c.event_id)
+              else b.body
+            end
           )
           order by c.sequence
         ),

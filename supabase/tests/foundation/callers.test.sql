@@ -24,7 +24,8 @@ insert into listed values
     bulwark.member_organizations bulwark.mfa_required bulwark.mfa_status bulwark.my_permissions
     bulwark.present_trusted_device bulwark.remove_mfa_factor bulwark.require_permission
     bulwark.revoke_trusted_device bulwark.rotate_api_key bulwark.trust_device
-    bulwark.leave_organization bulwark.whoami
+    bulwark.accept_my_invitation bulwark.decline_invitation bulwark.leave_organization
+    bulwark.my_invitations bulwark.whoami
     bulwark_private.audited_organizations bulwark_private.confirmed_email
     bulwark_private.mfa_resets_to_decide
     bulwark.api_key_options bulwark.end_session bulwark.my_sessions
@@ -57,6 +58,7 @@ insert into listed values
     bulwark.password_verification_attempt_hook bulwark_private.add_organization_claims
     bulwark_private.next_access_token_hook
   '),
+  ('anon authenticated', 'bulwark.preview_invitation'),
   ('api_key authenticated', '
     bulwark.mfa_verified bulwark.organizations_with bulwark.rate_limit_caller
   '),
@@ -75,8 +77,8 @@ insert into listed values
     bulwark.get_user_roles bulwark.grant_role bulwark.invite_member
     bulwark.key_encryption_status bulwark.lift_rate_limit_block bulwark.list_alerts
     bulwark.list_api_keys bulwark.list_members bulwark.list_metrics bulwark.list_names
-    bulwark.list_network bulwark.list_security_events bulwark.remove_member
-    bulwark.set_member_roles
+    bulwark.list_invitations bulwark.list_network bulwark.list_security_events
+    bulwark.remove_member bulwark.resend_invitation bulwark.set_member_roles
     bulwark.log_audit_event bulwark.organization_id bulwark.place_legal_hold bulwark.read_metric
     bulwark.release_legal_hold bulwark.replay_webhook_deliveries bulwark.replay_webhook_delivery
     bulwark.request_mfa_reset bulwark.resolve_security_event bulwark.revoke_api_key

@@ -48,7 +48,10 @@ select results_eq(
   $$ select role, name from (values
      -- PostgREST runs its pre-request hook as the role of the request, whichever it is.
      ('anon', 'bulwark_private.charge_request()'), ('anon', 'bulwark_private.resolve_api_key()'),
-     ('anon', 'check_request()'), ('api_key', 'bulwark_private.charge_request()'),
+     ('anon', 'check_request()'),
+     -- Invitees have no account yet.
+     ('anon', 'preview_invitation(text)'),
+     ('api_key', 'bulwark_private.charge_request()'),
      ('api_key', 'bulwark_private.resolve_api_key()'), ('api_key', 'check_request()'),
      -- Called by policies of MFA-required tables; false for API keys.
      ('api_key', 'mfa_verified(interval)'),
@@ -58,7 +61,7 @@ select results_eq(
      ('api_key', 'rate_limit_caller()')
      ) as allowed (role, name)
      where tests.is_expected(name) $$,
-  'CONV-05: anon and api_key execute the pre-request hook, api_key what policies ask, no more'
+  'CONV-05: anon and api_key execute the hook and what policies ask, anon a preview, no more'
 );
 select is_empty(
   $$ select f.name
@@ -176,7 +179,7 @@ select results_eq(
        -- Write grants.
        -- Asks about one that ran out.
        ('bulwark_private.has_departed_since(uuid,invitations)'),
-       ('accept_invitation(text)'), ('create_organization(text,text,uuid)'),
+       ('bulwark_private.take_invitation(uuid,bytea)'), ('create_organization(text,text,uuid)'),
        ('grant_role(uuid,text,uuid,timestamp with time zone,timestamp with time zone)'),
        ('revoke_role(uuid,text,uuid)'), ('delete_role(uuid,text)'),
        ('set_member_roles(uuid,uuid,text[])'),

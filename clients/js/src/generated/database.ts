@@ -98,6 +98,7 @@ export interface InvitationsRow {
   accepted_at: string | null;
   accepted_by: string | null;
   created_at: string;
+  declined: boolean;
   email: string;
   expires_at: string;
   id: string;
@@ -367,6 +368,12 @@ export interface Functions {
     };
     Returns: Rows["user_roles"];
   };
+  accept_my_invitation: {
+    Args: {
+      invitation_id: string;
+    };
+    Returns: Rows["user_roles"];
+  };
   api_key_options: {
     Args: {
       organization_id: string;
@@ -544,6 +551,12 @@ export interface Functions {
   current_person: {
     Args: Record<PropertyKey, never>;
     Returns: string;
+  };
+  decline_invitation: {
+    Args: {
+      invitation_id: string;
+    };
+    Returns: undefined;
   };
   delete_alert_rule: {
     Args: {
@@ -777,6 +790,26 @@ export interface Functions {
       status: string;
     }[];
   };
+  list_invitations: {
+    Args: {
+      before?: string | null | undefined;
+      organization_id: string;
+      page_size?: number | undefined;
+      states?: readonly string[] | null | undefined;
+    };
+    Returns: {
+      accepted_by: string;
+      created_at: string;
+      email: string;
+      ended_at: string;
+      expires_at: string;
+      invitation_id: string;
+      invited_by: string;
+      invited_by_name: string;
+      role: string;
+      state: string;
+    }[];
+  };
   list_members: {
     Args: {
       after?: string | null | undefined;
@@ -912,6 +945,22 @@ export interface Functions {
     };
     Returns: boolean;
   };
+  my_invitations: {
+    Args: Record<PropertyKey, never>;
+    Returns: {
+      created_at: string;
+      expires_at: string;
+      invitation_id: string;
+      invited_by: string;
+      invited_by_email: string;
+      invited_by_name: string;
+      organization_id: string;
+      organization_name: string;
+      organization_slug: string;
+      role: string;
+      role_description: string;
+    }[];
+  };
   my_permissions: {
     Args: {
       known_version?: string | null | undefined;
@@ -962,6 +1011,20 @@ export interface Functions {
       token: string;
     };
     Returns: boolean;
+  };
+  preview_invitation: {
+    Args: {
+      token: string;
+    };
+    Returns: {
+      email: string;
+      expires_at: string;
+      invitation_id: string;
+      invited_by_name: string;
+      is_mine: boolean;
+      organization_name: string;
+      role: string;
+    }[];
   };
   preview_webhook_delivery: {
     Args: {
@@ -1058,6 +1121,17 @@ export interface Functions {
       permission: string;
     };
     Returns: undefined;
+  };
+  resend_invitation: {
+    Args: {
+      expires_in?: string | undefined;
+      invitation_id: string;
+    };
+    Returns: {
+      expires_at: string;
+      new_invitation_id: string;
+      token: string;
+    }[];
   };
   resolve_security_event: {
     Args: {
@@ -1383,7 +1457,7 @@ export interface Enums {
     | "forbidden"
     | "unreadable"
     | "lost";
-  webhook_source: "audit" | "security" | "test";
+  webhook_source: "audit" | "security" | "test" | "invitation";
 }
 
 export interface CompositeTypes {

@@ -46,7 +46,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   RBAC_NOT_A_MEMBER:
     "Only members are granted roles, removed, and have their factors reset; everybody else is invited. One leaves only where one is a member.",
   RBAC_TOO_MANY_INVITATIONS:
-    "rbac.pending_invitations are pending, or four times as many were made within a day.",
+    "rbac.pending_invitations are pending, or four times as many were made within a day, or rbac.invitations_per_address for the address.",
   RBAC_INVALID_EXPIRY:
     "An end in the past, before the start, infinite, or beyond 90 days for an invitation.",
   RBAC_GRANT_NOT_FOUND: "The user does not hold the role.",
@@ -286,7 +286,9 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
     "No audit entry or security event with this id, or none that the endpoint could get.",
   WEBHOOK_UNKNOWN_DELIVERY: "No such delivery, or one that the caller may not see.",
   WEBHOOK_INVALID_SUBSCRIPTION:
-    "Subscriptions are a list of 1 to 50 patterns (*, audit.…, security.…) with severities.",
+    "Subscriptions are a list of 1 to 50 patterns (*, audit.…, security.…) with severities; invitation.created is for one endpoint of the installation.",
+  WEBHOOK_MAIL_FAILED:
+    "The invitation could not be sent as e-mail; the message has the reason. The delivery is attempted again.",
   WEBHOOK_TOO_MANY_ENDPOINTS: "The organization has reached the limit of endpoints.",
   WEBHOOK_ID_TAKEN:
     "The id was used by an endpoint before; the function bulwark-webhooks generates a new one each time.",

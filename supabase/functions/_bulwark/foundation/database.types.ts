@@ -344,6 +344,7 @@ export type Database = {
           "accepted_at": string | null;
           "accepted_by": string | null;
           "created_at": string;
+          "declined": boolean;
           "email": string;
           "expires_at": string;
           "id": string;
@@ -357,6 +358,7 @@ export type Database = {
           "accepted_at"?: string | null;
           "accepted_by"?: string | null;
           "created_at"?: string;
+          "declined"?: boolean;
           "email": string;
           "expires_at": string;
           "id"?: string;
@@ -369,6 +371,7 @@ export type Database = {
           "accepted_at"?: string | null;
           "accepted_by"?: string | null;
           "created_at"?: string;
+          "declined"?: boolean;
           "email"?: string;
           "expires_at"?: string;
           "id"?: string;
@@ -1365,6 +1368,27 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "accept_my_invitation": {
+        Args: { "invitation_id": string };
+        Returns: {
+          "created_at": string;
+          "expires_at": string | null;
+          "granted_by": string | null;
+          "id": string;
+          "organization_id": string | null;
+          "role_id": string;
+          "source": string;
+          "starts_at": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "user_roles";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "add_data_key": {
         Args: {
           "after_version": number;
@@ -1711,6 +1735,7 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "decline_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "delete_alert_rule": { Args: { "name": string }; Returns: undefined };
       "delete_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
@@ -1989,6 +2014,26 @@ export type Database = {
           "schema_name": string;
         }[];
       };
+      "list_invitations": {
+        Args: {
+          "before"?: string;
+          "organization_id": string;
+          "page_size"?: number;
+          "states"?: (string)[];
+        };
+        Returns: {
+          "accepted_by": string;
+          "created_at": string;
+          "email": string;
+          "ended_at": string;
+          "expires_at": string;
+          "invitation_id": string;
+          "invited_by": string;
+          "invited_by_name": string;
+          "role": string;
+          "state": string;
+        }[];
+      };
       "list_members": {
         Args: {
           "after"?: string;
@@ -2151,6 +2196,22 @@ export type Database = {
       };
       "mfa_verification_attempt_hook": { Args: { "event": Json }; Returns: Json };
       "mfa_verified": { Args: { "max_age": string }; Returns: boolean };
+      "my_invitations": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "created_at": string;
+          "expires_at": string;
+          "invitation_id": string;
+          "invited_by": string;
+          "invited_by_email": string;
+          "invited_by_name": string;
+          "organization_id": string;
+          "organization_name": string;
+          "organization_slug": string;
+          "role": string;
+          "role_description": string;
+        }[];
+      };
       "my_permissions": {
         Args: { "known_version"?: string; "organization_id"?: string };
         Returns: {
@@ -2219,6 +2280,18 @@ export type Database = {
         Returns: string;
       };
       "present_trusted_device": { Args: { "token": string }; Returns: boolean };
+      "preview_invitation": {
+        Args: { "token": string };
+        Returns: {
+          "email": string;
+          "expires_at": string;
+          "invitation_id": string;
+          "invited_by_name": string;
+          "is_mine": boolean;
+          "organization_name": string;
+          "role": string;
+        }[];
+      };
       "preview_webhook_delivery": {
         Args: { "endpoint_id": string; "event_id": string };
         Returns: Json;
@@ -2383,6 +2456,14 @@ export type Database = {
       "require_permission": {
         Args: { "organization_id": string; "permission": string };
         Returns: undefined;
+      };
+      "resend_invitation": {
+        Args: { "expires_in"?: string; "invitation_id": string };
+        Returns: {
+          "expires_at": string;
+          "new_invitation_id": string;
+          "token": string;
+        }[];
       };
       "reserve_data_key": {
         Args: { "for_organization"?: string; "key_purpose": string; "messages": number };
@@ -2816,7 +2897,7 @@ export type Database = {
         | "forbidden"
         | "unreadable"
         | "lost";
-      "webhook_source": "audit" | "security" | "test";
+      "webhook_source": "audit" | "security" | "test" | "invitation";
     };
     CompositeTypes: {
       "issued_api_key": {
@@ -2980,7 +3061,7 @@ export const Constants = {
         "unreadable",
         "lost",
       ],
-      "webhook_source": ["audit", "security", "test"],
+      "webhook_source": ["audit", "security", "test", "invitation"],
     },
   },
 } as const;

@@ -82,7 +82,12 @@ export async function attempt(
       endpoint.followRedirects,
     );
     const { pathname, search } = endpoint.url;
-    const response = excerpt(text, [...signatures, routingKey ?? "", pathname + search]);
+    const response = excerpt(text, [
+      ...signatures,
+      routingKey ?? "",
+      pathname + search,
+      invitationToken(delivery.body),
+    ]);
     const outcome = status >= 200 && status < 300 ? "delivered" : "rejected";
     const wait = retryAfterSeconds(answered.get("retry-after"), 86_400);
     const retry = outcome === "rejected" && wait > 0 ? { retry_after_seconds: wait } : {};
@@ -95,6 +100,11 @@ export async function attempt(
       : "unreachable";
     return { ...named, outcome, ...latency(), response: describe(thrown) };
   }
+}
+
+/** The token of an invitation, which its receiver may repeat; empty for other events. */
+function invitationToken({ data }: WebhookEvent): string {
+  return typeof data?.token === "string" ? data.token : "";
 }
 
 /** The beginning of an answer, without control characters and secrets. */

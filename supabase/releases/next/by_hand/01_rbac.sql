@@ -1,3 +1,7 @@
+alter table bulwark.invitations add column declined boolean not null default false;
+insert into bulwark.settings (name, value, description) values
+  ('rbac.invitations_per_address', '10',
+    'How many invitations an organization may make for one address within a day');
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.self_service_organizations', '{"type": "boolean"}'),
@@ -5,4 +9,5 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.anonymous_members', '{"type": "boolean"}'),
   ('rbac.delete_last_administrators', '{"type": "boolean"}'),
   ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
+  ('rbac.invitations_per_address', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
   ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');

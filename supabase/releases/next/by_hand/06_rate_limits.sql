@@ -1,3 +1,6 @@
+update bulwark.settings s
+set value = '{"/rpc/preview_invitation": "api_strict"}' || s.value
+where s.name = 'rate_limits.request_rules';
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
   ('rate_limits.overrides', '{"type": "integer", "minimum": 0, "maximum": 1000000}'),

@@ -1,3 +1,14 @@
+alter type bulwark.webhook_source add value 'invitation';
+alter table bulwark.webhook_subscriptions
+  drop constraint webhook_subscriptions_pattern_format,
+  add constraint webhook_subscriptions_pattern_format check (
+    pattern
+      ~ '^(\*|invitation\.created|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+    and length(pattern) <= 160
+  );
+insert into bulwark.settings (name, value, description) values
+  ('webhooks.invitation_link', 'null',
+    'The link of messages to invitees: an address of the application with {token} in it');
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
   ('webhooks.maximum_endpoints', '{"type": "integer", "minimum": 0, "maximum": 10000}'),
