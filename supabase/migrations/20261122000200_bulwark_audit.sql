@@ -2156,6 +2156,113 @@ comment on function bulwark_private.watch_parents(regclass, text, regproc, text)
   'Creates triggers on the tables that lead to the organizations of an audited table, as far as
    foreign keys reach.';
 
+-- Audit row expressions: parts of the text of row functions (audit_row_functions) that depend on
+-- the columns of a table.
+-- Protects against an image that depends on a session's settings, and against a change that JSON
+-- does not show.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.audit_row_settings(relation oid, nulls jsonb)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(format('current_setting(%L) %s', s.name, s.test), ' or ')
+  from (
+    values ('timezone', $test$not in ('UTC', 'Etc/UTC')$test$),
+      ('datestyle', $test$not like 'ISO%'$test$),
+      ('intervalstyle', $test$<> 'postgres'$test$),
+      ('extra_float_digits', $test$not in ('1', '2', '3')$test$),
+      ('bytea_output', $test$<> 'hex'$test$),
+      ('lc_monetary', $test$<> 'C'$test$)
+  ) as s (name, test)
+  where s.name in (
+    select unnest(c.settings)
+    from bulwark_private.audit_columns c
+    where c.relation = audit_row_settings.relation and not nulls ? c.name
+  );
+$$;
+comment on function bulwark_private.audit_row_settings(oid, jsonb) is
+  'SQL text that tells whether the session''s settings change the JSON of a row: only those are
+   compared that matter for the types of this table. Null if none does.';
+
+create function bulwark_private.audit_row_difference(relation oid, nulls jsonb)
+  returns table (same text, unshown text, columns integer)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Equal values of these types are the same bytes: their comparison costs less than that of rows.
+  -- As a function call: the operator between rows of one column would compare the columns
+  -- themselves.
+  select
+    format(
+      'array_remove(array[%s]::text[], null)',
+      string_agg(
+        format('case when %s then %L end', d.is_same, c.name), E',\n      ' order by c.place
+      )
+    ),
+    string_agg(
+      format(
+        E'\n      or %L <> all (v_same) and v_before -> %1$L is not distinct from v_after -> %1$L',
+        c.name
+      ), '' order by c.place
+    ) filter (where not c.exact),
+    count(*)
+  from bulwark_private.audit_columns c
+  cross join lateral (
+    select case
+      when c.type = any ('{bool, int2, int4, int8, uuid, date, timestamp, timestamptz}'::regtype[])
+      then format('old.%1$I is not distinct from new.%1$I', c.name)
+      when c.type = any ('{text, varchar}'::regtype[])
+      then format('old.%1$I collate "C" is not distinct from new.%1$I collate "C"', c.name)
+      else format('record_image_eq(row(old.%1$I), row(new.%1$I))', c.name)
+    end as is_same
+  ) d
+  where c.relation = audit_row_difference.relation and not nulls ? c.name;
+$$;
+comment on function bulwark_private.audit_row_difference(oid, jsonb) is
+  'For PL/pgSQL: an array of the columns that an update leaves as they are, a condition that is true
+   if JSON does not show a change, and how many columns are compared.';
+
+create function bulwark_private.audit_row_source(image text, nulls jsonb)
+  returns text
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when nulls = '{}' then r.source
+    else format('jsonb_populate_record(%s, %L)', r.source, nulls)
+  end
+  from (select case image when 'v_before' then 'old' else 'new' end as source) r;
+$$;
+comment on function bulwark_private.audit_row_source(text, jsonb) is
+  'PL/pgSQL text of the row of an image. Ignored columns are set to null, so they are not read.';
+
+create function bulwark_private.audit_row_part(image text, operation text, options text[])
+  returns text
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when operation = 'insert' and image = 'v_before' or operation = 'delete' and image = 'v_after'
+    then 'null'
+    when options[5] = '{}' and options[6] = '{}' then p.part
+    else format(
+      'bulwark_private.audit_image(%s, %L, %L, %s)', p.part, options[5], options[6], image
+    )
+  end
+  from (
+    select concat(image, case operation when 'update' then ' - v_same' end) as part
+  ) p;
+$$;
+comment on function bulwark_private.audit_row_part(text, text, text[]) is
+  'SQL text of the old or new values that the entry of an operation holds.';
+
 -- Audit row functions: trigger functions that write entries row by row, generated for each table
 -- with its options as constants.
 -- Protects the speed of writes: reading options at run time costs a write a tenth. A later change
@@ -2178,42 +2285,6 @@ $$;
 comment on function bulwark_private.leave_row_function() is
   'Raises an error that the row function catches to switch to audit_carefully. Clients never see
    it.';
-
-create function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb)
-  returns text
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  -- Only the settings that change the JSON of this table's types are compared.
-  select format(
-    case when v.condition is null then 'to_jsonb(%1$s)'
-    else 'case when %2$s then to_jsonb(%1$s) else bulwark_private.audit_json(%1$s) end' end,
-    case
-      when nulls = '{}' then source
-      else format('jsonb_populate_record(%s, %L)', source, nulls)
-    end,
-    v.condition
-  )
-  from (
-    select string_agg(format('current_setting(%L) %s', s.name, s.test), ' and ') as condition
-    from (
-      values ('timezone', $test$in ('UTC', 'Etc/UTC')$test$),
-        ('datestyle', $test$like 'ISO%'$test$),
-        ('intervalstyle', $test$= 'postgres'$test$),
-        ('extra_float_digits', $test$in ('1', '2', '3')$test$),
-        ('bytea_output', $test$= 'hex'$test$),
-        ('lc_monetary', $test$= 'C'$test$)
-    ) as s (name, test)
-    where s.name in (
-      select unnest(c.settings)
-      from bulwark_private.audit_columns c
-      where c.relation = audit_row_image.relation and not nulls ? c.name
-    )
-  ) v;
-$$;
-comment on function bulwark_private.audit_row_image(oid, text, jsonb) is
-  'PL/pgSQL text that converts a row to JSON; ignored columns are set to null before.';
 
 create function bulwark_private.audit_shape(relation oid)
   returns text
@@ -2238,13 +2309,15 @@ comment on function bulwark_private.audit_shape(oid) is
 
 -- Postgres evaluates it when it plans the call, once in each session, so it costs a write nothing.
 -- The regclass constants of the call make Postgres plan it again after every change of the table or
--- the index. For that alone it is declared immutable. It reads columns and index through functions
--- that see changes of other sessions at once, also in a transaction with an older snapshot.
+-- the index. For that alone it is declared immutable. It reads columns and index in ways that see
+-- changes of other sessions at once, also in a transaction with an older snapshot.
 create function bulwark_private.audit_table_fits(
   relation regclass,
   key_index regclass,
   definition text,
-  watched text[]
+  watched text[],
+  columns text[],
+  types text[]
 )
   returns boolean
   language plpgsql
@@ -2252,6 +2325,7 @@ create function bulwark_private.audit_table_fits(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_fits boolean;
   v_places constant jsonb := (
     select (g.options -> 'written' ->> 12)::jsonb
     from bulwark_private.audit_watched_tables g where g.relation = audit_table_fits.relation
@@ -2260,9 +2334,15 @@ begin
   if pg_get_indexdef(key_index) is distinct from definition or not v_places ?& watched then
     return false;
   end if;
+  -- The columns of the table's row type. One that is gone is an error, and nothing fits then.
+  execute format(
+    'select to_jsonb(r) - $1 = ''{}'' and array[%s]::text[] = $2 from (select (null::%s).*) as r',
+    (select string_agg(format('pg_typeof(r.%I)::text', c), ', ') from unnest(columns) as c),
+    relation
+  ) into v_fits using columns, types;
   -- A column's description begins with "column" and its name. On a server that speaks another
   -- language it never does; then audit_carefully writes every row.
-  return not exists (
+  return v_fits and not exists (
     select from unnest(watched) as w
     where starts_with(
       pg_describe_object('pg_class'::regclass, relation, (v_places ->> w)::integer),
@@ -2271,13 +2351,17 @@ begin
   );
 end;
 $$;
-comment on function bulwark_private.audit_table_fits(regclass, regclass, text, text[]) is
-  'Whether the key of an audited table still has this definition, and the watched columns still have
-   the names that they had at enable_audit. Only for row functions (audit_row_body).';
+comment on function bulwark_private.audit_table_fits(
+  regclass, regclass, text, text[], text[], text[]
+) is
+  'Whether an audited table has these columns with these types, its key still has this definition,
+   and the watched columns have the names that they had at enable_audit. Only for row functions
+   (audit_row_body).';
 
 -- Postgres initializes each expression again in every transaction, which costs more than evaluating
--- most of them, so conditions are combined into one. The block with a handler costs an insert two
--- percent.
+-- most of them. So a write without surprises evaluates one condition, and only after that are the
+-- surprises told apart. Fields are named only in the block that catches errors, which costs an
+-- insert one percent.
 create function bulwark_private.audit_row_body(relation oid, operation text, options text[])
   returns text
   language plpgsql
@@ -2285,32 +2369,40 @@ create function bulwark_private.audit_row_body(relation oid, operation text, opt
   set search_path = pg_catalog, pg_temp
 as $make$
 declare
+  v_columns text[];
   v_current constant text := case operation when 'delete' then 'v_before' else 'v_after' end;
+  v_difference record;
   v_event constant integer := case operation when 'insert' then 7 when 'update' then 8 else 9 end;
+  v_field text;
+  v_images constant text[] := case operation
+    when 'insert' then '{v_after}'::text[]
+    when 'delete' then '{v_before}'
+    else '{v_before,v_after}'
+  end;
   v_index constant regclass := (
     select i.indexrelid
     from pg_catalog.pg_index i where i.indrelid = audit_row_body.relation and i.indisprimary
   );
   v_key constant text[] := options[2]::text[];
-  v_names constant text[] := array(
-    select c.name::text from bulwark_private.audit_columns c
-      where c.relation = audit_row_body.relation order by c.place
-  );
   v_nulls constant jsonb := (
     select coalesce(jsonb_object_agg(i, null), '{}')
     from unnest(options[5]::text[]) as i
     where i <> all (v_key)
   );
-  v_part constant text := format(
-    'case when %s then bulwark_private.audit_image(%%1$s, %L, %L, %%2$s) else %%1$s end',
-    case
-      when options[5] = '{}' and options[6] = '{}' then 'pg_column_size(%2$s) > 32768' else 'true'
-    end,
-    options[5], options[6]
-  );
   v_organization constant text := bulwark_private.organization_expression(
     relation, options[3], format('%s ->> %L', v_current, options[3])
   );
+  v_read_key constant text := format(
+    E'v_key := %s;\n',
+    case cardinality(v_key)
+      when 1 then format('%s ->> %L', v_current, v_key[1])
+      else format('bulwark_private.audit_key(%s, %L)', v_current, v_key)
+    end
+  );
+  v_settings constant text := bulwark_private.audit_row_settings(relation, v_nulls);
+  v_surprises text;
+  v_types text[];
+  v_whole constant boolean := options[5] = '{}' and options[6] = '{}';
 begin
   if bulwark_private.audit_key_columns(relation, null) is distinct from v_key
     or bulwark_private.audit_moved(relation, options[13]::jsonb) <> '{}' then
@@ -2320,56 +2412,90 @@ begin
       v_event, options[:12]
     );
   end if;
-  return concat(
-    E'\ndeclare\n',
-    case when operation <> 'delete' then E'  v_after jsonb;\n' end,
-    case when operation <> 'insert' then E'  v_before jsonb;\n' end,
-    case when operation = 'update' then E'  v_changed text[];\n  v_same text[];\n' end,
-    case when options[4] <> '' then E'  v_organization uuid;\n' end,
-    E'begin\n  begin\n',
-    case when operation <> 'insert' then
-      format(E'    v_before := %s;\n', bulwark_private.audit_row_image(relation, 'old', v_nulls))
-    end,
-    case when operation <> 'delete' then
-      format(E'    v_after := %s;\n', bulwark_private.audit_row_image(relation, 'new', v_nulls))
-    end,
-    case when operation = 'update' then
-      $body$    select
-      coalesce(array_agg(o.key) filter (where o.value = v_after -> o.key), '{}'),
-      coalesce(array_agg(o.key) filter (where o.value is distinct from v_after -> o.key), '{}')
-    into v_same, v_changed
-    from jsonb_each(v_before) as o;
-$body$
-    end,
-    -- The key is gone or another one, a column was added, or another column has a watched name now.
-    -- The cast of the organization is here because errors are caught here; keys of the host raise
-    -- none.
+  select array_agg(c.name::text order by c.place), array_agg(c.type::regtype::text order by c.place)
+  into v_columns, v_types
+  from bulwark_private.audit_columns c where c.relation = audit_row_body.relation;
+  select * into v_difference from bulwark_private.audit_row_difference(relation, v_nulls);
+  if options[4] = '' and v_organization like '(%)::uuid' and not v_nulls ? options[3] then
+    v_field := format(
+      '%s.%I', case operation when 'delete' then 'old' else 'new' end, options[3]
+    );
+  end if;
+  v_surprises := concat(
+    -- The key is gone or another one, the columns are others, or another column has a watched name.
     format(
-      E'    if %1$s - %2$L::text[] <> ''{}''\n'
-        '      or bulwark_private.audit_table_fits(%3$L::regclass, %4$L::regclass, %5$L, %6$L)\n'
-        '        is not true or %7$s',
-      v_current, v_names, relation::regclass, v_index, pg_get_indexdef(v_index),
-      array(select jsonb_object_keys(options[13]::jsonb)),
-      (select string_agg(format('%s ->> %L is null', v_current, k), ' or ') from unnest(v_key) as k)
-    ),
-    case when options[3] <> '' and options[4] = '' and v_organization like '(%)::uuid' then
-      format(' or %s = ''00000000-0000-0000-0000-000000000000''', v_organization)
-    end,
-    case when operation = 'update' then format(
-      $body$
-      -- JSON does not show the change, or the row moved to another organization, which is two
-      -- entries.
-      or jsonb_populate_record(
-          old,
-          jsonb_object(v_changed, array_fill(null::text, array[cardinality(v_changed)])) || %1$L
-        ) *<> jsonb_populate_record(
-          new,
-          jsonb_object(v_changed, array_fill(null::text, array[cardinality(v_changed)])) || %1$L
+      E'bulwark_private.audit_table_fits(\n        %L::regclass, %L::regclass, %L,\n'
+        '        %L, %L,\n        %L\n      ) is not true\n      or %s',
+      relation::regclass, v_index, pg_get_indexdef(v_index),
+      array(select jsonb_object_keys(options[13]::jsonb)), v_columns, v_types,
+      case cardinality(v_key)
+        when 1 then 'v_key is null'
+        else (
+          select string_agg(format('%s ->> %L is null', v_current, k), ' or ')
+          from unnest(v_key) as k
         )
-      or %2$L = any (v_changed)$body$,
-      v_nulls, options[3]
+      end
+    ),
+    E'\n      or ' || v_field || ' = ''00000000-0000-0000-0000-000000000000''',
+    -- JSON does not show the change, or the row moved to another organization, which is two
+    -- entries.
+    case when operation = 'update' then concat(
+      v_difference.unshown,
+      case when options[3] <> '' and not v_nulls ? options[3] then
+        format(E'\n      or %L <> all (v_same)', options[3])
+      end
+    ) end
+  );
+  return concat(
+    E'\ndeclare\n  v_key text;\n  v_organization uuid;\n',
+    case when operation = 'update' then E'  v_same text[];\n' end,
+    (select string_agg(format(E'  %s jsonb;\n', i), '') from unnest(v_images) as i),
+    E'begin\n  begin\n',
+    case when operation = 'update' then format(E'    v_same := %s;\n', v_difference.same) end,
+    (
+      select string_agg(
+        format(E'    %s := to_jsonb(%s);\n', i, bulwark_private.audit_row_source(i, v_nulls)), ''
+      )
+      from unnest(v_images) as i
+    ),
+    E'    ', v_read_key,
+    E'    v_organization := ' || v_field || E';\n',
+    E'    if ', v_surprises,
+    case when operation = 'update' then
+      format(E'\n      or cardinality(v_same) = %s', v_difference.columns)
+    end,
+    E'\n      or ' || v_settings,
+    case when v_whole then (
+      select string_agg(format(E'\n      or pg_column_size(%s) > 32768', i), '')
+      from unnest(v_images) as i
     ) end,
-    E' then\n      perform bulwark_private.leave_row_function();\n    end if;\n',
+    E' then\n      if ', v_surprises,
+    E' then\n        perform bulwark_private.leave_row_function();\n      end if;\n',
+    case when operation = 'update' then
+      format(
+        E'      if cardinality(v_same) = %s then\n        return null;\n      end if;\n',
+        v_difference.columns
+      )
+    end,
+    E'      if ' || v_settings || E' then\n' || (
+      select string_agg(
+        format(
+          E'        %s := bulwark_private.audit_json(%s);\n', i,
+          bulwark_private.audit_row_source(i, v_nulls)
+        ), ''
+      )
+      from unnest(v_images) as i
+    ) || E'        ' || v_read_key || E'      end if;\n',
+    case when v_whole then (
+      select string_agg(
+        format(
+          E'      %1$s := bulwark_private.audit_image(%1$s%2$s, ''{}'', ''{}'');\n', i,
+          case operation when 'update' then ' - v_same' end
+        ), ''
+      )
+      from unnest(v_images) as i
+    ) end,
+    E'    end if;\n',
     case when options[4] <> '' then
       format(
         E'    v_organization := coalesce(\n'
@@ -2393,33 +2519,18 @@ $body$
     source, severity, result, organization_id, event_type, resource_type, resource_id, action,
     before, after
   )
-  select 'table', %L, 'success', %s, %L, %L, %s, %L, %s, %s%s;
+  values ('table', %L, 'success', %s, %L, %L, v_key, %L, %s, %s);
   return null;
 end;
 $body$,
       v_event, options[:12], options[v_event + 3],
       case
-        when options[3] = '' then 'null::uuid'
-        when options[4] = '' then v_organization
+        when v_field is null and options[3] <> '' and options[4] = '' then v_organization
         else 'v_organization'
       end,
-      options[v_event], options[1],
-      case cardinality(v_key)
-        when 1 then format('%s ->> %L', v_current, v_key[1])
-        else format('bulwark_private.audit_key(%s, %L)', v_current, v_key)
-      end,
-      operation,
-      case operation
-        when 'update' then format(v_part, 'v_before - v_same', 'v_before')
-        when 'delete' then format(v_part, 'v_before', 'v_before')
-        else 'null'
-      end,
-      case operation
-        when 'update' then format(v_part, 'v_after - v_same', 'v_after')
-        when 'insert' then format(v_part, 'v_after', 'v_after')
-        else 'null'
-      end,
-      case when operation = 'update' then ' where v_changed <> ''{}''' end
+      options[v_event], options[1], operation,
+      bulwark_private.audit_row_part('v_before', operation, options),
+      bulwark_private.audit_row_part('v_after', operation, options)
     )
   );
 end;
@@ -8240,10 +8351,13 @@ revoke all on function
   bulwark_private.remember_organizations(),
   bulwark_private.forget_parents(stem text),
   bulwark_private.watch_parents(target regclass, organization_column text, organization_lookup regproc, stem text),
+  bulwark_private.audit_row_settings(relation oid, nulls jsonb),
+  bulwark_private.audit_row_difference(relation oid, nulls jsonb),
+  bulwark_private.audit_row_source(image text, nulls jsonb),
+  bulwark_private.audit_row_part(image text, operation text, options text[]),
   bulwark_private.leave_row_function(),
-  bulwark_private.audit_row_image(relation oid, source text, nulls jsonb),
   bulwark_private.audit_shape(relation oid),
-  bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[]),
+  bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[], columns text[], types text[]),
   bulwark_private.audit_row_body(relation oid, operation text, options text[]),
   bulwark_private.audit_stem(target regclass),
   bulwark_private.make_audit_function(relation oid, operation text, options text[], stem text),

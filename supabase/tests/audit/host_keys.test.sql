@@ -42,10 +42,10 @@ select is(
   '42804 AUDIT_INVALID_ORGANIZATION_COLUMN', 'AUH-01: a date is no key of an organization'
 );
 select ok(
-  pg_temp.body('by_uuid', 'insert') like '%::uuid%'
+  pg_temp.body('by_uuid', 'insert') like '%v_organization := new.team_id;%'
     and pg_temp.body('by_uuid', 'insert') not like '%organization_of%'
     and pg_temp.body('by_bigint', 'insert') like '%organization_of%',
-  'AUH-02: enable_audit chooses the conversion, so that uuid columns are only cast'
+  'AUH-02: enable_audit chooses the conversion, so that uuid columns are only read'
 );
 
 -- row by row
