@@ -68,10 +68,11 @@ insert into built_objects values
   ('audit', 'table', '
     bulwark.audit_checkpoints bulwark.audit_event_types bulwark.audit_keys
     bulwark.audit_legal_holds bulwark.audit_logs bulwark_private.audit_check_progress
-    bulwark_private.audit_columns bulwark_private.audit_commitments bulwark_private.audit_exports
-    bulwark_private.audit_gaps bulwark_private.audit_groups bulwark_private.audit_key_acceptances
-    bulwark_private.audit_leaves bulwark_private.audit_parents bulwark_private.audit_payloads
-    bulwark_private.audit_prunings bulwark_private.audit_removable
+    bulwark_private.audit_closings bulwark_private.audit_columns bulwark_private.audit_commitments
+    bulwark_private.audit_exports bulwark_private.audit_gaps bulwark_private.audit_groups
+    bulwark_private.audit_key_acceptances bulwark_private.audit_late_entries
+    bulwark_private.audit_leaves bulwark_private.audit_parents bulwark_private.audit_partitions
+    bulwark_private.audit_payloads bulwark_private.audit_prunings bulwark_private.audit_removable
     bulwark_private.audit_retention_progress bulwark_private.audit_seal_ranges
     bulwark_private.audit_seals bulwark_private.audit_system_objects bulwark_private.audit_tables
     bulwark_private.audit_timelines bulwark_private.audit_types

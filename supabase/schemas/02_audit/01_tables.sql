@@ -46,9 +46,23 @@ comment on column bulwark.audit_event_types.reported_by_clients is
 
 -- No foreign keys: an entry outlives the rows it is about. No check constraints: Postgres would
 -- parse each of them again on every append, so the triggers check. Columns are ordered by
--- alignment.
+-- alignment. Partitions are months (audit_partitions), by the time in the id: so an id is unique in
+-- the whole log, and an entry is found by it in one partition. Rows are routed before triggers run,
+-- so the default makes the id: 48 bits of milliseconds, 12 of their fraction, version, random bits.
 create table bulwark.audit_logs (
-  id uuid primary key,
+  id uuid primary key default (
+    substr(
+      overlay(
+        encode(
+          int8send((date_part('epoch', clock_timestamp()) * 4096000)::bigint)
+            || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+          'hex'
+        )
+        placing '7' from 14 for 0
+      ),
+      2
+    )
+  )::uuid,
   xid xid8 not null,
   occurred_at timestamptz not null,
   -- squawk-ignore prefer-bigint-over-int
@@ -75,7 +89,7 @@ create table bulwark.audit_logs (
   after jsonb,
   details jsonb,
   commitment bytea
-);
+) partition by range (id);
 comment on table bulwark.audit_logs is
   'One entry for each event. Entries never change. Only retention and erasure remove a payload; the
    skeleton stays: id, xid, occurred_at, timeline, source, severity, result, organization_id,

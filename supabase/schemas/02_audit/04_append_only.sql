@@ -14,8 +14,8 @@ create function bulwark_private.audit_logs_stamp()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_age interval;
   v_request json;
-  v_ticks bigint;
   v_timeline constant integer := case
     when tg_nargs = 0
     then bulwark_private.settled_audit_timeline('bulwark.audit_logs'::regclass)
@@ -28,26 +28,34 @@ begin
   if v_timeline is not null then
     new.timeline := v_timeline;
   elsif current_setting('session_replication_role') = 'replica' then
-    -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
-    -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
-    if new.id is null then
+    -- Nothing was sealed in this cluster yet, so this is a restore. An entry of a transaction was
+    -- loaded and stays as it is. Another one reports a row that was loaded, which is no change.
+    if new.xid is null then
       return null;
     end if;
     return new;
   else
     new.timeline := bulwark_private.audit_timeline();
   end if;
-  new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
   new.salt := gen_random_uuid();
-  -- UUID version 7: milliseconds, then twelve bits of their fraction, then variant and random bits.
-  -- These only have to differ; secure random numbers, which the salt needs, cost far more.
-  v_ticks := (date_part('epoch', new.occurred_at) * 4096000)::bigint;
-  new.id := encode(
-    int8send(((v_ticks >> 12) << 16) | 28672 | (v_ticks & 4095))
-      || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
-    'hex'
-  )::uuid;
+  -- The time is that of the id, which the column's default has just made and which has chosen the
+  -- partition. Random bits only have to differ; secure ones, which the salt needs, cost far more.
+  v_value := new.id::text;
+  new.occurred_at := to_timestamp((
+    'x' || substr(v_value, 1, 8) || substr(v_value, 10, 4) || substr(v_value, 16, 3)
+  )::bit(60)::bigint / 4096000.0::double precision);
+  v_age := clock_timestamp() - new.occurred_at;
+  -- An id that somebody made up. Postgres refuses a new one that belongs to another partition.
+  if v_age between interval '-1 millisecond' and interval '10 seconds' is not true then
+    new.occurred_at := clock_timestamp();
+    v_value := encode(
+      int8send((date_part('epoch', new.occurred_at) * 4096000)::bigint)
+        || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+      'hex'
+    );
+    new.id := substr(overlay(v_value placing '7' from 14 for 0), 2)::uuid;
+  end if;
   new.database_user := session_user::text;
   if new.actor_type is null then
     new.actor_type := case current_setting('role')

@@ -37,6 +37,8 @@ create view bulwark_private.audit_tables with (security_invoker = true) as
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'S') and c.relname like 'audit\_%'
+    -- The log's partitions have fingerprints of their own.
+    and not c.relispartition
     and (
       n.nspname = 'bulwark_private'
       or n.nspname = 'bulwark'
@@ -242,3 +244,77 @@ $$;
 comment on function bulwark_private.audit_objects_fingerprint() is
   'The state of the log''s tables and types and of Postgres itself, as words of a fingerprint
    (audit_fingerprint).';
+
+create function bulwark_private.audit_partition_fingerprint(partition regclass)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select concat_ws(
+    ' ',
+    bulwark_private.audit_word(
+      'table', c.oid::regclass::text,
+      concat_ws(
+        ' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+        c.reloptions,
+        -- Its columns are those of the log; only these may differ.
+        (
+          select string_agg(
+            concat_ws(' ', a.attname, a.attnotnull, pg_get_expr(d.adbin, d.adrelid)),
+            ',' order by a.attname
+          )
+          from pg_catalog.pg_attribute a
+          left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+          join pg_catalog.pg_attribute l
+            on l.attrelid = 'bulwark.audit_logs'::regclass and l.attname = a.attname
+          left join pg_catalog.pg_attrdef b on b.adrelid = l.attrelid and b.adnum = l.attnum
+          where a.attrelid = c.oid and a.attnum > 0
+            and (a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+              is distinct from (l.attnotnull, pg_get_expr(b.adbin, b.adrelid))
+        ),
+        (
+          select string_agg(pg_get_constraintdef(k.oid), ',' order by k.conname)
+          from pg_catalog.pg_constraint k
+          where k.conrelid = c.oid and k.contype in ('c', 'f', 'p', 'u', 'x')
+        ),
+        (select count(*) from pg_catalog.pg_policy y where y.polrelid = c.oid)
+      ),
+      concat(c.oid, ':', c.xmin)
+    ),
+    bulwark_private.audit_word(
+      'bounds', c.oid::regclass::text, concat_ws(' ', p.low, p.high, p.is_default), lasting => false
+    ),
+    bulwark_private.audit_word(
+      'rights', c.oid::regclass::text,
+      concat_ws(' ', c.relowner::regrole, c.relacl, (
+        select string_agg(concat(a.attname, a.attacl), ' ' order by a.attname)
+        from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attacl is not null and not a.attisdropped
+      )),
+      lasting => false
+    ),
+    (
+      select string_agg(
+        bulwark_private.audit_word(
+          case when i.indisunique then 'unique' else 'index' end,
+          concat(c.oid::regclass, '.', x.relname),
+          concat_ws(
+            ' ', pg_get_indexdef(i.indexrelid), i.indisunique, i.indimmediate, i.indisvalid,
+            i.indislive
+          )
+        ),
+        ' ' order by x.relname
+      )
+      from pg_catalog.pg_index i
+      join pg_catalog.pg_class x on x.oid = i.indexrelid
+      where i.indrelid = c.oid
+    )
+  )
+  from pg_catalog.pg_class c
+  join bulwark_private.audit_partitions p on p.relation = c.oid
+  where c.oid = partition;
+$$;
+comment on function bulwark_private.audit_partition_fingerprint(regclass) is
+  'The state of a partition of the log, with its bounds, as words of a fingerprint
+   (audit_fingerprint); null for any other table.';

@@ -172,11 +172,23 @@ as $$
       ),
       ' ' order by t.tgname
     ),
-    -- The triggers of a partition can be switched off one by one.
+    -- The triggers of a partition can be switched off one by one. Those of the log are watched as
+    -- tables; one that the job did not make is an alarm.
+    (
+      select string_agg(
+        bulwark_private.audit_word('new_partition', p.relation::text, ''), ' ' order by p.relation
+      )
+      from bulwark_private.audit_partitions p
+      where audit_fingerprint.relation = 'bulwark.audit_logs'::regclass and p.relation not in (
+        select g.relation from bulwark_private.audit_watched_tables g
+      )
+    ),
+    bulwark_private.audit_partition_fingerprint(audit_fingerprint.relation),
     (
       with recursive partitions (relation) as (
         select i.inhrelid from pg_catalog.pg_inherits i
         where i.inhparent = audit_fingerprint.relation
+          and i.inhparent <> 'bulwark.audit_logs'::regclass
         union all
         select i.inhrelid from pg_catalog.pg_inherits i
         join partitions p on i.inhparent = p.relation
@@ -344,6 +356,9 @@ begin
   select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
   from bulwark_private.audit_tables t
   where t.relkind <> 'S'
+  union all
+  select p.relation, false, bulwark_private.audit_fingerprint(p.relation)
+  from bulwark_private.audit_partitions p
   on conflict (relation) do nothing;
   v_code := bulwark_private.audit_code();
   update bulwark_private.audit_watched_tables g set options = v_code

@@ -29,8 +29,8 @@ as $$
   select event_type = 'compliance.data_deleted'
     or coalesce(action, '') = any ('{
       administrator_lost, checkpoint_forged, checkpoint_missing, checkpoint_refused,
-      checkpoints_missing, export_audit_log, fork, restore_mended, stamp_replaced, timeline_started,
-      verification_failed, watched_object_changed, watched_object_dropped
+      checkpoints_missing, export_audit_log, fork, partition_missing, restore_mended,
+      stamp_replaced, timeline_started, verification_failed, watched_object_changed, watched_object_dropped
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is

@@ -10,54 +10,47 @@ insert into bulwark.settings (name, value, description) values
 
 create function bulwark_private.audit_segments(range bulwark_private.audit_range)
   returns table (timeline integer, low xid8, high xid8)
-  language sql
+  language plpgsql
   stable
   rows 2
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
   set jit = off
 as $$
-  with recursive older (timeline) as (
-    -- Entries that earlier timelines left unsealed; only after a restore.
-    select (
-      select e.timeline from bulwark.audit_logs e
-      where e.timeline > coalesce((range).base_timeline, -1) and e.timeline < (range).timeline
-      order by e.timeline
-      limit 1
-    )
-    where (range).base_timeline is distinct from (range).timeline
-    union all
-    select (
-      select e.timeline from bulwark.audit_logs e
-      where e.timeline > o.timeline and e.timeline < (range).timeline
-      order by e.timeline
-      limit 1
-    )
-    from older o
-    where o.timeline is not null
-  )
-  select s.timeline, s.low, s.high
-  from (
-    -- Transactions that were open in the base. A dump holds only committed ones.
-    select (range).base_timeline as timeline, open.xid as low, open.xid as high
+begin
+  -- Transactions that were open in the base. A dump holds only committed ones.
+  return query
+    select (range).base_timeline, open.xid, open.xid
     from pg_snapshot_xip((range).base_snapshot) as open (xid)
     where (range).base_timeline < (range).timeline
       or pg_visible_in_snapshot(open.xid, (range).snapshot)
-    union all
-    select (range).base_timeline, pg_snapshot_xmax((range).base_snapshot), null
-    where (range).base_timeline < (range).timeline
-    union all
-    select o.timeline, '0', null from older o where o.timeline is not null
-    union all
-    select
-      (range).timeline,
-      case
-        when (range).base_timeline = (range).timeline then pg_snapshot_xmax((range).base_snapshot)
-        else '0'
-      end,
-      pg_snapshot_xmax((range).snapshot)
-  ) s
-  order by s.timeline, s.low;
+    order by open.xid;
+  -- Entries that earlier timelines left unsealed; only after a restore.
+  if (range).base_timeline < (range).timeline then
+    timeline := (range).base_timeline;
+    low := pg_snapshot_xmax((range).base_snapshot);
+    return next;
+  end if;
+  if (range).base_timeline is distinct from (range).timeline then
+    low := '0';
+    timeline := coalesce((range).base_timeline, -1);
+    loop
+      select e.timeline into timeline from bulwark.audit_logs e
+      where e.timeline > audit_segments.timeline and e.timeline < (range).timeline
+      order by e.timeline
+      limit 1;
+      exit when timeline is null;
+      return next;
+    end loop;
+  end if;
+  timeline := (range).timeline;
+  low := case
+    when (range).base_timeline = (range).timeline then pg_snapshot_xmax((range).base_snapshot)
+    else '0'
+  end;
+  high := pg_snapshot_xmax((range).snapshot);
+  return next;
+end;
 $$;
 comment on function bulwark_private.audit_segments(bulwark_private.audit_range) is
   'The transactions between a base and a snapshot, as ranges of the index, in order. Not the range
@@ -70,7 +63,9 @@ create function bulwark_private.audit_entries(
   everybody boolean default true,
   organization uuid default null,
   hashed boolean default true,
-  most integer default null
+  most integer default null,
+  first_id uuid default null,
+  last_id uuid default null
 )
   returns table (
     id uuid,
@@ -86,7 +81,6 @@ create function bulwark_private.audit_entries(
   stable
   rows 1000
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_bitmapscan = off
   set enable_sort = off
@@ -94,6 +88,8 @@ create function bulwark_private.audit_entries(
   set jit = off
 as $$
 declare
+  v_first constant uuid := coalesce(first_id, '00000000-0000-0000-0000-000000000000');
+  v_last constant uuid := coalesce(last_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
   v_after constant bulwark_private.audit_position := (range).after;
   v_count integer;
   v_from bulwark_private.audit_position;
@@ -121,7 +117,8 @@ begin
       select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at, e.removed_by,
         case when hashed then e.leaf end, case when not hashed then e.size end
       from bulwark_private.audit_leaves e
-      where e.timeline = v_segment.timeline
+      where e.id >= v_first and e.id <= v_last
+        and e.timeline = v_segment.timeline
         and (e.xid, e.id) >= (v_from.xid, v_from.id)
         and (e.xid, e.id) <= (v_upto.xid, v_upto.id)
         and (v_segment.timeline <> (range).timeline or pg_visible_in_snapshot(e.xid, v_snapshot))
@@ -137,11 +134,11 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_entries(
-  bulwark_private.audit_range, boolean, uuid, boolean, integer
+  bulwark_private.audit_range, boolean, uuid, boolean, integer, uuid, uuid
 ) is
   'The entries of a range, at most so many, in the order of a seal, of all organizations or of one.
    Sealing, verification and export share it. hashed: with their leaves, the costly part; otherwise
-   with their sizes.';
+   with their sizes. Only partitions with ids from the first to the last are read (null: all).';
 
 create function bulwark_private.take_sealed_entries(
   seal bigint,
@@ -160,17 +157,21 @@ comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.
   'Receives each committed entry once, in the transaction of its seal: nothing until webhooks is
    installed.';
 
+-- Plans are made for the ids at hand, so that only the partitions that can have new entries are
+-- even opened: the sealer often runs in a new session.
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_custom_plan
   set enable_seqscan = off
   set jit = off
 as $$
 declare
   v_base bulwark_private.audit_seals;
   v_bytes constant bigint := (bulwark_private.setting('audit.seal_bytes'))::bigint;
+  v_first uuid;
   v_last bulwark_private.audit_seals;
   v_most constant integer := (bulwark_private.setting('audit.seal_entries'))::integer;
   v_number bigint;
@@ -194,6 +195,9 @@ begin
   else
     v_range := (v_last.timeline, v_last.snapshot, v_timeline, snapshot, null, null);
   end if;
+  if v_range.base_timeline = v_range.timeline then
+    v_first := bulwark_private.audit_open_from(v_range.base_timeline, v_range.base_snapshot);
+  end if;
   -- The last entry that fits, if there are more. The first always does.
   select f.timeline, f.xid, f.id into v_through
   from (
@@ -203,7 +207,9 @@ begin
       lead(n.place <= v_most and n.bytes <= v_bytes) over (order by n.place) as next_fits
     from (
       select e.timeline, e.xid, e.id, row_number() over w as place, sum(e.size) over w as bytes
-      from bulwark_private.audit_entries(v_range, hashed => false, most => v_most + 1) e
+      from bulwark_private.audit_entries(
+        v_range, hashed => false, most => v_most + 1, first_id => v_first
+      ) e
       window w as (order by e.timeline, e.xid, e.id)
     ) n
   ) f
@@ -216,7 +222,7 @@ begin
       e.organization_id,
       count(*) as entry_count,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
-    from bulwark_private.audit_entries(v_range) e
+    from bulwark_private.audit_entries(v_range, first_id => v_first) e
     group by e.organization_id
   ),
   chained as (
@@ -297,7 +303,7 @@ begin
   -- The same lock order as a migration that alters the log and then calls
   -- refresh_audit_fingerprints: the log first, then audit_watched_tables. Otherwise the two would
   -- deadlock.
-  lock table bulwark.audit_logs in row exclusive mode;
+  lock table only bulwark.audit_logs in row exclusive mode;
   for v_watched in
     select
       g.relation,
@@ -430,6 +436,9 @@ begin
   end loop;
   perform bulwark_private.inspect_audit_fingerprints();
   perform bulwark_private.report_missing_checkpoint();
+  if v_sealed is null then
+    perform bulwark_private.report_late_entries(v_snapshot);
+  end if;
   return v_number;
 end;
 $$;

@@ -57,6 +57,11 @@ begin
     where p.fingerprint like format('%%missing/%s||%%', translate(b.name, ' |', '__'))
   ) k
   where g.relation = p.relation and p.before is distinct from p.places || k.kept;
+  -- A project that a backup of rows was loaded into may have later months than the backup.
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+  select p.relation, false, bulwark_private.audit_fingerprint(p.relation)
+  from bulwark_private.audit_partitions p
+  on conflict (relation) do nothing;
   -- A restore gives triggers and functions new numbers and transactions. Without the numbers both
   -- fingerprints have to be equal.
   for v_watched in
@@ -67,7 +72,8 @@ begin
       ) as lost,
       (
         select string_agg(e, ' ') from unnest(string_to_array(k.after, ' ')) as e
-        where e <> all (string_to_array(k.before, ' ')) and e !~ '^partition/'
+        where e <> all (string_to_array(k.before, ' '))
+          and e !~ '^(partition/|audit_logs_note_late\|)'
       ) as gained
     from bulwark_private.audit_watched_tables g
     -- "offset 0" keeps the planner from computing the fingerprint anew for each of its words.
@@ -131,6 +137,8 @@ begin
         'system.warning', resource_type => 'bulwark.audit_logs', action => 'timeline_started',
         details => to_jsonb(v_timeline)
       );
+      -- The first seal here reads all partitions.
+      delete from bulwark_private.audit_late_entries;
       perform bulwark_private.mend_restore();
       perform bulwark_private.adopt_audit_fingerprints();
     else

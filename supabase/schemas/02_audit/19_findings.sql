@@ -15,6 +15,7 @@ create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   stable
   rows 1
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -22,7 +23,10 @@ as $$
   with found as (
     select e.id, e.leaf, row_number() over (order by e.timeline, e.xid, e.id) as place
     from bulwark_private.audit_seal_ranges s
-    cross join lateral bulwark_private.audit_entries(s.range, false, organization) e
+    cross join bulwark_private.audit_span(seal, seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, false, organization, first_id => i.first_id, last_id => i.last_id
+    ) e
     where s.number = seal
   ),
   stored as (
@@ -199,6 +203,7 @@ create function bulwark_private.compare_audit_groups(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -218,7 +223,10 @@ as $$
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from sealed s
-    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization) e
+    cross join bulwark_private.audit_span(first_seal, last_seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, everybody, organization, first_id => i.first_id, last_id => i.last_id
+    ) e
     group by s.number, e.organization_id
   ),
   chained as (

@@ -13,6 +13,7 @@ create function bulwark_private.audit_backdated(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -28,7 +29,10 @@ as $$
       (s.range).base_timeline = e.timeline
         and e.xid < pg_snapshot_xmax((s.range).base_snapshot) as open
     from bulwark_private.audit_seal_ranges s
-    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization, false) e
+    cross join bulwark_private.audit_span(first_seal, last_seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, everybody, organization, false, first_id => i.first_id, last_id => i.last_id
+    ) e
     where s.number between first_seal and last_seal and s.known
       and e.timeline = (s.range).timeline
   ),

@@ -13,12 +13,13 @@ create table bulwark_private.audit_check_progress (
   only_row boolean primary key default true check (only_row),
   after_seal bigint not null default 0,
   reported text[] not null default '{}',
-  overdue_checkpoint bigint
+  overdue_checkpoint bigint,
+  late_reported_at timestamptz
 );
 comment on table bulwark_private.audit_check_progress is
   'Progress of the log''s verification of itself, and the findings reported so far, so that each is
-   reported once; also the size of the checkpoint whose successor is overdue (null: none). Not
-   audited: it changes with every run.';
+   reported once; also the size of the checkpoint whose successor is overdue (null: none), and when
+   entries outside of the open partitions were reported. Not audited: it changes with every run.';
 insert into bulwark_private.audit_check_progress default values;
 alter table bulwark_private.audit_check_progress enable row level security;
 
@@ -91,6 +92,46 @@ end;
 $$;
 comment on function bulwark_private.report_missing_checkpoint() is
   'Raises an alarm, once for each checkpoint, when the next one is overdue.';
+
+create function bulwark_private.report_late_entries(snapshot pg_snapshot)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+  v_first uuid;
+  v_last uuid;
+begin
+  if not exists (select from bulwark_private.audit_late_entries) then
+    return;
+  end if;
+  with sealed as (
+    delete from bulwark_private.audit_late_entries l
+    where pg_visible_in_snapshot(l.xid, report_late_entries.snapshot)
+    returning l.id
+  )
+  select count(*), (array_agg(s.id order by s.id))[1], (array_agg(s.id order by s.id desc))[1]
+  into v_count, v_first, v_last
+  from sealed s;
+  if v_count = 0 then
+    return;
+  end if;
+  update bulwark_private.audit_check_progress p set late_reported_at = now()
+  where p.late_reported_at is null or p.late_reported_at < now() - interval '1 hour';
+  if found then
+    perform bulwark_private.append_audit_entry(
+      'system.error', resource_type => 'bulwark.audit_logs', action => 'partition_missing',
+      severity => 'critical', result => 'failure',
+      details => jsonb_build_object('entries', v_count, 'first', v_first, 'last', v_last)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark_private.report_late_entries(pg_snapshot) is
+  'Records, at most once an hour, that entries were written into no partition of the present: the
+   clock was wrong, or the job that makes partitions does not run. They are sealed like all others.';
 
 create function bulwark.report_checkpoint_problem(action text, details jsonb default '{}')
   returns void

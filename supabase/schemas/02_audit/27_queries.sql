@@ -3,26 +3,6 @@
 -- exports (audit:export, itself an entry).
 -- SECURITY DEFINER: export_audit_log, because no client can read seals and it records itself.
 
-create function bulwark_private.audit_id_floor(moment timestamptz)
-  returns uuid
-  language sql
-  immutable
-  parallel safe
-  set search_path = pg_catalog, pg_temp
-as $$
-  select encode(
-    -- The id has 48 bits of milliseconds: times before 1970 or after 10889 map to the ends of the
-    -- range.
-    int8send(
-      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
-    ) || '\x0000000000000000'::bytea,
-    'hex'
-  )::uuid;
-$$;
-comment on function bulwark_private.audit_id_floor(timestamptz) is
-  'The smallest id that an entry at this time can have: turns a range of time into a range of the
-   key.';
-
 create function bulwark.search_audit_logs(
   organization_id uuid default null,
   since timestamptz default null,
@@ -127,12 +107,14 @@ begin
         offset v_step limit 1
       )
       union all
-      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
+      -- the conditions on the id alone leave partitions out.
       select e.id
       from unnest(v_organizations) as o (id)
       cross join lateral (
         select k.id from bulwark.audit_logs k
-        where (k.organization_id, k.id) < (o.id, v_before)
+        where k.id < v_before and k.id >= v_floor
+          and (k.organization_id, k.id) < (o.id, v_before)
           and (k.organization_id, k.id) >= (o.id, v_floor)
         order by k.organization_id desc, k.id desc
         offset v_step limit 1
@@ -152,7 +134,8 @@ begin
         from unnest(v_organizations) as o (id)
         cross join lateral (
           select * from bulwark.audit_logs i
-          where (i.organization_id, i.id) < (o.id, v_before)
+          where i.id < v_before and i.id >= coalesce(v_low, v_floor)
+            and (i.organization_id, i.id) < (o.id, v_before)
             and (i.organization_id, i.id) >= (o.id, coalesce(v_low, v_floor))
           order by i.organization_id desc, i.id desc
         ) k
@@ -215,6 +198,7 @@ create function bulwark.export_audit_log(
   volatile
   security definer            -- definer because no client can read seals and it records itself
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -239,6 +223,7 @@ declare
   v_seal bigint := 0;
   v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
   v_size bigint;
+  v_span record;
   v_started constant timestamptz := clock_timestamp();
   v_upto bigint := v_signed;
 begin
@@ -289,6 +274,12 @@ begin
     ));
   end if;
 
+  select s.first_id, s.last_id into v_span
+  from (
+    select min(g.seal) as first, max(g.seal) as last
+    from bulwark_private.audit_groups_of(export_audit_log.organization_id, v_from, v_upto) g
+  ) g
+  cross join lateral bulwark_private.audit_span(g.first, g.last) s;
   for v_group in
     select * from bulwark_private.audit_groups_of(
       export_audit_log.organization_id, v_from, v_upto
@@ -310,7 +301,8 @@ begin
       select m.id, row_number() over w as place, sum(m.size) over w as bytes
       from (
         select * from bulwark_private.audit_entries(
-          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer
+          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer,
+          v_span.first_id, v_span.last_id
         ) e
         order by e.timeline, e.xid, e.id
         offset v_first

@@ -205,6 +205,10 @@ begin
     join pg_catalog.pg_trigger t
       on t.tgrelid = g.relation and t.tgname = split_part(word, '|', 1) and t.tgenabled <> 'A'
     where word ~ '^[^|/]+\|[^|]*\|A:'
+      -- A partition's follows its table's.
+      and not exists (
+        select from pg_catalog.pg_trigger p where p.oid = t.tgparentid and p.tgenabled <> 'A'
+      )
     union all
     select 'role_not_granted', 'api_key', 'authenticator'
     where not pg_has_role('authenticator', 'api_key', 'member');
@@ -317,7 +321,7 @@ comment on function bulwark_private.mend_restore() is
    privileges and problems that remain raise an alarm. The sealer calls it once in each new
    timeline; repeating it is safe.';
 
-create function bulwark.empty_for_restore()
+create function bulwark.empty_for_restore(first_month date default '2026-11-01')
   returns void
   language plpgsql
   volatile
@@ -360,6 +364,7 @@ begin
     end loop;
   end loop;
   perform set_config('session_replication_role', v_role, true);
+  perform bulwark_private.remake_audit_partitions(first_month);
   -- A stamp with an argument: rows loaded as a replica keep their values, and the first seal begins
   -- a timeline.
   create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
@@ -367,7 +372,8 @@ begin
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
-comment on function bulwark.empty_for_restore() is
+comment on function bulwark.empty_for_restore(date) is
   'Deletes all rows that the migrations inserted into Bulwark''s tables, the log included, so that a
-   data-only backup can be loaded. For the owner, in the transaction of the restore, in a project
+   data-only backup can be loaded; the log gets the partitions of the months from the given one on,
+   which is the first that the backup has. For the owner, in the transaction of the restore, in a project
    without users, organizations and audit keys. Errors: RESTORE_PROJECT_IN_USE.';

@@ -1,7 +1,7 @@
 -- The audit log is append-only for every role, and read only by those who may.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(22);
+select plan(23);
 select tests.create_organizations();
 
 -- nobody changes the log: the service role
@@ -35,18 +35,23 @@ select is(
      and not tgisinternal),
   'A', 'AUD-61: the log''s own triggers fire always'
 );
+-- An id of this month, so that the row belongs to the same partition as the right one.
 insert into audit_logs (id, xid, occurred_at, timeline, salt, source, severity, event_type, action)
-values (
-  '00000000-0000-0000-0000-000000000001', '3', '2001-01-01', 99,
-  '00000000-0000-0000-0000-000000000000', 'service', 'info', 'data.read', 'forged'
-);
+select
+  f.id, '3', '2001-01-01', 99, '00000000-0000-0000-0000-000000000000', 'service', 'info',
+  'data.read', 'forged'
+from bulwark_private.audit_id_floor(date_trunc('month', now() at time zone 'UTC') at time zone 'UTC')
+  as f (id);
 select ok(
   (select xid = pg_current_xact_id() and occurred_at > now() - interval '1 hour' and timeline < 99
      and salt <> '00000000-0000-0000-0000-000000000000'
-     and id <> '00000000-0000-0000-0000-000000000001'
+     and id > bulwark_private.audit_id_floor(now() - interval '1 hour')
    from audit_logs where action = 'forged'),
   'AUD-62: identity, time, transaction, timeline and salt are never what an insert says'
 );
+select tests.error_is('AUD-540: an id of another time is not accepted', '0A000',
+  $$ insert into audit_logs (id, source, severity, event_type)
+     values ('f0000000-0000-7000-8000-000000000001', 'service', 'info', 'data.read') $$);
 select tests.error_is('AUD-63: the owner does not truncate the seals',
   '42501 AUDIT_LOG_IS_APPEND_ONLY', $$ truncate bulwark_private.audit_seals $$);
 insert into bulwark_private.audit_gaps (source, reason) values ('test', '00000');

@@ -10,6 +10,8 @@ create temporary view can_name_people as
   join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
   where c.relkind in ('r', 'p')
     and bulwark_private.is_of_bulwark(c.oid)
+    -- Partitions hold what their table does.
+    and not c.relispartition
     and a.atttypid in (
       'uuid'::regtype, 'uuid[]'::regtype, 'text'::regtype, 'text[]'::regtype, 'jsonb'::regtype,
       'json'::regtype, 'inet'::regtype, 'cidr'::regtype, 'real'::regtype
@@ -35,6 +37,7 @@ insert into declared values
   ('audit_legal_holds', 'subject_id resource_type resource_id reason placed_by released_by',
     'kept', 'why evidence was kept'),
   ('bulwark_private.shredded_organizations', 'shredded_by slug', 'kept', 'who destroyed the keys'),
+  ('bulwark_private.audit_closings', 'below', 'nobody', 'a bound'),
   ('bulwark_private.audit_exports', 'caller', 'kept', 'for a day: how far an export is'),
   ('rate_limit_networks', 'network reason created_by', 'kept', 'until the list is changed'),
   ('webhook_endpoints', 'created_by', 'kept', 'while the endpoint is'),

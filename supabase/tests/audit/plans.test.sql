@@ -4,6 +4,8 @@ begin;
 set local search_path = bulwark, public, extensions;
 select plan(33);
 select tests.create_organizations();
+-- Ten years.
+select count(*) from bulwark_private.make_audit_partitions(119);
 select tests.start_log();
 select tests.seal_log(0);
 update tests.base set last = (select max(number) from bulwark_private.audit_seals);
@@ -22,6 +24,10 @@ select tests.entry_id(n::text), (b.xid + 1 + n / 50)::text::xid8, now(),
   'service', 'public.tests', n::text, 'read'
 from generate_series(0, 1999) as n, tests.base b;
 alter table audit_logs enable always trigger audit_logs_stamp;
+create temporary table read_tables as
+  select p.relation::oid from bulwark_private.audit_partitions p
+  union all
+  select unnest('{bulwark_private.audit_groups, bulwark_private.audit_seals}'::regclass[]);
 create function pg_temp.read_by(statement text)
   returns table (scans bigint, fetched bigint)
   language plpgsql
@@ -30,16 +36,14 @@ declare
   v_fetched bigint;
   v_scans bigint;
 begin
-  select sum(pg_stat_get_xact_numscans(t)), sum(pg_stat_get_xact_tuples_fetched(t))
+  select sum(pg_stat_get_xact_numscans(t.relation)), sum(pg_stat_get_xact_tuples_fetched(t.relation))
   into v_scans, v_fetched
-  from unnest('{bulwark.audit_logs, bulwark_private.audit_groups,
-    bulwark_private.audit_seals}'::regclass[]) as t;
+  from read_tables t;
   execute statement;
-  select sum(pg_stat_get_xact_numscans(t)) - v_scans,
-    sum(pg_stat_get_xact_tuples_fetched(t)) - v_fetched
+  select sum(pg_stat_get_xact_numscans(t.relation)) - v_scans,
+    sum(pg_stat_get_xact_tuples_fetched(t.relation)) - v_fetched
   into scans, fetched
-  from unnest('{bulwark.audit_logs, bulwark_private.audit_groups,
-    bulwark_private.audit_seals}'::regclass[]) as t;
+  from read_tables t;
   return next;
 end;
 $$;

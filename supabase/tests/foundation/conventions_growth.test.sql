@@ -56,6 +56,7 @@ insert into bounds values
   ('bulwark_private.webhook_payloads', 'age', 'webhooks.retention_days'),
   ('bulwark_private.departures', 'own', 'a member and organization, for 91 days'),
   ('bulwark_private.deferred_security_events', 'own', 'counted and removed within the minute'),
+  ('bulwark_private.audit_late_entries', 'own', 'removed with the next seal'),
   ('bulwark_private.audit_parents', 'own', 'removed with the next seal'),
   ('bulwark_private.audit_timelines', 'own', 'one a cluster'),
   ('bulwark_private.audit_gaps', 'own', 'an event of Auth that could not be recorded'),
