@@ -279,7 +279,8 @@ async function verification(postgres: Sql): Promise<number> {
 async function entrySize(postgres: Sql): Promise<number> {
   const [row] = await postgres`
     select (
-      pg_total_relation_size('bulwark.audit_logs') + pg_total_relation_size('bulwark_private.audit_groups')
+      (select sum(pg_total_relation_size(t.relid)) from pg_partition_tree('bulwark.audit_logs') t)
+        + pg_total_relation_size('bulwark_private.audit_groups')
         + pg_total_relation_size('bulwark_private.audit_seals')
     )::float / count(*) as bytes
     from bulwark.audit_logs

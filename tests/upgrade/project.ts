@@ -192,7 +192,7 @@ export async function columnsOf(sql: Sql): Promise<Record<string, string>> {
 
 /**
  * A digest of these columns of each table, without the tables that an upgrade writes: the log, its
- * seals and what it watches, versions, privileges and jobs.
+ * seals, the oid that its timelines know it by, what it watches, versions, privileges and jobs.
  */
 export async function lastingContents(
   sql: Sql,
@@ -200,8 +200,17 @@ export async function lastingContents(
 ): Promise<Record<string, string>> {
   const all = await contents(sql, columns);
   const written =
-    /audit_(logs|seals|groups|tree|nodes|watched|check|settl)|capabilities|known_privileges|webhook_upgrades|\.setting(s|_rules)$/;
+    /audit_(logs|seals|groups|tree|nodes|timelines|watched|check|settl)|capabilities|known_privileges|webhook_upgrades|\.(setting(s|_rules)|jobs)$/;
   return Object.fromEntries(Object.entries(all).filter(([name]) => !written.test(name)));
+}
+
+/** The entries up to one: all columns, in the order of their ids. */
+export async function entries(sql: Sql, last?: string): Promise<[last: string, digest: string]> {
+  const [row] = await sql`
+    select (array_agg(l.id order by l.id desc))[1] as last, md5(string_agg(l::text, '' order by l.id)) as digest
+    from bulwark.audit_logs l where l.id <= ${last ?? "ffffffff-ffff-ffff-ffff-ffffffffffff"}
+  `;
+  return [row!.last, row!.digest];
 }
 
 /** Everything that a project was promised before the upgrade. */

@@ -4,7 +4,7 @@ import type { ByHand, Version } from "../../scripts/building/releases.ts";
 import type { PostgresInstallation } from "../../scripts/stack/binaries.ts";
 import type { Sql } from "../../scripts/stack/connection.ts";
 import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
-import { alarms, assertHolds, columnsOf, fill, lastingContents } from "./project.ts";
+import { alarms, assertHolds, columnsOf, entries, fill, lastingContents } from "./project.ts";
 import { schemaOf } from "./schema_text.ts";
 import { install, upgrade, withDatabase } from "./versions.ts";
 
@@ -37,11 +37,15 @@ export async function assertUpgrades(
       await install(sql, before);
       const project = await fill(sql);
       await assertHolds(sql, project);
-      // Columns that the upgrade adds are not compared.
+      // Columns and tables that the upgrade adds are not compared.
       const columns = await columnsOf(sql);
       const kept = await lastingContents(sql, columns);
+      const written = await entries(sql);
       await upgrade(sql, [before, after], byHand);
-      assert.deepEqual(await lastingContents(sql, columns), kept, "no row is another");
+      const found = await lastingContents(sql, columns);
+      const present = Object.fromEntries(Object.keys(kept).map((name) => [name, found[name]]));
+      assert.deepEqual(present, kept, "no row is another");
+      assert.deepEqual(await entries(sql, written[0]), written, "no entry either");
       await assertHolds(sql, project);
       assert.deepEqual(await alarms(sql), [], "the sealer takes it for no attack");
     });
