@@ -64,6 +64,7 @@ declare
   v_records uuid[];
   v_seal bulwark_private.audit_seals;
   v_through bigint;
+  v_upto uuid;
 begin
   if keep_days is null or keep_days not between 1 and 36500 then
     raise exception 'Cannot prune the audit log: entries are kept 1 to 36500 days'
@@ -130,12 +131,17 @@ begin
   v_record := gen_random_uuid();
   insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
   values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
+  -- Later months have nothing of these seals.
+  select s.last_id into v_upto from bulwark_private.audit_span(v_pruned + 1, v_through) s;
   with gone as (
     delete from bulwark.audit_logs e
-    where e.timeline < v_seal.timeline
-      or e.timeline = v_seal.timeline
-        and e.xid < pg_snapshot_xmax(v_seal.snapshot)
-        and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
+    where e.id < coalesce(v_upto, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      and (
+        e.timeline < v_seal.timeline
+        or e.timeline = v_seal.timeline
+          and e.xid < pg_snapshot_xmax(v_seal.snapshot)
+          and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
+      )
     returning e.removed_by
   )
   select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
