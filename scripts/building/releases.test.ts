@@ -86,13 +86,6 @@ Deno.test("releaseMigrations() gives the rights of a function that is made anew 
   assert.match(releaseMigrations(before, after, new Map()).get("07_api_keys")!, /to api_key;/);
 });
 
-Deno.test("derive() closes a function that has other arguments now", () => {
-  const rights = (kinds: string) => `revoke all on function bulwark.f(${kinds}) from public;\n`;
-  const other = functionOf("1").replace("a integer default 1", "a integer, b text");
-  const { statements } = derive(functionOf("1") + rights("a integer"), other + rights("a, b"));
-  assert.equal(statements.at(-1), "revoke all on function bulwark.f(a, b) from public;");
-});
-
 Deno.test("derive() makes policies, triggers and indexes anew, and keeps a trigger always enabled", () => {
   const before = `create policy "Members read" on bulwark.t for select using (true);
 create trigger t_touch before update on bulwark.t for each row execute function bulwark.touch();
