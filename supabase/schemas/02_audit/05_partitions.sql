@@ -333,7 +333,7 @@ begin
       bulwark_private.audit_id_floor((v_month + interval '1 month') at time zone 'UTC')
     );
   end loop;
-  perform bulwark_private.make_audit_partitions(12);
+  perform bulwark_private.make_audit_partitions();
   perform bulwark_private.close_audit_partitions();
 end;
 $$;

@@ -183,7 +183,72 @@ as $$
         select g.relation from bulwark_private.audit_watched_tables g
       )
     ),
-    bulwark_private.audit_partition_fingerprint(audit_fingerprint.relation),
+    -- A partition of the log. Not a function, which Postgres would plan for each of them.
+    (
+      select concat_ws(
+        ' ',
+        format(
+          'table/%s|%s|%s:%s', c.relname,
+          left(md5(concat_ws(
+            ' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+            c.relreplident, c.reloptions,
+            -- Its columns are those of the log; only these may differ.
+            (
+              select string_agg(
+                concat_ws(' ', a.attname, a.attnotnull, pg_get_expr(d.adbin, d.adrelid)),
+                ',' order by a.attname
+              )
+              from pg_catalog.pg_attribute a
+              left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+              join pg_catalog.pg_attribute l
+                on l.attrelid = i.inhparent and l.attname = a.attname
+              left join pg_catalog.pg_attrdef b on b.adrelid = l.attrelid and b.adnum = l.attnum
+              where a.attrelid = c.oid and a.attnum > 0
+                and (a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+                  is distinct from (l.attnotnull, pg_get_expr(b.adbin, b.adrelid))
+            ),
+            (
+              select string_agg(pg_get_constraintdef(k.oid), ',' order by k.conname)
+              from pg_catalog.pg_constraint k
+              where k.conrelid = c.oid and k.contype in ('c', 'f', 'p', 'u', 'x')
+            ),
+            (select count(*) from pg_catalog.pg_policy y where y.polrelid = c.oid)
+          )), 8),
+          c.oid, c.xmin
+        ),
+        format(
+          'rights/%s|%s|', c.relname,
+          abs(hashtextextended(
+            concat_ws(' ', pg_get_expr(c.relpartbound, c.oid), c.relowner::regrole, c.relacl, (
+              select string_agg(concat(a.attname, a.attacl), ' ' order by a.attname)
+              from pg_catalog.pg_attribute a
+              where a.attrelid = c.oid and a.attacl is not null and not a.attisdropped
+            )),
+            0
+          ) / 2)
+        ),
+        (
+          select string_agg(
+            format(
+              '%s/%s|%s|', case when x.indisunique then 'unique' else 'index' end,
+              translate(n.relname, ' |', '__'),
+              left(md5(concat_ws(
+                ' ', pg_get_indexdef(x.indexrelid), x.indisunique, x.indimmediate, x.indisvalid,
+                x.indislive
+              )), 8)
+            ),
+            ' ' order by n.relname
+          )
+          from pg_catalog.pg_index x
+          join pg_catalog.pg_class n on n.oid = x.indexrelid
+          where x.indrelid = c.oid
+        )
+      )
+      from pg_catalog.pg_inherits i
+      join pg_catalog.pg_class c on c.oid = i.inhrelid
+      where i.inhrelid = audit_fingerprint.relation
+        and i.inhparent = 'bulwark.audit_logs'::regclass
+    ),
     (
       with recursive partitions (relation) as (
         select i.inhrelid from pg_catalog.pg_inherits i
