@@ -692,7 +692,8 @@ begin
           concat_ws(' ', e.resource_type, e.action) as name
         from bulwark.audit_logs e
         cross join lateral (select %1$s as key) k
-        where e.timeline = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
+        where e.id >= %6$L
+          and e.timeline = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
           and not pg_visible_in_snapshot(e.xid, $2)
           and %2$s and k.key is not null
         order by k.key, e.id desc
@@ -714,7 +715,7 @@ begin
     v_key, v_matches,
     coalesce('distinct ' || bulwark_private.security_key_expression(rule.distinct_by), '*'),
     bulwark_private.audit_id_floor(clock_timestamp() - make_interval(secs => rule.window_seconds)),
-    rule.threshold
+    rule.threshold, bulwark_private.audit_open_from(timeline, since)
   )
   using timeline, since
   loop

@@ -45,3 +45,89 @@ comment on function bulwark.list_security_events(
   'The events of an organization (security:read there; null: those of the installation, for a
    super_admin), newest first, by page: before is the id of the last event of the previous page.
    Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create or replace function bulwark_private.evaluate_security_rule(
+  rule bulwark.security_rules,
+  timeline integer,
+  since pg_snapshot
+)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off       -- statistics lag behind a bulk load
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_actor uuid;
+  v_entry uuid;
+  v_found bigint;
+  v_key constant text := bulwark_private.security_key_expression(rule.grouped_by);
+  v_matches constant text := format(
+    'e.event_type = %L and e.source <> ''client'' and e.parent_id is null
+       and (%L is null or e.action = %L)',
+    rule.counts, rule.action, rule.action
+  );
+  v_name text;
+  v_organization uuid;
+  v_raised integer := 0;
+  v_resource text;
+  v_subject text;
+begin
+  for v_entry, v_organization, v_actor, v_resource, v_subject, v_name, v_found in execute format(
+    $query$
+      with fresh as materialized (
+        select distinct on (k.key)
+          k.key, e.id, e.organization_id,
+          case when e.actor_type = 'user' then e.actor_id end as actor,
+          case when e.resource_type = 'auth.users' then e.resource_id end as account,
+          concat_ws(' ', e.resource_type, e.action) as name
+        from bulwark.audit_logs e
+        cross join lateral (select %1$s as key) k
+        where e.id >= %6$L
+          and e.timeline = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
+          and not pg_visible_in_snapshot(e.xid, $2)
+          and %2$s and k.key is not null
+        order by k.key, e.id desc
+      ),
+      -- One query for all groups without a limit: many groups can neither hide one nor cause one
+      -- query each.
+      counted as (
+        select k.key, count(%3$s) as found
+        from bulwark.audit_logs e
+        cross join lateral (select %1$s as key) k
+        where e.id >= %4$L and %2$s and k.key in (select f.key from fresh f)
+        group by k.key
+        having count(%3$s) >= %5$s
+      )
+      select f.id, f.organization_id, f.actor, f.account, f.key, f.name, c.found
+      from fresh f
+      join counted c on c.key = f.key
+    $query$,
+    v_key, v_matches,
+    coalesce('distinct ' || bulwark_private.security_key_expression(rule.distinct_by), '*'),
+    bulwark_private.audit_id_floor(clock_timestamp() - make_interval(secs => rule.window_seconds)),
+    rule.threshold, bulwark_private.audit_open_from(timeline, since)
+  )
+  using timeline, since
+  loop
+    perform bulwark.raise_security_event(
+      rule.event_type,
+      case when rule.grouped_by = 'entry' then v_organization end,
+      case rule.grouped_by
+        when 'actor' then v_actor
+        when 'resource' then bulwark_private.uuid_or_null(v_resource)
+      end,
+      case
+        when rule.grouped_by = 'entry' then v_name
+        when rule.grouped_by = 'actor' and v_actor is not null then ''
+        when rule.grouped_by = 'resource' and v_resource is not null then ''
+        else v_subject
+      end,
+      jsonb_build_object('rule', rule.name, 'found', v_found, 'entry', v_entry)
+    );
+    v_raised := v_raised + 1;
+  end loop;
+  return v_raised;
+end;
+$$;
