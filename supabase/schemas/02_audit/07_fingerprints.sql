@@ -316,9 +316,14 @@ as $$
   -- Rows as old as the cluster are only counted.
   with stored as materialized (select g.* from bulwark_private.audit_watched_tables g),
   tables as materialized (
-    select c.oid, c.xmin, c.ctid from pg_catalog.pg_class c where c.relname like 'audit\_%'
+    select c.oid, c.xmin, c.ctid, c.relkind = 'i' and c.relispartition as copies
+    from pg_catalog.pg_class c
+    where c.relname like 'audit\_%'
   ),
-  watched as materialized (select t.oid from tables t union select g.relation from stored g)
+  -- Without the indexes of partitions, which have no columns or triggers of their own.
+  watched as materialized (
+    select t.oid from tables t where not t.copies union select g.relation from stored g
+  )
   select concat_ws(
     ' ',
     (
