@@ -85,9 +85,23 @@ comment on column bulwark.audit_event_types.reported_by_clients is
 
 -- No foreign keys: an entry outlives the rows it is about. No check constraints: Postgres would
 -- parse each of them again on every append, so the triggers check. Columns are ordered by
--- alignment.
+-- alignment. Partitions are months (audit_partitions), by the time in the id: so an id is unique in
+-- the whole log, and an entry is found by it in one partition. Rows are routed before triggers run,
+-- so the default makes the id: 48 bits of milliseconds, 12 of their fraction, version, random bits.
 create table bulwark.audit_logs (
-  id uuid primary key,
+  id uuid primary key default (
+    substr(
+      overlay(
+        encode(
+          int8send((date_part('epoch', clock_timestamp()) * 4096000)::bigint)
+            || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+          'hex'
+        )
+        placing '7' from 14 for 0
+      ),
+      2
+    )
+  )::uuid,
   xid xid8 not null,
   occurred_at timestamptz not null,
   -- squawk-ignore prefer-bigint-over-int
@@ -114,7 +128,7 @@ create table bulwark.audit_logs (
   after jsonb,
   details jsonb,
   commitment bytea
-);
+) partition by range (id);
 comment on table bulwark.audit_logs is
   'One entry for each event. Entries never change. Only retention and erasure remove a payload; the
    skeleton stays: id, xid, occurred_at, timeline, source, severity, result, organization_id,
@@ -558,8 +572,8 @@ create function bulwark_private.audit_logs_stamp()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_age interval;
   v_request json;
-  v_ticks bigint;
   v_timeline constant integer := case
     when tg_nargs = 0
     then bulwark_private.settled_audit_timeline('bulwark.audit_logs'::regclass)
@@ -572,26 +586,34 @@ begin
   if v_timeline is not null then
     new.timeline := v_timeline;
   elsif current_setting('session_replication_role') = 'replica' then
-    -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
-    -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
-    if new.id is null then
+    -- Nothing was sealed in this cluster yet, so this is a restore. An entry of a transaction was
+    -- loaded and stays as it is. Another one reports a row that was loaded, which is no change.
+    if new.xid is null then
       return null;
     end if;
     return new;
   else
     new.timeline := bulwark_private.audit_timeline();
   end if;
-  new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
   new.salt := gen_random_uuid();
-  -- UUID version 7: milliseconds, then twelve bits of their fraction, then variant and random bits.
-  -- These only have to differ; secure random numbers, which the salt needs, cost far more.
-  v_ticks := (date_part('epoch', new.occurred_at) * 4096000)::bigint;
-  new.id := encode(
-    int8send(((v_ticks >> 12) << 16) | 28672 | (v_ticks & 4095))
-      || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
-    'hex'
-  )::uuid;
+  -- The time is that of the id, which the column's default has just made and which has chosen the
+  -- partition. Random bits only have to differ; secure ones, which the salt needs, cost far more.
+  v_value := new.id::text;
+  new.occurred_at := to_timestamp((
+    'x' || substr(v_value, 1, 8) || substr(v_value, 10, 4) || substr(v_value, 16, 3)
+  )::bit(60)::bigint / 4096000.0::double precision);
+  v_age := clock_timestamp() - new.occurred_at;
+  -- An id that somebody made up. Postgres refuses a new one that belongs to another partition.
+  if v_age between interval '-1 millisecond' and interval '10 seconds' is not true then
+    new.occurred_at := clock_timestamp();
+    v_value := encode(
+      int8send((date_part('epoch', new.occurred_at) * 4096000)::bigint)
+        || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+      'hex'
+    );
+    new.id := substr(overlay(v_value placing '7' from 14 for 0), 2)::uuid;
+  end if;
   new.database_user := session_user::text;
   if new.actor_type is null then
     new.actor_type := case current_setting('role')
@@ -800,6 +822,351 @@ create trigger audit_logs_refuse_truncate
 alter table bulwark.audit_logs enable always trigger audit_logs_refuse_change;
 alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;
 
+-- Audit partitions: the log by months, made ahead by a job.
+-- Protects writers from a partition that is missing (the default partition takes what no other one
+-- does, and that is reported), and readers from a way around row-level security: a partition is open
+-- to nobody but its owner. Months that are over are closed, so that the sealer need not read them.
+-- No function here is SECURITY DEFINER: the owner runs the job.
+
+create function bulwark_private.audit_id_floor(moment timestamptz)
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(
+    -- The id has 48 bits of milliseconds: times before 1970 or after 10889 map to the ends of the
+    -- range.
+    int8send(
+      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
+    ) || '\x0000000000000000'::bytea,
+    'hex'
+  )::uuid;
+$$;
+comment on function bulwark_private.audit_id_floor(timestamptz) is
+  'The smallest id that an entry at this time can have: turns a range of time into a range of the
+   key.';
+
+create table bulwark_private.audit_closings (
+  below uuid primary key,
+  -- squawk-ignore prefer-bigint-over-int
+  timeline integer not null,
+  xid xid8 not null default pg_current_xact_id(),
+  closed_at timestamptz not null default now()
+);
+comment on table bulwark_private.audit_closings is
+  'Below which id all partitions are closed: every entry there was committed before this
+   transaction, or is in audit_late_entries. Not audited: the job closes each month.';
+
+create table bulwark_private.audit_late_entries (
+  id uuid primary key,
+  xid xid8 not null default pg_current_xact_id()
+);
+comment on table bulwark_private.audit_late_entries is
+  'Entries that were written into a closed partition or into the default one, until they are sealed:
+   the clock was set back or far ahead, or the job that makes partitions does not run. Not audited:
+   each is an entry.';
+alter table bulwark_private.audit_closings enable row level security;
+alter table bulwark_private.audit_late_entries enable row level security;
+
+create view bulwark_private.audit_partitions with (security_invoker = true) as
+  select
+    c.oid::regclass as relation,
+    case
+      when b.bound <> 'DEFAULT'
+      then coalesce(
+        substring(b.bound from 'FROM \(''([0-9a-f-]{36})''\)')::uuid,
+        '00000000-0000-0000-0000-000000000000'
+      )
+    end as low,
+    substring(b.bound from 'TO \(''([0-9a-f-]{36})''\)')::uuid as high,
+    b.bound = 'DEFAULT' as is_default,
+    exists (
+      select from pg_catalog.pg_trigger t
+      where t.tgrelid = c.oid and t.tgname = 'audit_logs_note_late'
+    ) as is_closed
+  from pg_catalog.pg_inherits i
+  join pg_catalog.pg_class c on c.oid = i.inhrelid
+  cross join lateral (select pg_get_expr(c.relpartbound, c.oid) as bound) b
+  where i.inhparent = 'bulwark.audit_logs'::regclass;
+comment on view bulwark_private.audit_partitions is
+  'The partitions of the log: each has the ids from low up to high, the default one all others.';
+
+create function bulwark_private.audit_logs_note_late()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not bulwark_private.audit_log_is_loading() then
+    insert into bulwark_private.audit_late_entries (id) values (new.id);
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.audit_logs_note_late() is
+  'Trigger: tells the sealer of an entry in a partition that it does not read.';
+
+create function bulwark_private.close_audit_partition(partition regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The lock waits for every transaction that has written here.
+  execute format(
+    'create trigger audit_logs_note_late after insert on %s
+       for each row execute function bulwark_private.audit_logs_note_late()',
+    partition
+  );
+  execute format('alter table %s enable always trigger audit_logs_note_late', partition);
+end;
+$$;
+comment on function bulwark_private.close_audit_partition(regclass) is
+  'From now on the sealer hears of each entry in this partition.';
+
+create function bulwark_private.make_audit_partition(name text, low uuid, high uuid)
+  returns regclass
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text := name;
+  v_partition regclass;
+begin
+  -- A partition that somebody detached keeps its name.
+  while to_regclass(format('bulwark_private.%I', v_name)) is not null loop
+    v_name := format('%s_more', v_name);
+  end loop;
+  execute format(
+    'create table bulwark_private.%I (
+       like bulwark.audit_logs including defaults including storage including compression
+     )',
+    v_name
+  );
+  v_partition := format('bulwark_private.%I', v_name)::regclass;
+  perform bulwark_private.fence_audit_partition(v_partition);
+  -- Attached, not created as a partition, which would block writers.
+  execute format(
+    'alter table bulwark.audit_logs attach partition %s %s', v_partition,
+    case
+      when high is null then 'default'
+      else format('for values from (%s) to (%L)', coalesce(quote_literal(low), 'minvalue'), high)
+    end
+  );
+  return v_partition;
+end;
+$$;
+comment on function bulwark_private.make_audit_partition(text, uuid, uuid) is
+  'Makes a partition of the log for the ids from low (null: the lowest) up to high, or, if both are
+   null, the default one.';
+
+create function bulwark_private.fence_audit_partition(partition regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Row-level security without a policy and no rights: what may be read is read through the log.
+  execute format('alter table %s enable row level security', partition);
+  execute format(
+    'revoke all on %s from public, anon, authenticated, service_role, api_key', partition
+  );
+  -- The log's row triggers reach its partitions, those of statements do not.
+  execute format(
+    'create trigger audit_logs_refuse_truncate before truncate on %s
+       for each statement execute function bulwark_private.refuse_change()',
+    partition
+  );
+  execute format('alter table %s enable always trigger audit_logs_refuse_truncate', partition);
+  execute format(
+    'comment on table %s is %L', partition, 'Entries of the audit log. Not audited: it is the log.'
+  );
+end;
+$$;
+comment on function bulwark_private.fence_audit_partition(regclass) is
+  'Closes a partition to everybody but its owner, who cannot truncate it either.';
+
+create function bulwark_private.make_audit_partitions(months_ahead integer default 3)
+  returns setof regclass
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'
+as $$
+declare
+  v_first constant timestamp := date_trunc('month', clock_timestamp() at time zone 'UTC');
+  v_high uuid;
+  v_last timestamptz;
+  v_low uuid;
+  v_month timestamp;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_partitions', 0));
+  if not exists (select from bulwark_private.audit_partitions p where p.is_default) then
+    return next bulwark_private.make_audit_partition('audit_logs_default', null, null);
+    perform bulwark_private.close_audit_partition('bulwark_private.audit_logs_default');
+  end if;
+  for v_month in
+    select generate_series(v_first, v_first + make_interval(months => months_ahead), '1 month')
+  loop
+    v_low := bulwark_private.audit_id_floor(v_month at time zone 'UTC');
+    v_high := bulwark_private.audit_id_floor((v_month + interval '1 month') at time zone 'UTC');
+    -- The part of the month that no other partition has.
+    v_low := coalesce(
+      (
+        select p.high from bulwark_private.audit_partitions p
+        where p.low <= v_low and p.high > v_low
+        order by p.high desc
+        limit 1
+      ),
+      v_low
+    );
+    v_high := coalesce(
+      (
+        select p.low from bulwark_private.audit_partitions p
+        where p.low > v_low and p.low < v_high
+        order by p.low
+        limit 1
+      ),
+      v_high
+    );
+    -- Entries that the default partition took stay there, and so do those of the next minute.
+    select e.occurred_at into v_last
+    from bulwark_private.audit_logs_default e
+    where e.id >= v_low and e.id < v_high
+    order by e.id desc
+    limit 1;
+    if found then
+      v_low := bulwark_private.audit_id_floor(
+        greatest(v_last, clock_timestamp()) + interval '1 minute'
+      );
+    end if;
+    -- The first partition of all has every earlier time.
+    if not exists (select from bulwark_private.audit_partitions p where not p.is_default) then
+      v_low := null;
+    end if;
+    if v_low < v_high is not false then
+      return next bulwark_private.make_audit_partition(
+        'audit_logs_' || to_char(v_month, 'YYYY_MM'), v_low, v_high
+      );
+    end if;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.make_audit_partitions(integer) is
+  'Makes the partitions of this month and of the next ones, as far as they are missing, and the
+   default one; returns the new ones.';
+
+create function bulwark_private.close_audit_partitions()
+  returns setof regclass
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'
+as $$
+declare
+  v_below uuid;
+  v_over constant uuid := bulwark_private.audit_id_floor(
+    date_trunc('month', (clock_timestamp() - interval '1 day') at time zone 'UTC')
+      at time zone 'UTC'
+  );
+  v_partition record;
+begin
+  for v_partition in
+    select p.relation, p.high, p.is_closed
+    from bulwark_private.audit_partitions p where p.high <= v_over order by p.low
+  loop
+    if not v_partition.is_closed then
+      perform bulwark_private.close_audit_partition(v_partition.relation);
+      return next v_partition.relation;
+    end if;
+    v_below := v_partition.high;
+  end loop;
+  insert into bulwark_private.audit_closings (below, timeline)
+  select v_below, bulwark_private.audit_timeline()
+  where v_below is not null
+  on conflict (below) do nothing;
+exception
+  -- Somebody still writes or reads there: the next run closes it.
+  when lock_not_available then
+    return;
+end;
+$$;
+comment on function bulwark_private.close_audit_partitions() is
+  'Closes the partitions of the months that ended a day ago or earlier; returns the newly closed
+   ones.';
+
+create function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(
+    coalesce(
+      (
+        select c.below from bulwark_private.audit_closings c
+        where c.timeline < audit_open_from.timeline
+          or c.timeline = audit_open_from.timeline
+          and pg_visible_in_snapshot(c.xid, audit_open_from.snapshot)
+        order by c.below desc
+        limit 1
+      ),
+      '00000000-0000-0000-0000-000000000000'
+    ),
+    (select l.id from bulwark_private.audit_late_entries l order by l.id limit 1)
+  );
+end;
+$$;
+comment on function bulwark_private.audit_open_from(integer, pg_snapshot) is
+  'The lowest id that an entry can have that is not finished in a snapshot of this timeline. So only
+   the partitions from there on are read for new entries.';
+
+create function bulwark_private.remake_audit_partitions(first_month date)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_month timestamp;
+  v_partition regclass;
+begin
+  for v_partition in
+    select p.relation from bulwark_private.audit_partitions p where not p.is_default
+  loop
+    execute format('drop table %s', v_partition);
+  end loop;
+  for v_month in
+    select generate_series(
+      date_trunc('month', first_month::timestamp),
+      date_trunc('month', clock_timestamp() at time zone 'UTC'), '1 month'
+    )
+  loop
+    perform bulwark_private.make_audit_partition(
+      'audit_logs_' || to_char(v_month, 'YYYY_MM'),
+      case
+        when exists (select from bulwark_private.audit_partitions p where not p.is_default)
+        then bulwark_private.audit_id_floor(v_month at time zone 'UTC')
+      end,
+      bulwark_private.audit_id_floor((v_month + interval '1 month') at time zone 'UTC')
+    );
+  end loop;
+  perform bulwark_private.make_audit_partitions();
+  perform bulwark_private.close_audit_partitions();
+end;
+$$;
+comment on function bulwark_private.remake_audit_partitions(date) is
+  'Replaces the partitions of a log without entries by those from a month on, so that a backup finds
+   its own.';
+
+select count(*) from bulwark_private.make_audit_partitions();
+
 -- Audited tables: which tables the sealer watches, with the fingerprint of their last known good
 -- state.
 -- Protects against triggers that are dropped, replaced, or switched off and on again: the sealer
@@ -870,6 +1237,8 @@ create view bulwark_private.audit_tables with (security_invoker = true) as
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'S') and c.relname like 'audit\_%'
+    -- The log's partitions have fingerprints of their own.
+    and not c.relispartition
     and (
       n.nspname = 'bulwark_private'
       or n.nspname = 'bulwark'
@@ -1250,11 +1619,88 @@ as $$
       ),
       ' ' order by t.tgname
     ),
-    -- The triggers of a partition can be switched off one by one.
+    -- The triggers of a partition can be switched off one by one. Those of the log are watched as
+    -- tables; one that the job did not make is an alarm.
+    (
+      select string_agg(
+        bulwark_private.audit_word('new_partition', p.relation::text, ''), ' ' order by p.relation
+      )
+      from bulwark_private.audit_partitions p
+      where audit_fingerprint.relation = 'bulwark.audit_logs'::regclass and p.relation not in (
+        select g.relation from bulwark_private.audit_watched_tables g
+      )
+    ),
+    -- A partition of the log. Not a function, which Postgres would plan for each of them.
+    (
+      select concat_ws(
+        ' ',
+        format(
+          'table/%s|%s|%s:%s', c.relname,
+          left(md5(concat_ws(
+            ' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+            c.relreplident, c.reloptions,
+            -- Its columns are those of the log; only these may differ.
+            (
+              select string_agg(
+                concat_ws(' ', a.attname, a.attnotnull, pg_get_expr(d.adbin, d.adrelid)),
+                ',' order by a.attname
+              )
+              from pg_catalog.pg_attribute a
+              left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+              join pg_catalog.pg_attribute l
+                on l.attrelid = i.inhparent and l.attname = a.attname
+              left join pg_catalog.pg_attrdef b on b.adrelid = l.attrelid and b.adnum = l.attnum
+              where a.attrelid = c.oid and a.attnum > 0
+                and (a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+                  is distinct from (l.attnotnull, pg_get_expr(b.adbin, b.adrelid))
+            ),
+            (
+              select string_agg(pg_get_constraintdef(k.oid), ',' order by k.conname)
+              from pg_catalog.pg_constraint k
+              where k.conrelid = c.oid and k.contype in ('c', 'f', 'p', 'u', 'x')
+            ),
+            (select count(*) from pg_catalog.pg_policy y where y.polrelid = c.oid)
+          )), 8),
+          c.oid, c.xmin
+        ),
+        format(
+          'rights/%s|%s|', c.relname,
+          abs(hashtextextended(
+            concat_ws(' ', pg_get_expr(c.relpartbound, c.oid), c.relowner::regrole, c.relacl, (
+              select string_agg(concat(a.attname, a.attacl), ' ' order by a.attname)
+              from pg_catalog.pg_attribute a
+              where a.attrelid = c.oid and a.attacl is not null and not a.attisdropped
+            )),
+            0
+          ) / 2)
+        ),
+        (
+          select string_agg(
+            format(
+              '%s/%s|%s|', case when x.indisunique then 'unique' else 'index' end,
+              translate(n.relname, ' |', '__'),
+              left(md5(concat_ws(
+                ' ', pg_get_indexdef(x.indexrelid), x.indisunique, x.indimmediate, x.indisvalid,
+                x.indislive
+              )), 8)
+            ),
+            ' ' order by n.relname
+          )
+          from pg_catalog.pg_index x
+          join pg_catalog.pg_class n on n.oid = x.indexrelid
+          where x.indrelid = c.oid
+        )
+      )
+      from pg_catalog.pg_inherits i
+      join pg_catalog.pg_class c on c.oid = i.inhrelid
+      where i.inhrelid = audit_fingerprint.relation
+        and i.inhparent = 'bulwark.audit_logs'::regclass
+    ),
     (
       with recursive partitions (relation) as (
         select i.inhrelid from pg_catalog.pg_inherits i
         where i.inhparent = audit_fingerprint.relation
+          and i.inhparent <> 'bulwark.audit_logs'::regclass
         union all
         select i.inhrelid from pg_catalog.pg_inherits i
         join partitions p on i.inhparent = p.relation
@@ -1317,9 +1763,14 @@ as $$
   -- Rows as old as the cluster are only counted.
   with stored as materialized (select g.* from bulwark_private.audit_watched_tables g),
   tables as materialized (
-    select c.oid, c.xmin, c.ctid from pg_catalog.pg_class c where c.relname like 'audit\_%'
+    select c.oid, c.xmin, c.ctid, c.relkind = 'i' and c.relispartition as copies
+    from pg_catalog.pg_class c
+    where c.relname like 'audit\_%'
   ),
-  watched as materialized (select t.oid from tables t union select g.relation from stored g)
+  -- Without the indexes of partitions, which have no columns or triggers of their own.
+  watched as materialized (
+    select t.oid from tables t where not t.copies union select g.relation from stored g
+  )
   select concat_ws(
     ' ',
     (
@@ -1422,6 +1873,9 @@ begin
   select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
   from bulwark_private.audit_tables t
   where t.relkind <> 'S'
+  union all
+  select p.relation, false, bulwark_private.audit_fingerprint(p.relation)
+  from bulwark_private.audit_partitions p
   on conflict (relation) do nothing;
   v_code := bulwark_private.audit_code();
   update bulwark_private.audit_watched_tables g set options = v_code
@@ -2983,8 +3437,8 @@ as $$
   select event_type = 'compliance.data_deleted'
     or coalesce(action, '') = any ('{
       administrator_lost, checkpoint_forged, checkpoint_missing, checkpoint_refused,
-      checkpoints_missing, export_audit_log, fork, restore_mended, stamp_replaced, timeline_started,
-      verification_failed, watched_object_changed, watched_object_dropped
+      checkpoints_missing, export_audit_log, fork, partition_missing, restore_mended,
+      stamp_replaced, timeline_started, verification_failed, watched_object_changed, watched_object_dropped
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is
@@ -3822,54 +4276,47 @@ insert into bulwark.settings (name, value, description) values
 
 create function bulwark_private.audit_segments(range bulwark_private.audit_range)
   returns table (timeline integer, low xid8, high xid8)
-  language sql
+  language plpgsql
   stable
   rows 2
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
   set jit = off
 as $$
-  with recursive older (timeline) as (
-    -- Entries that earlier timelines left unsealed; only after a restore.
-    select (
-      select e.timeline from bulwark.audit_logs e
-      where e.timeline > coalesce((range).base_timeline, -1) and e.timeline < (range).timeline
-      order by e.timeline
-      limit 1
-    )
-    where (range).base_timeline is distinct from (range).timeline
-    union all
-    select (
-      select e.timeline from bulwark.audit_logs e
-      where e.timeline > o.timeline and e.timeline < (range).timeline
-      order by e.timeline
-      limit 1
-    )
-    from older o
-    where o.timeline is not null
-  )
-  select s.timeline, s.low, s.high
-  from (
-    -- Transactions that were open in the base. A dump holds only committed ones.
-    select (range).base_timeline as timeline, open.xid as low, open.xid as high
+begin
+  -- Transactions that were open in the base. A dump holds only committed ones.
+  return query
+    select (range).base_timeline, open.xid, open.xid
     from pg_snapshot_xip((range).base_snapshot) as open (xid)
     where (range).base_timeline < (range).timeline
       or pg_visible_in_snapshot(open.xid, (range).snapshot)
-    union all
-    select (range).base_timeline, pg_snapshot_xmax((range).base_snapshot), null
-    where (range).base_timeline < (range).timeline
-    union all
-    select o.timeline, '0', null from older o where o.timeline is not null
-    union all
-    select
-      (range).timeline,
-      case
-        when (range).base_timeline = (range).timeline then pg_snapshot_xmax((range).base_snapshot)
-        else '0'
-      end,
-      pg_snapshot_xmax((range).snapshot)
-  ) s
-  order by s.timeline, s.low;
+    order by open.xid;
+  -- Entries that earlier timelines left unsealed; only after a restore.
+  if (range).base_timeline < (range).timeline then
+    timeline := (range).base_timeline;
+    low := pg_snapshot_xmax((range).base_snapshot);
+    return next;
+  end if;
+  if (range).base_timeline is distinct from (range).timeline then
+    low := '0';
+    timeline := coalesce((range).base_timeline, -1);
+    loop
+      select e.timeline into timeline from bulwark.audit_logs e
+      where e.timeline > audit_segments.timeline and e.timeline < (range).timeline
+      order by e.timeline
+      limit 1;
+      exit when timeline is null;
+      return next;
+    end loop;
+  end if;
+  timeline := (range).timeline;
+  low := case
+    when (range).base_timeline = (range).timeline then pg_snapshot_xmax((range).base_snapshot)
+    else '0'
+  end;
+  high := pg_snapshot_xmax((range).snapshot);
+  return next;
+end;
 $$;
 comment on function bulwark_private.audit_segments(bulwark_private.audit_range) is
   'The transactions between a base and a snapshot, as ranges of the index, in order. Not the range
@@ -3882,7 +4329,9 @@ create function bulwark_private.audit_entries(
   everybody boolean default true,
   organization uuid default null,
   hashed boolean default true,
-  most integer default null
+  most integer default null,
+  first_id uuid default null,
+  last_id uuid default null
 )
   returns table (
     id uuid,
@@ -3898,7 +4347,6 @@ create function bulwark_private.audit_entries(
   stable
   rows 1000
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_bitmapscan = off
   set enable_sort = off
@@ -3906,6 +4354,8 @@ create function bulwark_private.audit_entries(
   set jit = off
 as $$
 declare
+  v_first constant uuid := coalesce(first_id, '00000000-0000-0000-0000-000000000000');
+  v_last constant uuid := coalesce(last_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
   v_after constant bulwark_private.audit_position := (range).after;
   v_count integer;
   v_from bulwark_private.audit_position;
@@ -3933,7 +4383,8 @@ begin
       select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at, e.removed_by,
         case when hashed then e.leaf end, case when not hashed then e.size end
       from bulwark_private.audit_leaves e
-      where e.timeline = v_segment.timeline
+      where e.id >= v_first and e.id <= v_last
+        and e.timeline = v_segment.timeline
         and (e.xid, e.id) >= (v_from.xid, v_from.id)
         and (e.xid, e.id) <= (v_upto.xid, v_upto.id)
         and (v_segment.timeline <> (range).timeline or pg_visible_in_snapshot(e.xid, v_snapshot))
@@ -3949,11 +4400,11 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_entries(
-  bulwark_private.audit_range, boolean, uuid, boolean, integer
+  bulwark_private.audit_range, boolean, uuid, boolean, integer, uuid, uuid
 ) is
   'The entries of a range, at most so many, in the order of a seal, of all organizations or of one.
    Sealing, verification and export share it. hashed: with their leaves, the costly part; otherwise
-   with their sizes.';
+   with their sizes. Only partitions with ids from the first to the last are read (null: all).';
 
 create function bulwark_private.take_sealed_entries(
   seal bigint,
@@ -3972,17 +4423,21 @@ comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.
   'Receives each committed entry once, in the transaction of its seal: nothing until webhooks is
    installed.';
 
+-- Plans are made for the ids at hand, so that only the partitions that can have new entries are
+-- even opened: the sealer often runs in a new session.
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_custom_plan
   set enable_seqscan = off
   set jit = off
 as $$
 declare
   v_base bulwark_private.audit_seals;
   v_bytes constant bigint := (bulwark_private.setting('audit.seal_bytes'))::bigint;
+  v_first uuid;
   v_last bulwark_private.audit_seals;
   v_most constant integer := (bulwark_private.setting('audit.seal_entries'))::integer;
   v_number bigint;
@@ -4006,6 +4461,9 @@ begin
   else
     v_range := (v_last.timeline, v_last.snapshot, v_timeline, snapshot, null, null);
   end if;
+  if v_range.base_timeline = v_range.timeline then
+    v_first := bulwark_private.audit_open_from(v_range.base_timeline, v_range.base_snapshot);
+  end if;
   -- The last entry that fits, if there are more. The first always does.
   select f.timeline, f.xid, f.id into v_through
   from (
@@ -4015,7 +4473,9 @@ begin
       lead(n.place <= v_most and n.bytes <= v_bytes) over (order by n.place) as next_fits
     from (
       select e.timeline, e.xid, e.id, row_number() over w as place, sum(e.size) over w as bytes
-      from bulwark_private.audit_entries(v_range, hashed => false, most => v_most + 1) e
+      from bulwark_private.audit_entries(
+        v_range, hashed => false, most => v_most + 1, first_id => v_first
+      ) e
       window w as (order by e.timeline, e.xid, e.id)
     ) n
   ) f
@@ -4028,7 +4488,7 @@ begin
       e.organization_id,
       count(*) as entry_count,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
-    from bulwark_private.audit_entries(v_range) e
+    from bulwark_private.audit_entries(v_range, first_id => v_first) e
     group by e.organization_id
   ),
   chained as (
@@ -4109,7 +4569,7 @@ begin
   -- The same lock order as a migration that alters the log and then calls
   -- refresh_audit_fingerprints: the log first, then audit_watched_tables. Otherwise the two would
   -- deadlock.
-  lock table bulwark.audit_logs in row exclusive mode;
+  lock table only bulwark.audit_logs in row exclusive mode;
   for v_watched in
     select
       g.relation,
@@ -4242,6 +4702,9 @@ begin
   end loop;
   perform bulwark_private.inspect_audit_fingerprints();
   perform bulwark_private.report_missing_checkpoint();
+  if v_sealed is null then
+    perform bulwark_private.report_late_entries(v_snapshot);
+  end if;
   return v_number;
 end;
 $$;
@@ -4253,6 +4716,73 @@ comment on function bulwark.seal_audit_log() is
    returns null. Runs each second; call it before a verification that has to include the last
    second. Errors:
    AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
+
+-- Audit spans: which part of the log the entries of some seals lie in.
+-- Protects against an entry that is hidden in a month where nobody looks for it: the index of every
+-- partition is asked, not the time that a seal or an entry claims.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.audit_span(first_seal bigint, last_seal bigint)
+  returns table (first_id uuid, last_id uuid)
+  language plpgsql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_high bulwark_private.audit_position;
+  v_low bulwark_private.audit_position;
+begin
+  select
+    (r.range).base_timeline,
+    least(
+      pg_snapshot_xmin((r.range).base_snapshot), pg_snapshot_xmax((r.range).base_snapshot)
+    )
+  into v_low.timeline, v_low.xid
+  from bulwark_private.audit_seal_ranges r
+  where r.number >= first_seal
+  order by r.number
+  limit 1;
+  select s.timeline, pg_snapshot_xmax(s.snapshot) into v_high.timeline, v_high.xid
+  from bulwark_private.audit_seals s where s.number <= last_seal order by s.number desc limit 1;
+  v_low.timeline := coalesce(v_low.timeline, -1);
+  v_low.xid := coalesce(v_low.xid, '0');
+  select (array_agg(f.low order by f.low))[1], (array_agg(f.high order by f.high desc))[1]
+  into first_id, last_id
+  from (
+    select p.low, p.high
+    from bulwark_private.audit_partitions p
+    cross join lateral (
+      select e.timeline, e.xid
+      from bulwark.audit_logs e
+      where e.id >= p.low and e.id < p.high
+        and (e.timeline, e.xid) >= (v_low.timeline, v_low.xid)
+        and (e.timeline, e.xid) <= (v_high.timeline, v_high.xid)
+      order by e.timeline, e.xid, e.id
+      limit 1
+    ) e
+    where not p.is_default
+    union all
+    (
+      select d.id, d.id
+      from bulwark_private.audit_logs_default d
+      where (d.timeline, d.xid) >= (v_low.timeline, v_low.xid)
+        and (d.timeline, d.xid) <= (v_high.timeline, v_high.xid)
+      order by d.timeline, d.xid, d.id
+    )
+  ) f;
+  return next;
+end;
+$$;
+comment on function bulwark_private.audit_span(bigint, bigint) is
+  'The first and the last id that entries of a range of seals may have, from the indexes of all
+   partitions; null if there are no such entries.';
 
 -- Audit settling: the first run of the sealer in a cluster into which the log was restored,
 -- upgraded or forked.
@@ -4313,6 +4843,11 @@ begin
     where p.fingerprint like format('%%missing/%s||%%', translate(b.name, ' |', '__'))
   ) k
   where g.relation = p.relation and p.before is distinct from p.places || k.kept;
+  -- A project that a backup of rows was loaded into may have later months than the backup.
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+  select p.relation, false, bulwark_private.audit_fingerprint(p.relation)
+  from bulwark_private.audit_partitions p
+  on conflict (relation) do nothing;
   -- A restore gives triggers and functions new numbers and transactions. Without the numbers both
   -- fingerprints have to be equal.
   for v_watched in
@@ -4323,7 +4858,8 @@ begin
       ) as lost,
       (
         select string_agg(e, ' ') from unnest(string_to_array(k.after, ' ')) as e
-        where e <> all (string_to_array(k.before, ' ')) and e !~ '^partition/'
+        where e <> all (string_to_array(k.before, ' '))
+          and e !~ '^(partition/|audit_logs_note_late\|)'
       ) as gained
     from bulwark_private.audit_watched_tables g
     -- "offset 0" keeps the planner from computing the fingerprint anew for each of its words.
@@ -4387,6 +4923,8 @@ begin
         'system.warning', resource_type => 'bulwark.audit_logs', action => 'timeline_started',
         details => to_jsonb(v_timeline)
       );
+      -- The first seal here reads all partitions.
+      delete from bulwark_private.audit_late_entries;
       perform bulwark_private.mend_restore();
       perform bulwark_private.adopt_audit_fingerprints();
     else
@@ -4587,6 +5125,7 @@ create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   stable
   rows 1
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -4594,7 +5133,10 @@ as $$
   with found as (
     select e.id, e.leaf, row_number() over (order by e.timeline, e.xid, e.id) as place
     from bulwark_private.audit_seal_ranges s
-    cross join lateral bulwark_private.audit_entries(s.range, false, organization) e
+    cross join bulwark_private.audit_span(seal, seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, false, organization, first_id => i.first_id, last_id => i.last_id
+    ) e
     where s.number = seal
   ),
   stored as (
@@ -4771,6 +5313,7 @@ create function bulwark_private.compare_audit_groups(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -4790,7 +5333,10 @@ as $$
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from sealed s
-    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization) e
+    cross join bulwark_private.audit_span(first_seal, last_seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, everybody, organization, first_id => i.first_id, last_id => i.last_id
+    ) e
     group by s.number, e.organization_id
   ),
   chained as (
@@ -4863,6 +5409,7 @@ create function bulwark_private.audit_backdated(
   language sql
   stable
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -4878,7 +5425,10 @@ as $$
       (s.range).base_timeline = e.timeline
         and e.xid < pg_snapshot_xmax((s.range).base_snapshot) as open
     from bulwark_private.audit_seal_ranges s
-    cross join lateral bulwark_private.audit_entries(s.range, everybody, organization, false) e
+    cross join bulwark_private.audit_span(first_seal, last_seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, everybody, organization, false, first_id => i.first_id, last_id => i.last_id
+    ) e
     where s.number between first_seal and last_seal and s.known
       and e.timeline = (s.range).timeline
   ),
@@ -6158,12 +6708,13 @@ create table bulwark_private.audit_check_progress (
   only_row boolean primary key default true check (only_row),
   after_seal bigint not null default 0,
   reported text[] not null default '{}',
-  overdue_checkpoint bigint
+  overdue_checkpoint bigint,
+  late_reported_at timestamptz
 );
 comment on table bulwark_private.audit_check_progress is
   'Progress of the log''s verification of itself, and the findings reported so far, so that each is
-   reported once; also the size of the checkpoint whose successor is overdue (null: none). Not
-   audited: it changes with every run.';
+   reported once; also the size of the checkpoint whose successor is overdue (null: none), and when
+   entries outside of the open partitions were reported. Not audited: it changes with every run.';
 insert into bulwark_private.audit_check_progress default values;
 alter table bulwark_private.audit_check_progress enable row level security;
 
@@ -6236,6 +6787,46 @@ end;
 $$;
 comment on function bulwark_private.report_missing_checkpoint() is
   'Raises an alarm, once for each checkpoint, when the next one is overdue.';
+
+create function bulwark_private.report_late_entries(snapshot pg_snapshot)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+  v_first uuid;
+  v_last uuid;
+begin
+  if not exists (select from bulwark_private.audit_late_entries) then
+    return;
+  end if;
+  with sealed as (
+    delete from bulwark_private.audit_late_entries l
+    where pg_visible_in_snapshot(l.xid, report_late_entries.snapshot)
+    returning l.id
+  )
+  select count(*), (array_agg(s.id order by s.id))[1], (array_agg(s.id order by s.id desc))[1]
+  into v_count, v_first, v_last
+  from sealed s;
+  if v_count = 0 then
+    return;
+  end if;
+  update bulwark_private.audit_check_progress p set late_reported_at = now()
+  where p.late_reported_at is null or p.late_reported_at < now() - interval '1 hour';
+  if found then
+    perform bulwark_private.append_audit_entry(
+      'system.error', resource_type => 'bulwark.audit_logs', action => 'partition_missing',
+      severity => 'critical', result => 'failure',
+      details => jsonb_build_object('entries', v_count, 'first', v_first, 'last', v_last)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark_private.report_late_entries(pg_snapshot) is
+  'Records, at most once an hour, that entries were written into no partition of the present: the
+   clock was wrong, or the job that makes partitions does not run. They are sealed like all others.';
 
 create function bulwark.report_checkpoint_problem(action text, details jsonb default '{}')
   returns void
@@ -6363,26 +6954,6 @@ comment on function bulwark.audit_status() is
 -- exports (audit:export, itself an entry).
 -- SECURITY DEFINER: export_audit_log, because no client can read seals and it records itself.
 
-create function bulwark_private.audit_id_floor(moment timestamptz)
-  returns uuid
-  language sql
-  immutable
-  parallel safe
-  set search_path = pg_catalog, pg_temp
-as $$
-  select encode(
-    -- The id has 48 bits of milliseconds: times before 1970 or after 10889 map to the ends of the
-    -- range.
-    int8send(
-      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
-    ) || '\x0000000000000000'::bytea,
-    'hex'
-  )::uuid;
-$$;
-comment on function bulwark_private.audit_id_floor(timestamptz) is
-  'The smallest id that an entry at this time can have: turns a range of time into a range of the
-   key.';
-
 create function bulwark.search_audit_logs(
   organization_id uuid default null,
   since timestamptz default null,
@@ -6487,12 +7058,14 @@ begin
         offset v_step limit 1
       )
       union all
-      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
+      -- the conditions on the id alone leave partitions out.
       select e.id
       from unnest(v_organizations) as o (id)
       cross join lateral (
         select k.id from bulwark.audit_logs k
-        where (k.organization_id, k.id) < (o.id, v_before)
+        where k.id < v_before and k.id >= v_floor
+          and (k.organization_id, k.id) < (o.id, v_before)
           and (k.organization_id, k.id) >= (o.id, v_floor)
         order by k.organization_id desc, k.id desc
         offset v_step limit 1
@@ -6512,7 +7085,8 @@ begin
         from unnest(v_organizations) as o (id)
         cross join lateral (
           select * from bulwark.audit_logs i
-          where (i.organization_id, i.id) < (o.id, v_before)
+          where i.id < v_before and i.id >= coalesce(v_low, v_floor)
+            and (i.organization_id, i.id) < (o.id, v_before)
             and (i.organization_id, i.id) >= (o.id, coalesce(v_low, v_floor))
           order by i.organization_id desc, i.id desc
         ) k
@@ -6575,6 +7149,7 @@ create function bulwark.export_audit_log(
   volatile
   security definer            -- definer because no client can read seals and it records itself
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set max_parallel_workers_per_gather = 0
   set jit = off
@@ -6599,6 +7174,7 @@ declare
   v_seal bigint := 0;
   v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
   v_size bigint;
+  v_span record;
   v_started constant timestamptz := clock_timestamp();
   v_upto bigint := v_signed;
 begin
@@ -6649,6 +7225,12 @@ begin
     ));
   end if;
 
+  select s.first_id, s.last_id into v_span
+  from (
+    select min(g.seal) as first, max(g.seal) as last
+    from bulwark_private.audit_groups_of(export_audit_log.organization_id, v_from, v_upto) g
+  ) g
+  cross join lateral bulwark_private.audit_span(g.first, g.last) s;
   for v_group in
     select * from bulwark_private.audit_groups_of(
       export_audit_log.organization_id, v_from, v_upto
@@ -6670,7 +7252,8 @@ begin
       select m.id, row_number() over w as place, sum(m.size) over w as bytes
       from (
         select * from bulwark_private.audit_entries(
-          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer
+          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer,
+          v_span.first_id, v_span.last_id
         ) e
         order by e.timeline, e.xid, e.id
         offset v_first
@@ -8091,6 +8674,7 @@ declare
   v_records uuid[];
   v_seal bulwark_private.audit_seals;
   v_through bigint;
+  v_upto uuid;
 begin
   if keep_days is null or keep_days not between 1 and 36500 then
     raise exception 'Cannot prune the audit log: entries are kept 1 to 36500 days'
@@ -8157,12 +8741,17 @@ begin
   v_record := gen_random_uuid();
   insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
   values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
+  -- Later months have nothing of these seals.
+  select s.last_id into v_upto from bulwark_private.audit_span(v_pruned + 1, v_through) s;
   with gone as (
     delete from bulwark.audit_logs e
-    where e.timeline < v_seal.timeline
-      or e.timeline = v_seal.timeline
-        and e.xid < pg_snapshot_xmax(v_seal.snapshot)
-        and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
+    where e.id < coalesce(v_upto, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      and (
+        e.timeline < v_seal.timeline
+        or e.timeline = v_seal.timeline
+          and e.xid < pg_snapshot_xmax(v_seal.snapshot)
+          and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
+      )
     returning e.removed_by
   )
   select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
@@ -8263,6 +8852,38 @@ insert into bulwark.settings (name, value, description) values
 insert into bulwark_private.jobs (name, seconds_setting, command) values
   ('audit-seal', 'audit.seal_interval_seconds', 'select bulwark.seal_audit_log()');
 
+create function bulwark_private.keep_audit_partitions()
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_made regclass[] := array(select p from bulwark_private.make_audit_partitions() as p);
+  v_known constant regclass[] := array(
+    select g.relation
+    from bulwark_private.audit_watched_tables g
+    join bulwark_private.audit_partitions p on p.relation = g.relation
+    where not p.is_closed and g.fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  );
+  v_closed regclass[];
+begin
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+  select p, false, bulwark_private.audit_fingerprint(p) from unnest(v_made) as p;
+  v_closed := array(select p from bulwark_private.close_audit_partitions() as p);
+  -- Accepts what the job did itself, and nothing that was touched before.
+  update bulwark_private.audit_watched_tables g
+  set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  where g.relation = any (v_closed) and g.relation = any (v_known);
+  return cardinality(v_made) + cardinality(v_closed);
+end;
+$$;
+comment on function bulwark_private.keep_audit_partitions() is
+  'Makes the partitions of the coming months and closes those that are over. Returns how many.';
+
+insert into bulwark_private.jobs (name, every, command) values
+  ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
+
 insert into bulwark_private.jobs (name, every, command, function_path) values
   (
     'audit-checkpoint', '1 minute',
@@ -8291,6 +8912,9 @@ revoke all on table
   bulwark_private.audit_commitments,
   bulwark_private.audit_leaves,
   bulwark_private.audit_timelines,
+  bulwark_private.audit_closings,
+  bulwark_private.audit_late_entries,
+  bulwark_private.audit_partitions,
   bulwark_private.audit_watched_tables,
   bulwark_private.audit_tables,
   bulwark_private.audit_types,
@@ -8326,6 +8950,15 @@ revoke all on function
   bulwark_private.install_audit_stamp(),
   bulwark_private.audit_logs_refuse_change(),
   bulwark_private.append_audit_entry(event_type text, organization_id uuid, resource_type text, resource_id text, action text, result bulwark.audit_result, severity bulwark.audit_severity, details jsonb, before jsonb, after jsonb, parent_id uuid, source bulwark.audit_source, actor_id uuid, session_id uuid, ip text, user_agent text),
+  bulwark_private.audit_id_floor(moment timestamptz),
+  bulwark_private.audit_logs_note_late(),
+  bulwark_private.close_audit_partition(partition regclass),
+  bulwark_private.make_audit_partition(name text, low uuid, high uuid),
+  bulwark_private.fence_audit_partition(partition regclass),
+  bulwark_private.make_audit_partitions(months_ahead integer),
+  bulwark_private.close_audit_partitions(),
+  bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot),
+  bulwark_private.remake_audit_partitions(first_month date),
   bulwark_private.audit_word(kind text, name text, content text, touched text, lasting boolean),
   bulwark_private.audit_objects_fingerprint(),
   bulwark_private.audit_code(),
@@ -8387,11 +9020,12 @@ revoke all on function
   bulwark_private.audit_seals_extend_chain(),
   bulwark_private.audit_groups_refuse_change(),
   bulwark_private.audit_segments(range bulwark_private.audit_range),
-  bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer),
+  bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer, first_id uuid, last_id uuid),
   bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range),
   bulwark_private.write_audit_seal(snapshot pg_snapshot),
   bulwark_private.inspect_audit_fingerprints(),
   bulwark.seal_audit_log(),
+  bulwark_private.audit_span(first_seal bigint, last_seal bigint),
   bulwark_private.renew_audit_stamp(timeline bulwark_private.audit_timelines),
   bulwark_private.adopt_audit_fingerprints(),
   bulwark_private.settle_audit_timeline(),
@@ -8431,10 +9065,10 @@ revoke all on function
   bulwark.audit_group_nodes(seal bigint, first bigint, last bigint, organization_id uuid),
   bulwark_private.raise_audit_alarm(action text, resource_type text, details jsonb),
   bulwark_private.report_missing_checkpoint(),
+  bulwark_private.report_late_entries(snapshot pg_snapshot),
   bulwark.report_checkpoint_problem(action text, details jsonb),
   bulwark.check_audit_log(max_entries integer),
   bulwark.audit_status(),
-  bulwark_private.audit_id_floor(moment timestamptz),
   bulwark.search_audit_logs(organization_id uuid, since timestamptz, until timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer, max_entries integer),
   bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
   bulwark.continue_audit_export(caller uuid, after text, organization_id uuid),
@@ -8462,7 +9096,8 @@ revoke all on function
   bulwark.erase_subject(user_id uuid, reason text, organization_id uuid, evidence boolean, after uuid, max_entries integer, max_seconds integer),
   bulwark_private.audit_pruning_is_recorded(through_seal bigint),
   bulwark.prune_audit_log(keep_days integer),
-  bulwark_private.audit_prunings_refuse_change()
+  bulwark_private.audit_prunings_refuse_change(),
+  bulwark_private.keep_audit_partitions()
   from public, anon, authenticated, service_role;
 
 -- Grants of audit. The build revokes everything else.

@@ -1,6 +1,717 @@
 -- 02_audit: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+-- By hand: changed: create table bulwark.audit_logs (
+-- By hand: new: select count(*) from bulwark_private.make_audit_partitions();
+-- By hand: changed: create table bulwark_private.audit_check_progress (
+-- By hand: new: insert into bulwark_private.jobs (name, every, command) values
+alter table bulwark_private.audit_check_progress add column late_reported_at timestamptz;
+insert into bulwark_private.jobs (name, every, command) values
+  ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
+drop function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer);
 drop function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[]);
 drop function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb);
+create or replace function bulwark_private.audit_logs_stamp()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_age interval;
+  v_request json;
+  v_timeline constant integer := case
+    when tg_nargs = 0
+    then bulwark_private.settled_audit_timeline('bulwark.audit_logs'::regclass)
+  end;
+  v_trusted text;
+  v_value text;
+begin
+  -- A restored or upgraded cluster has no settled timeline yet. A log that was emptied for a
+  -- restore has a stamp with an argument.
+  if v_timeline is not null then
+    new.timeline := v_timeline;
+  elsif current_setting('session_replication_role') = 'replica' then
+    -- Nothing was sealed in this cluster yet, so this is a restore. An entry of a transaction was
+    -- loaded and stays as it is. Another one reports a row that was loaded, which is no change.
+    if new.xid is null then
+      return null;
+    end if;
+    return new;
+  else
+    new.timeline := bulwark_private.audit_timeline();
+  end if;
+  new.xid := pg_current_xact_id();
+  new.salt := gen_random_uuid();
+  -- The time is that of the id, which the column's default has just made and which has chosen the
+  -- partition. Random bits only have to differ; secure ones, which the salt needs, cost far more.
+  v_value := new.id::text;
+  new.occurred_at := to_timestamp((
+    'x' || substr(v_value, 1, 8) || substr(v_value, 10, 4) || substr(v_value, 16, 3)
+  )::bit(60)::bigint / 4096000.0::double precision);
+  v_age := clock_timestamp() - new.occurred_at;
+  -- An id that somebody made up. Postgres refuses a new one that belongs to another partition.
+  if v_age between interval '-1 millisecond' and interval '10 seconds' is not true then
+    new.occurred_at := clock_timestamp();
+    v_value := encode(
+      int8send((date_part('epoch', new.occurred_at) * 4096000)::bigint)
+        || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+      'hex'
+    );
+    new.id := substr(overlay(v_value placing '7' from 14 for 0), 2)::uuid;
+  end if;
+  new.database_user := session_user::text;
+  if new.actor_type is null then
+    new.actor_type := case current_setting('role')
+      when 'authenticated' then 'user'::bulwark.audit_actor_type
+      when 'service_role' then 'service'::bulwark.audit_actor_type
+      when 'api_key' then 'api_key'::bulwark.audit_actor_type
+      when 'anon' then 'anonymous'::bulwark.audit_actor_type
+      else 'database'::bulwark.audit_actor_type
+    end;
+    if current_setting('request.jwt.claims', true) <> '' then
+      v_request := bulwark_private.claims();
+      -- api_key_id counts only under the role api_key: a token of another role can claim any key.
+      v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
+      if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        new.actor_id := v_value::uuid;
+      end if;
+      v_value := v_request ->> 'session_id';
+      if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        new.session_id := v_value::uuid;
+      end if;
+    end if;
+  end if;
+  if current_setting('request.headers', true) <> '' then
+    v_request := current_setting('request.headers', true)::json;
+    if new.ip is null then
+      -- The header of a trusted proxy if one is set, else the client's claim. Only requests have
+      -- headers, so other writers do not pay for this query.
+      select s.value #>> '{}' into v_trusted
+      from bulwark.settings s where s.name = 'rate_limits.address_header';
+      if v_trusted is null then
+        new.ip := left(btrim(split_part(v_request ->> 'x-forwarded-for', ',', 1)), 64);
+      else
+        new.ip := left(btrim(split_part(
+          v_request ->> lower(v_trusted), ',',
+          -greatest((bulwark_private.setting('rate_limits.address_hops'))::integer, 1)
+        )), 64);
+      end if;
+    end if;
+    if new.user_agent is null then
+      new.user_agent := left(v_request ->> 'user-agent', 256);
+    end if;
+    v_value := v_request ->> 'x-correlation-id';
+    new.correlation_id := case
+      when v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_value::uuid
+    end;
+  end if;
+  new.correlation_id := coalesce(
+    new.correlation_id,
+    encode(
+      int4send(new.timeline) || '\x000080008000'::bytea
+        || substring(xid8send(new.xid) from 3),
+      'hex'
+    )::uuid
+  );
+  return new;
+end;
+$$;
+create table bulwark_private.audit_closings (
+  below uuid primary key,
+  -- squawk-ignore prefer-bigint-over-int
+  timeline integer not null,
+  xid xid8 not null default pg_current_xact_id(),
+  closed_at timestamptz not null default now()
+);
+comment on table bulwark_private.audit_closings is
+  'Below which id all partitions are closed: every entry there was committed before this
+   transaction, or is in audit_late_entries. Not audited: the job closes each month.';
+create table bulwark_private.audit_late_entries (
+  id uuid primary key,
+  xid xid8 not null default pg_current_xact_id()
+);
+comment on table bulwark_private.audit_late_entries is
+  'Entries that were written into a closed partition or into the default one, until they are sealed:
+   the clock was set back or far ahead, or the job that makes partitions does not run. Not audited:
+   each is an entry.';
+alter table bulwark_private.audit_closings enable row level security;
+alter table bulwark_private.audit_late_entries enable row level security;
+create view bulwark_private.audit_partitions with (security_invoker = true) as
+  select
+    c.oid::regclass as relation,
+    case
+      when b.bound <> 'DEFAULT'
+      then coalesce(
+        substring(b.bound from 'FROM \(''([0-9a-f-]{36})''\)')::uuid,
+        '00000000-0000-0000-0000-000000000000'
+      )
+    end as low,
+    substring(b.bound from 'TO \(''([0-9a-f-]{36})''\)')::uuid as high,
+    b.bound = 'DEFAULT' as is_default,
+    exists (
+      select from pg_catalog.pg_trigger t
+      where t.tgrelid = c.oid and t.tgname = 'audit_logs_note_late'
+    ) as is_closed
+  from pg_catalog.pg_inherits i
+  join pg_catalog.pg_class c on c.oid = i.inhrelid
+  cross join lateral (select pg_get_expr(c.relpartbound, c.oid) as bound) b
+  where i.inhparent = 'bulwark.audit_logs'::regclass;
+comment on view bulwark_private.audit_partitions is
+  'The partitions of the log: each has the ids from low up to high, the default one all others.';
+create function bulwark_private.audit_logs_note_late()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not bulwark_private.audit_log_is_loading() then
+    insert into bulwark_private.audit_late_entries (id) values (new.id);
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.audit_logs_note_late() is
+  'Trigger: tells the sealer of an entry in a partition that it does not read.';
+create function bulwark_private.close_audit_partition(partition regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The lock waits for every transaction that has written here.
+  execute format(
+    'create trigger audit_logs_note_late after insert on %s
+       for each row execute function bulwark_private.audit_logs_note_late()',
+    partition
+  );
+  execute format('alter table %s enable always trigger audit_logs_note_late', partition);
+end;
+$$;
+comment on function bulwark_private.close_audit_partition(regclass) is
+  'From now on the sealer hears of each entry in this partition.';
+create function bulwark_private.make_audit_partition(name text, low uuid, high uuid)
+  returns regclass
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text := name;
+  v_partition regclass;
+begin
+  -- A partition that somebody detached keeps its name.
+  while to_regclass(format('bulwark_private.%I', v_name)) is not null loop
+    v_name := format('%s_more', v_name);
+  end loop;
+  execute format(
+    'create table bulwark_private.%I (
+       like bulwark.audit_logs including defaults including storage including compression
+     )',
+    v_name
+  );
+  v_partition := format('bulwark_private.%I', v_name)::regclass;
+  perform bulwark_private.fence_audit_partition(v_partition);
+  -- Attached, not created as a partition, which would block writers.
+  execute format(
+    'alter table bulwark.audit_logs attach partition %s %s', v_partition,
+    case
+      when high is null then 'default'
+      else format('for values from (%s) to (%L)', coalesce(quote_literal(low), 'minvalue'), high)
+    end
+  );
+  return v_partition;
+end;
+$$;
+comment on function bulwark_private.make_audit_partition(text, uuid, uuid) is
+  'Makes a partition of the log for the ids from low (null: the lowest) up to high, or, if both are
+   null, the default one.';
+create function bulwark_private.fence_audit_partition(partition regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Row-level security without a policy and no rights: what may be read is read through the log.
+  execute format('alter table %s enable row level security', partition);
+  execute format(
+    'revoke all on %s from public, anon, authenticated, service_role, api_key', partition
+  );
+  -- The log's row triggers reach its partitions, those of statements do not.
+  execute format(
+    'create trigger audit_logs_refuse_truncate before truncate on %s
+       for each statement execute function bulwark_private.refuse_change()',
+    partition
+  );
+  execute format('alter table %s enable always trigger audit_logs_refuse_truncate', partition);
+  execute format(
+    'comment on table %s is %L', partition, 'Entries of the audit log. Not audited: it is the log.'
+  );
+end;
+$$;
+comment on function bulwark_private.fence_audit_partition(regclass) is
+  'Closes a partition to everybody but its owner, who cannot truncate it either.';
+create function bulwark_private.make_audit_partitions(months_ahead integer default 3)
+  returns setof regclass
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'
+as $$
+declare
+  v_first constant timestamp := date_trunc('month', clock_timestamp() at time zone 'UTC');
+  v_high uuid;
+  v_last timestamptz;
+  v_low uuid;
+  v_month timestamp;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_partitions', 0));
+  if not exists (select from bulwark_private.audit_partitions p where p.is_default) then
+    return next bulwark_private.make_audit_partition('audit_logs_default', null, null);
+    perform bulwark_private.close_audit_partition('bulwark_private.audit_logs_default');
+  end if;
+  for v_month in
+    select generate_series(v_first, v_first + make_interval(months => months_ahead), '1 month')
+  loop
+    v_low := bulwark_private.audit_id_floor(v_month at time zone 'UTC');
+    v_high := bulwark_private.audit_id_floor((v_month + interval '1 month') at time zone 'UTC');
+    -- The part of the month that no other partition has.
+    v_low := coalesce(
+      (
+        select p.high from bulwark_private.audit_partitions p
+        where p.low <= v_low and p.high > v_low
+        order by p.high desc
+        limit 1
+      ),
+      v_low
+    );
+    v_high := coalesce(
+      (
+        select p.low from bulwark_private.audit_partitions p
+        where p.low > v_low and p.low < v_high
+        order by p.low
+        limit 1
+      ),
+      v_high
+    );
+    -- Entries that the default partition took stay there, and so do those of the next minute.
+    select e.occurred_at into v_last
+    from bulwark_private.audit_logs_default e
+    where e.id >= v_low and e.id < v_high
+    order by e.id desc
+    limit 1;
+    if found then
+      v_low := bulwark_private.audit_id_floor(
+        greatest(v_last, clock_timestamp()) + interval '1 minute'
+      );
+    end if;
+    -- The first partition of all has every earlier time.
+    if not exists (select from bulwark_private.audit_partitions p where not p.is_default) then
+      v_low := null;
+    end if;
+    if v_low < v_high is not false then
+      return next bulwark_private.make_audit_partition(
+        'audit_logs_' || to_char(v_month, 'YYYY_MM'), v_low, v_high
+      );
+    end if;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.make_audit_partitions(integer) is
+  'Makes the partitions of this month and of the next ones, as far as they are missing, and the
+   default one; returns the new ones.';
+create function bulwark_private.close_audit_partitions()
+  returns setof regclass
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'
+as $$
+declare
+  v_below uuid;
+  v_over constant uuid := bulwark_private.audit_id_floor(
+    date_trunc('month', (clock_timestamp() - interval '1 day') at time zone 'UTC')
+      at time zone 'UTC'
+  );
+  v_partition record;
+begin
+  for v_partition in
+    select p.relation, p.high, p.is_closed
+    from bulwark_private.audit_partitions p where p.high <= v_over order by p.low
+  loop
+    if not v_partition.is_closed then
+      perform bulwark_private.close_audit_partition(v_partition.relation);
+      return next v_partition.relation;
+    end if;
+    v_below := v_partition.high;
+  end loop;
+  insert into bulwark_private.audit_closings (below, timeline)
+  select v_below, bulwark_private.audit_timeline()
+  where v_below is not null
+  on conflict (below) do nothing;
+exception
+  -- Somebody still writes or reads there: the next run closes it.
+  when lock_not_available then
+    return;
+end;
+$$;
+comment on function bulwark_private.close_audit_partitions() is
+  'Closes the partitions of the months that ended a day ago or earlier; returns the newly closed
+   ones.';
+create function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(
+    coalesce(
+      (
+        select c.below from bulwark_private.audit_closings c
+        where c.timeline < audit_open_from.timeline
+          or c.timeline = audit_open_from.timeline
+          and pg_visible_in_snapshot(c.xid, audit_open_from.snapshot)
+        order by c.below desc
+        limit 1
+      ),
+      '00000000-0000-0000-0000-000000000000'
+    ),
+    (select l.id from bulwark_private.audit_late_entries l order by l.id limit 1)
+  );
+end;
+$$;
+comment on function bulwark_private.audit_open_from(integer, pg_snapshot) is
+  'The lowest id that an entry can have that is not finished in a snapshot of this timeline. So only
+   the partitions from there on are read for new entries.';
+create function bulwark_private.remake_audit_partitions(first_month date)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_month timestamp;
+  v_partition regclass;
+begin
+  for v_partition in
+    select p.relation from bulwark_private.audit_partitions p where not p.is_default
+  loop
+    execute format('drop table %s', v_partition);
+  end loop;
+  for v_month in
+    select generate_series(
+      date_trunc('month', first_month::timestamp),
+      date_trunc('month', clock_timestamp() at time zone 'UTC'), '1 month'
+    )
+  loop
+    perform bulwark_private.make_audit_partition(
+      'audit_logs_' || to_char(v_month, 'YYYY_MM'),
+      case
+        when exists (select from bulwark_private.audit_partitions p where not p.is_default)
+        then bulwark_private.audit_id_floor(v_month at time zone 'UTC')
+      end,
+      bulwark_private.audit_id_floor((v_month + interval '1 month') at time zone 'UTC')
+    );
+  end loop;
+  perform bulwark_private.make_audit_partitions();
+  perform bulwark_private.close_audit_partitions();
+end;
+$$;
+comment on function bulwark_private.remake_audit_partitions(date) is
+  'Replaces the partitions of a log without entries by those from a month on, so that a backup finds
+   its own.';
+create or replace view bulwark_private.audit_tables with (security_invoker = true) as
+  select
+    c.oid, format('%s.%s', n.nspname, c.relname) as name, c.relkind, c.relpersistence,
+    c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions, c.relowner, c.relacl,
+    c.xmin as version
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'S') and c.relname like 'audit\_%'
+    -- The log's partitions have fingerprints of their own.
+    and not c.relispartition
+    and (
+      n.nspname = 'bulwark_private'
+      or n.nspname = 'bulwark'
+        and exists (select from bulwark_private.audit_watched_tables g where g.relation = c.oid)
+    );
+create or replace function bulwark_private.audit_fingerprint(relation regclass)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A word has three parts: the object, the code it runs, and the transaction that last touched it.
+  -- The second part tells the sealer how serious a difference is. The hash of a function's text
+  -- shows a function that was replaced in the transaction that created it, which leaves xmin
+  -- unchanged.
+  select concat_ws(
+    ' ',
+    concat('relation||', audit_fingerprint.relation),
+    string_agg(
+      format(
+        '%s|%s:%s:%s|%s:%s', translate(t.tgname, ' |/', '___'), p.oid, p.xmin,
+        left(md5(p.prosrc), 8), t.tgenabled, t.xmin
+      ),
+      ' ' order by t.tgname
+    ),
+    -- The triggers of a partition can be switched off one by one. Those of the log are watched as
+    -- tables; one that the job did not make is an alarm.
+    (
+      select string_agg(
+        bulwark_private.audit_word('new_partition', p.relation::text, ''), ' ' order by p.relation
+      )
+      from bulwark_private.audit_partitions p
+      where audit_fingerprint.relation = 'bulwark.audit_logs'::regclass and p.relation not in (
+        select g.relation from bulwark_private.audit_watched_tables g
+      )
+    ),
+    -- A partition of the log. Not a function, which Postgres would plan for each of them.
+    (
+      select concat_ws(
+        ' ',
+        format(
+          'table/%s|%s|%s:%s', c.relname,
+          left(md5(concat_ws(
+            ' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+            c.relreplident, c.reloptions,
+            -- Its columns are those of the log; only these may differ.
+            (
+              select string_agg(
+                concat_ws(' ', a.attname, a.attnotnull, pg_get_expr(d.adbin, d.adrelid)),
+                ',' order by a.attname
+              )
+              from pg_catalog.pg_attribute a
+              left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+              join pg_catalog.pg_attribute l
+                on l.attrelid = i.inhparent and l.attname = a.attname
+              left join pg_catalog.pg_attrdef b on b.adrelid = l.attrelid and b.adnum = l.attnum
+              where a.attrelid = c.oid and a.attnum > 0
+                and (a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+                  is distinct from (l.attnotnull, pg_get_expr(b.adbin, b.adrelid))
+            ),
+            (
+              select string_agg(pg_get_constraintdef(k.oid), ',' order by k.conname)
+              from pg_catalog.pg_constraint k
+              where k.conrelid = c.oid and k.contype in ('c', 'f', 'p', 'u', 'x')
+            ),
+            (select count(*) from pg_catalog.pg_policy y where y.polrelid = c.oid)
+          )), 8),
+          c.oid, c.xmin
+        ),
+        format(
+          'rights/%s|%s|', c.relname,
+          abs(hashtextextended(
+            concat_ws(' ', pg_get_expr(c.relpartbound, c.oid), c.relowner::regrole, c.relacl, (
+              select string_agg(concat(a.attname, a.attacl), ' ' order by a.attname)
+              from pg_catalog.pg_attribute a
+              where a.attrelid = c.oid and a.attacl is not null and not a.attisdropped
+            )),
+            0
+          ) / 2)
+        ),
+        (
+          select string_agg(
+            format(
+              '%s/%s|%s|', case when x.indisunique then 'unique' else 'index' end,
+              translate(n.relname, ' |', '__'),
+              left(md5(concat_ws(
+                ' ', pg_get_indexdef(x.indexrelid), x.indisunique, x.indimmediate, x.indisvalid,
+                x.indislive
+              )), 8)
+            ),
+            ' ' order by n.relname
+          )
+          from pg_catalog.pg_index x
+          join pg_catalog.pg_class n on n.oid = x.indexrelid
+          where x.indrelid = c.oid
+        )
+      )
+      from pg_catalog.pg_inherits i
+      join pg_catalog.pg_class c on c.oid = i.inhrelid
+      where i.inhrelid = audit_fingerprint.relation
+        and i.inhparent = 'bulwark.audit_logs'::regclass
+    ),
+    (
+      with recursive partitions (relation) as (
+        select i.inhrelid from pg_catalog.pg_inherits i
+        where i.inhparent = audit_fingerprint.relation
+          and i.inhparent <> 'bulwark.audit_logs'::regclass
+        union all
+        select i.inhrelid from pg_catalog.pg_inherits i
+        join partitions p on i.inhparent = p.relation
+      )
+      select string_agg(
+        format('partition/%s/%s|%s|%s:%s', t.tgrelid, t.tgname, t.tgfoid, t.tgenabled, t.xmin), ' '
+        order by t.tgrelid, t.tgname
+      )
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid in (select r.relation from partitions r)
+        and p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+    ),
+    -- A rule can turn a write into nothing before any trigger runs.
+    (
+      select string_agg(
+        format('rule/%s|%s|%s', translate(r.rulename, ' |', '__'), r.xmin, r.ev_enabled), ' '
+        order by r.rulename
+      )
+      from pg_catalog.pg_rewrite r
+      where r.ev_class = audit_fingerprint.relation
+    ),
+    -- Code that protects the log belongs to the fingerprint of audit_logs.
+    case when audit_fingerprint.relation = 'bulwark.audit_logs'::regclass then
+      concat_ws(
+        ' ',
+        bulwark_private.audit_code_fingerprint((
+          select g.options from bulwark_private.audit_watched_tables g
+          where g.relation = audit_fingerprint.relation
+        )),
+        bulwark_private.audit_objects_fingerprint()
+      )
+    end
+  )
+  from pg_catalog.pg_trigger t
+  join pg_catalog.pg_proc p on p.oid = t.tgfoid
+  join pg_catalog.pg_class c on c.oid = t.tgrelid
+  where t.tgrelid = audit_fingerprint.relation
+    and not t.tgisinternal
+    -- Triggers of the host are ignored on its own tables, and reported on the log's.
+    and (
+      p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+      or c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+        and c.relname ~ '^audit_'
+    );
+$$;
+create or replace function bulwark_private.audit_catalogue()
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Every change of a catalogue row changes its xmin or ctid. Hashes are summed, which needs no
+  -- sort.
+  -- Rows as old as the cluster are only counted.
+  with stored as materialized (select g.* from bulwark_private.audit_watched_tables g),
+  tables as materialized (
+    select c.oid, c.xmin, c.ctid, c.relkind = 'i' and c.relispartition as copies
+    from pg_catalog.pg_class c
+    where c.relname like 'audit\_%'
+  ),
+  -- Without the indexes of partitions, which have no columns or triggers of their own.
+  watched as materialized (
+    select t.oid from tables t where not t.copies union select g.relation from stored g
+  )
+  select concat_ws(
+    ' ',
+    (
+      select sum(hash_record_extended(
+        row(g.relation, g.captures, g.options, g.fingerprint, g.shape, c.relname, c.relnamespace), 0
+      ))
+      from stored g
+      left join pg_catalog.pg_class c on c.oid = g.relation
+    ),
+    (select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0)) from tables t),
+    (
+      select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0))
+      from pg_catalog.pg_trigger t
+      where not t.tgisinternal or t.tgrelid in (select w.oid from watched w)
+    ),
+    (
+      select sum(hash_record_extended(row(r.oid, r.xmin, r.ctid, c.xmin), 0))
+      from pg_catalog.pg_rewrite r
+      join pg_catalog.pg_class c on c.oid = r.ev_class
+      where c.relnamespace <> 'pg_catalog'::regnamespace
+    ),
+    (
+      select sum(hash_record_extended(row(i.inhrelid, i.inhparent, i.xmin), 0))
+      from pg_catalog.pg_inherits i
+    ),
+    (
+      select sum(hash_record_extended(row(a.attrelid, a.attnum, a.xmin, a.ctid), 0))
+      from watched w
+      join pg_catalog.pg_attribute a on a.attrelid = w.oid and a.attnum > 0
+    ),
+    (
+      select sum(hash_record_extended(row(d.oid, d.xmin, d.ctid), 0))
+      from pg_catalog.pg_attrdef d
+      where d.adrelid in (select t.oid from tables t)
+    ),
+    (
+      select sum(hash_record_extended(row(k.oid, k.xmin, k.ctid), 0))
+      from pg_catalog.pg_constraint k
+      where k.conrelid in (select t.oid from tables t)
+    ),
+    (
+      select sum(hash_record_extended(row(i.indexrelid, i.xmin, i.ctid), 0))
+      from pg_catalog.pg_index i
+      where i.indrelid in (select w.oid from watched w)
+    ),
+    (select sum(hash_record_extended(row(p.oid, p.xmin, p.ctid), 0)) from pg_catalog.pg_policy p),
+    (select sum(hash_record_extended(row(e.oid, e.xmin, e.ctid), 0)) from pg_catalog.pg_enum e),
+    (
+      select sum(hash_record_extended(row(e.oid, e.xmin, e.ctid), 0))
+      from pg_catalog.pg_event_trigger e
+    ),
+    (
+      select sum(hash_record_extended(row(n.oid, n.xmin, n.ctid), 0))
+      from pg_catalog.pg_namespace n
+      where n.nspname = 'bulwark_private'
+    ),
+    (
+      select concat(
+        count(*) filter (where o.xmin = '1'), ':',
+        sum(hash_record_extended(row(o.tableoid, o.oid, o.xmin, o.ctid), 0))
+          filter (where o.xmin <> '1')
+      )
+      from (
+        select p.tableoid, p.oid, p.xmin, p.ctid from pg_catalog.pg_proc p
+        union all
+        select t.tableoid, t.oid, t.xmin, t.ctid
+        from pg_catalog.pg_type t
+        where t.typnamespace = 'pg_catalog'::regnamespace or t.typname like 'audit\_%'
+        union all
+        select c.tableoid, c.oid, c.xmin, c.ctid from pg_catalog.pg_cast c
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_operator o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_opclass o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_amop o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_amproc o
+        union all
+        select l.tableoid, l.oid, l.xmin, l.ctid from pg_catalog.pg_language l
+      ) o
+    )
+  );
+$$;
+create or replace function bulwark.refresh_audit_fingerprints()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code jsonb;
+begin
+  -- Every table of the log is watched.
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+  select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
+  from bulwark_private.audit_tables t
+  where t.relkind <> 'S'
+  union all
+  select p.relation, false, bulwark_private.audit_fingerprint(p.relation)
+  from bulwark_private.audit_partitions p
+  on conflict (relation) do nothing;
+  v_code := bulwark_private.audit_code();
+  update bulwark_private.audit_watched_tables g set options = v_code
+  where g.relation = 'bulwark.audit_logs'::regclass and g.options is distinct from v_code;
+  update bulwark_private.audit_watched_tables g
+    set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation);
+end;
+$$;
 create function bulwark_private.audit_row_settings(relation oid, nulls jsonb)
   returns text
   language sql
@@ -317,6 +1028,145 @@ $body$,
   );
 end;
 $make$;
+create or replace function bulwark_private.is_audit_evidence(event_type text, action text)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select event_type = 'compliance.data_deleted'
+    or coalesce(action, '') = any ('{
+      administrator_lost, checkpoint_forged, checkpoint_missing, checkpoint_refused,
+      checkpoints_missing, export_audit_log, fork, partition_missing, restore_mended,
+      stamp_replaced, timeline_started, verification_failed, watched_object_changed, watched_object_dropped
+    }');
+$$;
+create or replace function bulwark_private.audit_segments(range bulwark_private.audit_range)
+  returns table (timeline integer, low xid8, high xid8)
+  language plpgsql
+  stable
+  rows 2
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+begin
+  -- Transactions that were open in the base. A dump holds only committed ones.
+  return query
+    select (range).base_timeline, open.xid, open.xid
+    from pg_snapshot_xip((range).base_snapshot) as open (xid)
+    where (range).base_timeline < (range).timeline
+      or pg_visible_in_snapshot(open.xid, (range).snapshot)
+    order by open.xid;
+  -- Entries that earlier timelines left unsealed; only after a restore.
+  if (range).base_timeline < (range).timeline then
+    timeline := (range).base_timeline;
+    low := pg_snapshot_xmax((range).base_snapshot);
+    return next;
+  end if;
+  if (range).base_timeline is distinct from (range).timeline then
+    low := '0';
+    timeline := coalesce((range).base_timeline, -1);
+    loop
+      select e.timeline into timeline from bulwark.audit_logs e
+      where e.timeline > audit_segments.timeline and e.timeline < (range).timeline
+      order by e.timeline
+      limit 1;
+      exit when timeline is null;
+      return next;
+    end loop;
+  end if;
+  timeline := (range).timeline;
+  low := case
+    when (range).base_timeline = (range).timeline then pg_snapshot_xmax((range).base_snapshot)
+    else '0'
+  end;
+  high := pg_snapshot_xmax((range).snapshot);
+  return next;
+end;
+$$;
+create function bulwark_private.audit_entries(
+  range bulwark_private.audit_range,
+  everybody boolean default true,
+  organization uuid default null,
+  hashed boolean default true,
+  most integer default null,
+  first_id uuid default null,
+  last_id uuid default null
+)
+  returns table (
+    id uuid,
+    organization_id uuid,
+    timeline integer,
+    xid xid8,
+    occurred_at timestamptz,
+    removed_by uuid,
+    leaf bytea,
+    size integer
+  )
+  language plpgsql
+  stable
+  rows 1000
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_first constant uuid := coalesce(first_id, '00000000-0000-0000-0000-000000000000');
+  v_last constant uuid := coalesce(last_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_after constant bulwark_private.audit_position := (range).after;
+  v_count integer;
+  v_from bulwark_private.audit_position;
+  v_left integer := most;
+  v_segment record;
+  v_snapshot constant pg_snapshot := (range).snapshot;
+  v_through constant bulwark_private.audit_position := (range).through;
+  v_upto bulwark_private.audit_position;
+begin
+  for v_segment in select * from bulwark_private.audit_segments(range) loop
+    v_from := (v_segment.timeline, v_segment.low, '00000000-0000-0000-0000-000000000000');
+    v_upto := (
+      v_segment.timeline, coalesce(v_segment.high, '18446744073709551615'),
+      'ffffffff-ffff-ffff-ffff-ffffffffffff'
+    );
+    continue when v_after is not null and v_after > v_upto;
+    exit when v_through is not null and v_through < v_from;
+    if v_after is not null then
+      v_from := greatest(v_from, v_after);
+    end if;
+    if v_through is not null then
+      v_upto := least(v_upto, v_through);
+    end if;
+    return query
+      select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at, e.removed_by,
+        case when hashed then e.leaf end, case when not hashed then e.size end
+      from bulwark_private.audit_leaves e
+      where e.id >= v_first and e.id <= v_last
+        and e.timeline = v_segment.timeline
+        and (e.xid, e.id) >= (v_from.xid, v_from.id)
+        and (e.xid, e.id) <= (v_upto.xid, v_upto.id)
+        and (v_segment.timeline <> (range).timeline or pg_visible_in_snapshot(e.xid, v_snapshot))
+        and (v_after is null or (e.timeline, e.xid, e.id)
+          is distinct from (v_after.timeline, v_after.xid, v_after.id))
+        and (everybody or e.organization_id is not distinct from organization)
+      order by e.xid, e.id
+      limit v_left;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+    exit when v_left <= 0;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.audit_entries(
+  bulwark_private.audit_range, boolean, uuid, boolean, integer, uuid, uuid
+) is
+  'The entries of a range, at most so many, in the order of a seal, of all organizations or of one.
+   Sealing, verification and export share it. hashed: with their leaves, the costly part; otherwise
+   with their sizes. Only partitions with ids from the first to the last are read (null: all).';
 create function bulwark_private.take_sealed_entries(
   seal bigint,
   range bulwark_private.audit_range
@@ -338,12 +1188,14 @@ create or replace function bulwark_private.write_audit_seal(snapshot pg_snapshot
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_custom_plan
   set enable_seqscan = off
   set jit = off
 as $$
 declare
   v_base bulwark_private.audit_seals;
   v_bytes constant bigint := (bulwark_private.setting('audit.seal_bytes'))::bigint;
+  v_first uuid;
   v_last bulwark_private.audit_seals;
   v_most constant integer := (bulwark_private.setting('audit.seal_entries'))::integer;
   v_number bigint;
@@ -367,6 +1219,9 @@ begin
   else
     v_range := (v_last.timeline, v_last.snapshot, v_timeline, snapshot, null, null);
   end if;
+  if v_range.base_timeline = v_range.timeline then
+    v_first := bulwark_private.audit_open_from(v_range.base_timeline, v_range.base_snapshot);
+  end if;
   -- The last entry that fits, if there are more. The first always does.
   select f.timeline, f.xid, f.id into v_through
   from (
@@ -376,7 +1231,9 @@ begin
       lead(n.place <= v_most and n.bytes <= v_bytes) over (order by n.place) as next_fits
     from (
       select e.timeline, e.xid, e.id, row_number() over w as place, sum(e.size) over w as bytes
-      from bulwark_private.audit_entries(v_range, hashed => false, most => v_most + 1) e
+      from bulwark_private.audit_entries(
+        v_range, hashed => false, most => v_most + 1, first_id => v_first
+      ) e
       window w as (order by e.timeline, e.xid, e.id)
     ) n
   ) f
@@ -389,7 +1246,7 @@ begin
       e.organization_id,
       count(*) as entry_count,
       string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
-    from bulwark_private.audit_entries(v_range) e
+    from bulwark_private.audit_entries(v_range, first_id => v_first) e
     group by e.organization_id
   ),
   chained as (
@@ -442,6 +1299,225 @@ begin
   return v_number;
 end;
 $$;
+create or replace function bulwark_private.inspect_audit_fingerprints()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_catalogue constant text := bulwark_private.audit_catalogue();
+  v_critical boolean;
+  v_watched record;
+begin
+  -- Organizations cached by transactions that have ended.
+  delete from bulwark_private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
+  -- A full comparison about once a minute, so that a forged catalogue hash hides nothing for long.
+  if random() > 0.02 and exists (
+    select from bulwark_private.audit_watched_tables g
+    where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue = v_catalogue
+  ) then
+    return;
+  end if;
+  -- The same lock order as a migration that alters the log and then calls
+  -- refresh_audit_fingerprints: the log first, then audit_watched_tables. Otherwise the two would
+  -- deadlock.
+  lock table only bulwark.audit_logs in row exclusive mode;
+  for v_watched in
+    select
+      g.relation,
+      g.relation::text as name,
+      string_to_array(g.fingerprint, ' ') as expected,
+      string_to_array(
+        concat_ws(
+          ' ',
+          bulwark_private.audit_fingerprint(g.relation),
+          -- A renamed column masks every row (audit_image) or takes its organization; another key
+          -- changes how rows are named. Both have to be reported.
+          case
+            when g.captures and (g.options -> 'written' ->> 1)::text[]
+              is distinct from bulwark_private.audit_key_columns(g.relation, null)
+            then 'missing/key||'
+          end,
+          (
+            select string_agg(format('missing/%s||', translate(c, ' |', '__')), ' ' order by c)
+            from unnest(
+              bulwark_private.audit_moved(g.relation, (g.options -> 'written' ->> 12)::jsonb)
+            ) as c
+          )
+        ),
+        ' '
+      ) as found,
+      not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped
+    from bulwark_private.audit_watched_tables g
+  loop
+    continue when v_watched.found = v_watched.expected and not v_watched.dropped;
+    -- Critical: an object is switched off, changed, gone, or new between others. Objects that may
+    -- come and go, or do no harm, are a warning.
+    v_critical := v_watched.dropped
+      or exists (select from unnest(v_watched.found) as f where f ~ '\|[DR]:[0-9]+$')
+      or exists (
+        select from unnest(v_watched.expected) as e
+        where e !~ '^(partition|missing|index|event_trigger|extension_[a-z_]+)/' and not exists (
+          select from unnest(v_watched.found) as f
+          where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
+        )
+      )
+      or exists (
+        select from unnest(v_watched.found) as f
+        where f ~ '^((rule|function|policy|constraint|unique|new_[a-z_]+)/|[^/|]+\|[^|])'
+          and not exists (
+            select from unnest(v_watched.expected) as e
+            where starts_with(e, substring(f from '^[^|]*\|[^|]*\|'))
+          )
+      );
+    perform bulwark_private.append_audit_entry(
+      'security.suspicious_activity',
+      resource_type => v_watched.name,
+      action => case
+        when v_watched.dropped then 'watched_object_dropped' else 'watched_object_changed'
+      end,
+      severity => case when v_critical then 'critical' else 'warning' end::bulwark.audit_severity,
+      -- Only the words that differ.
+      details => jsonb_build_object(
+        'expected', (
+          select string_agg(w, ' ')
+          from unnest(v_watched.expected) as w
+          where w <> all (v_watched.found)
+        ),
+        'found', (
+          select string_agg(w, ' ')
+          from unnest(v_watched.found) as w
+          where w <> all (v_watched.expected)
+        )
+      )
+    );
+    if v_critical then
+      perform bulwark.raise_security_event(
+        'audit_protection_touched', null, null, v_watched.name,
+        jsonb_build_object('dropped', v_watched.dropped)
+      );
+    end if;
+    if v_watched.dropped then
+      delete from bulwark_private.audit_watched_tables g where g.relation = v_watched.relation;
+    else
+      update bulwark_private.audit_watched_tables g
+      set fingerprint = array_to_string(v_watched.found, ' ')
+      where g.relation = v_watched.relation;
+    end if;
+  end loop;
+  perform bulwark_private.renew_audit_functions();
+  -- The hash from before the comparison, so that a change since then is compared in the next run.
+  update bulwark_private.audit_watched_tables g set catalogue = v_catalogue
+  where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is distinct from v_catalogue;
+end;
+$$;
+create or replace function bulwark.seal_audit_log()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write seals directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_number bigint;
+  v_sealed bigint;
+  v_snapshot pg_snapshot;
+  v_started constant timestamptz := clock_timestamp();
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
+  end if;
+  -- With a transaction id of its own this transaction would count as finished in its own snapshot,
+  -- and its later writes would never be sealed.
+  if pg_current_xact_id_if_assigned() is not null then
+    raise exception 'Cannot seal the audit log: the transaction has written already'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_OWN_TRANSACTION',
+            hint = 'Call seal_audit_log() in a request of its own';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select pg_current_snapshot() into v_snapshot;
+  -- Before sealing: a seal belongs to the timeline of this cluster.
+  if not bulwark_private.settle_audit_timeline() then
+    return null;
+  end if;
+  loop
+    v_sealed := bulwark_private.write_audit_seal(v_snapshot);
+    exit when v_sealed is null;
+    v_number := v_sealed;
+    -- The next run goes on; a crash in between loses nothing.
+    exit when clock_timestamp() - v_started > interval '3 seconds';
+  end loop;
+  perform bulwark_private.inspect_audit_fingerprints();
+  perform bulwark_private.report_missing_checkpoint();
+  if v_sealed is null then
+    perform bulwark_private.report_late_entries(v_snapshot);
+  end if;
+  return v_number;
+end;
+$$;
+create function bulwark_private.audit_span(first_seal bigint, last_seal bigint)
+  returns table (first_id uuid, last_id uuid)
+  language plpgsql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_high bulwark_private.audit_position;
+  v_low bulwark_private.audit_position;
+begin
+  select
+    (r.range).base_timeline,
+    least(
+      pg_snapshot_xmin((r.range).base_snapshot), pg_snapshot_xmax((r.range).base_snapshot)
+    )
+  into v_low.timeline, v_low.xid
+  from bulwark_private.audit_seal_ranges r
+  where r.number >= first_seal
+  order by r.number
+  limit 1;
+  select s.timeline, pg_snapshot_xmax(s.snapshot) into v_high.timeline, v_high.xid
+  from bulwark_private.audit_seals s where s.number <= last_seal order by s.number desc limit 1;
+  v_low.timeline := coalesce(v_low.timeline, -1);
+  v_low.xid := coalesce(v_low.xid, '0');
+  select (array_agg(f.low order by f.low))[1], (array_agg(f.high order by f.high desc))[1]
+  into first_id, last_id
+  from (
+    select p.low, p.high
+    from bulwark_private.audit_partitions p
+    cross join lateral (
+      select e.timeline, e.xid
+      from bulwark.audit_logs e
+      where e.id >= p.low and e.id < p.high
+        and (e.timeline, e.xid) >= (v_low.timeline, v_low.xid)
+        and (e.timeline, e.xid) <= (v_high.timeline, v_high.xid)
+      order by e.timeline, e.xid, e.id
+      limit 1
+    ) e
+    where not p.is_default
+    union all
+    (
+      select d.id, d.id
+      from bulwark_private.audit_logs_default d
+      where (d.timeline, d.xid) >= (v_low.timeline, v_low.xid)
+        and (d.timeline, d.xid) <= (v_high.timeline, v_high.xid)
+      order by d.timeline, d.xid, d.id
+    )
+  ) f;
+  return next;
+end;
+$$;
+comment on function bulwark_private.audit_span(bigint, bigint) is
+  'The first and the last id that entries of a range of seals may have, from the indexes of all
+   partitions; null if there are no such entries.';
 create or replace function bulwark_private.adopt_audit_fingerprints()
   returns void
   language plpgsql
@@ -467,6 +1543,11 @@ begin
     where p.fingerprint like format('%%missing/%s||%%', translate(b.name, ' |', '__'))
   ) k
   where g.relation = p.relation and p.before is distinct from p.places || k.kept;
+  -- A project that a backup of rows was loaded into may have later months than the backup.
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+  select p.relation, false, bulwark_private.audit_fingerprint(p.relation)
+  from bulwark_private.audit_partitions p
+  on conflict (relation) do nothing;
   -- A restore gives triggers and functions new numbers and transactions. Without the numbers both
   -- fingerprints have to be equal.
   for v_watched in
@@ -477,7 +1558,8 @@ begin
       ) as lost,
       (
         select string_agg(e, ' ') from unnest(string_to_array(k.after, ' ')) as e
-        where e <> all (string_to_array(k.before, ' ')) and e !~ '^partition/'
+        where e <> all (string_to_array(k.before, ' '))
+          and e !~ '^(partition/|audit_logs_note_late\|)'
       ) as gained
     from bulwark_private.audit_watched_tables g
     -- "offset 0" keeps the planner from computing the fingerprint anew for each of its words.
@@ -506,6 +1588,358 @@ begin
   end loop;
 end;
 $$;
+create or replace function bulwark_private.settle_audit_timeline()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_timeline bulwark_private.audit_timelines;
+  v_number integer;
+  v_postgres_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
+begin
+  if not bulwark_private.audit_log_is_settled() then
+    -- A restore that has not loaded any data yet.
+    if not exists (select from bulwark_private.audit_timelines)
+      and not exists (select from bulwark.audit_logs)
+    then
+      return false;
+    end if;
+    v_number := bulwark_private.audit_timeline();
+    select * into strict v_timeline
+    from bulwark_private.audit_timelines e where e.timeline = v_number;
+    if not bulwark_private.renew_audit_stamp(v_timeline) then
+      return false;
+    end if;
+    if v_timeline.settled_at is null then
+      update bulwark_private.audit_timelines e set settled_at = clock_timestamp()
+        where e.timeline = v_timeline.timeline;
+      perform bulwark_private.append_audit_entry(
+        'system.warning', resource_type => 'bulwark.audit_logs', action => 'timeline_started',
+        details => to_jsonb(v_timeline)
+      );
+      -- The first seal here reads all partitions.
+      delete from bulwark_private.audit_late_entries;
+      perform bulwark_private.mend_restore();
+      perform bulwark_private.adopt_audit_fingerprints();
+    else
+      -- The trigger was made for this cluster before, so somebody replaced it.
+      perform bulwark_private.append_audit_entry(
+        'security.suspicious_activity', resource_type => 'bulwark.audit_logs',
+        action => 'stamp_replaced', severity => 'critical', details => to_jsonb(v_timeline)
+      );
+      perform bulwark.raise_security_event(
+        'audit_protection_touched', null, null, 'bulwark.audit_logs', '{"stamp": "replaced"}'
+      );
+    end if;
+  end if;
+  v_number := bulwark_private.audit_timeline();
+  select * into strict v_timeline
+  from bulwark_private.audit_timelines e where e.timeline = v_number;
+  if v_timeline.postgres_timeline <> v_postgres_timeline then
+    update bulwark_private.audit_timelines e set postgres_timeline = v_postgres_timeline
+    where e.timeline = v_timeline.timeline;
+    perform bulwark_private.append_audit_entry(
+      'system.warning', resource_type => 'bulwark.audit_logs', action => 'fork',
+      details => jsonb_build_object(
+        'postgres_timeline', v_postgres_timeline,
+        'postgres_timeline_before', v_timeline.postgres_timeline
+      )
+    );
+  end if;
+  return true;
+end;
+$$;
+create or replace function bulwark_private.name_bad_entry(seal bigint, organization uuid)
+  returns table (problem text, entry uuid, detail text)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+  with found as (
+    select e.id, e.leaf, row_number() over (order by e.timeline, e.xid, e.id) as place
+    from bulwark_private.audit_seal_ranges s
+    cross join bulwark_private.audit_span(seal, seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, false, organization, first_id => i.first_id, last_id => i.last_id
+    ) e
+    where s.number = seal
+  ),
+  stored as (
+    select g.leaves
+    from bulwark_private.audit_groups g
+    where g.seal = name_bad_entry.seal and g.organization_id is not distinct from organization
+  ),
+  sealed as (
+    select i + 1 as place, substring(g.leaves from i * 32 + 1 for 32) as leaf
+    from stored g
+    cross join lateral generate_series(0, octet_length(g.leaves) / 32 - 1) as i
+  ),
+  counts as (
+    select
+      (select count(*) from sealed) as sealed,
+      greatest(
+        (select count(*) from found f where f.leaf not in (select s.leaf from sealed s)),
+        (select count(*) from sealed s where s.leaf not in (select f.leaf from found f))
+      ) as bad
+  ),
+  foreign_entry as (
+    select f.id, f.place from found f
+    where f.leaf not in (select s.leaf from sealed s)
+    order by f.place limit 1
+  ),
+  lost_entry as (
+    select s.place from sealed s
+    where s.leaf not in (select f.leaf from found f)
+    order by s.place limit 1
+  )
+  select
+    case
+      when f.id is null then 'entry_missing'
+      when l.place is null then 'entry_inserted'
+      else 'entry_altered'
+    end,
+    f.id,
+    case
+      when f.id is null then format(
+        'entry %s of %s in seal %s is gone, after entry %s', l.place, c.sealed, seal,
+        coalesce(
+          (
+            select p.id::text
+            from found p
+            join sealed s on s.leaf = p.leaf
+            where s.place < l.place
+            order by s.place desc
+            limit 1
+          ),
+          'none'
+        )
+      )
+      when l.place is null then format('seal %s has no such entry', seal)
+      else format('entry %s of %s in seal %s is not as it was sealed', f.place, c.sealed, seal)
+    end || case when c.bad > 1 then format(', and %s more', c.bad - 1) else '' end
+  from counts c
+  left join foreign_entry f on true
+  left join lost_entry l on true;
+$$;
+create or replace function bulwark_private.compare_audit_groups(
+  first_seal bigint,
+  last_seal bigint,
+  everybody boolean,
+  organization uuid
+)
+  returns table (
+    seal bigint,
+    organization_id uuid,
+    entries bigint,
+    removed bigint,
+    records uuid[],
+    altered boolean,
+    differs boolean
+  )
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+  with sealed as (
+    select s.number, s.range
+    from bulwark_private.audit_seal_ranges s
+    -- Without the seal before it the new entries are unknown; the gap is reported already.
+    where s.number between first_seal and last_seal and s.known
+  ),
+  found as (
+    select
+      s.number as seal,
+      e.organization_id,
+      count(*) as entries,
+      count(e.removed_by) as removed,
+      array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
+    from sealed s
+    cross join bulwark_private.audit_span(first_seal, last_seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, everybody, organization, first_id => i.first_id, last_id => i.last_id
+    ) e
+    group by s.number, e.organization_id
+  ),
+  chained as (
+    select
+      g.*,
+      lag(g.hash) over w as hash_before,
+      lag(g.entries_before + g.entry_count) over w as counted_before
+    from bulwark_private.audit_groups g
+    where g.seal between first_seal and last_seal
+      and (everybody or g.organization_id is not distinct from organization)
+    window w as (partition by g.organization_id order by g.seal)
+  ),
+  kept as (
+    select
+      c.seal, c.organization_id, c.entry_count, c.leaves, c.root, c.previous, c.entries_before,
+      coalesce(c.hash_before, b.hash) as hash_before,
+      coalesce(c.counted_before, b.entries_before + b.entry_count) as counted_before
+    from chained c
+    -- offset 0 keeps the condition inside, so that the look-up runs only for groups that differ.
+    left join lateral (
+      select p.* from bulwark_private.audit_group_before(c.organization_id, c.seal) p
+      where c.hash_before is null
+      offset 0
+    ) b on true
+  ),
+  compared as (
+    select
+      coalesce(k.seal, f.seal) as seal,
+      coalesce(k.organization_id, f.organization_id) as organization_id,
+      coalesce(f.entries, 0) as entries,
+      coalesce(f.removed, 0) as removed,
+      f.records,
+      k.leaves,
+      case
+        when k.previous is distinct from coalesce(k.hash_before, decode(repeat('00', 32), 'hex'))
+          or k.entries_before is distinct from coalesce(k.counted_before, 0)
+          or k.root is distinct from bulwark_private.merkle_root(k.leaves)
+          or k.entry_count is distinct from octet_length(k.leaves) / 32
+        then k.seal is not null
+        else false
+      end as altered,
+      k.leaves is distinct from f.leaves as differs
+    from found f
+    full join kept k
+      on k.seal = f.seal
+      and coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
+        = coalesce(f.organization_id, '00000000-0000-0000-0000-000000000000')
+  )
+  select c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs
+  from compared c
+  where c.seal in (select s.number from sealed s);
+$$;
+create or replace function bulwark_private.audit_backdated(
+  first_seal bigint,
+  last_seal bigint,
+  everybody boolean,
+  organization uuid
+)
+  returns table (seal bigint, entry uuid, detail text)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+  with tolerated as materialized (
+    select make_interval(
+      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+    ) as time
+  ),
+  entries as materialized (
+    select
+      s.number, s.sealed_at, s.base_sealed_at, e.timeline, e.xid, e.id, e.occurred_at,
+      (s.range).base_timeline = e.timeline
+        and e.xid < pg_snapshot_xmax((s.range).base_snapshot) as open
+    from bulwark_private.audit_seal_ranges s
+    cross join bulwark_private.audit_span(first_seal, last_seal) i
+    cross join lateral bulwark_private.audit_entries(
+      s.range, everybody, organization, false, first_id => i.first_id, last_id => i.last_id
+    ) e
+    where s.number between first_seal and last_seal and s.known
+      and e.timeline = (s.range).timeline
+  ),
+  -- A transaction that was open in the base is older than it: it began after the last seal whose
+  -- xmax is at or below its id.
+  opened as materialized (
+    select o.timeline, o.xid, b.sealed_at
+    from (select distinct e.timeline, e.xid from entries e where e.open) o
+    left join lateral (
+      select k.sealed_at
+      from bulwark_private.audit_seals k
+      where k.timeline = o.timeline and pg_snapshot_xmax(k.snapshot) <= o.xid
+      order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
+      limit 1
+    ) b on true
+  ),
+  timed as (
+    -- Any other transaction wrote after the base, since its id is at or above its xmax.
+    select e.number, e.sealed_at, e.id, e.occurred_at,
+      case when e.open then o.sealed_at else e.base_sealed_at end as not_before
+    from entries e
+    left join opened o on e.open and o.timeline = e.timeline and o.xid = e.xid
+  )
+  select
+    t.number,
+    t.id,
+    case
+      when t.occurred_at < t.not_before - d.time
+      then format('it says %s, but it is younger than the seal of %s', t.occurred_at, t.not_before)
+      when t.occurred_at > t.sealed_at + d.time
+      then format('it says %s, after seal %s was made', t.occurred_at, t.number)
+      else format('it says %s, its id another time', t.occurred_at)
+    end
+  from timed t
+  cross join tolerated d
+  where t.occurred_at < t.not_before - d.time
+    or t.occurred_at > t.sealed_at + d.time
+    -- The first six bytes of the id are the milliseconds of its time; infinity has none.
+    or case
+      when not isfinite(t.occurred_at) then true
+      else substring(uuid_send(t.id) from 1 for 6) not between
+        substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint - 1000) from 3)
+        and substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint + 1000) from 3)
+    end;
+$$;
+comment on table bulwark_private.audit_check_progress is
+  'Progress of the log''s verification of itself, and the findings reported so far, so that each is
+   reported once; also the size of the checkpoint whose successor is overdue (null: none), and when
+   entries outside of the open partitions were reported. Not audited: it changes with every run.';
+create function bulwark_private.report_late_entries(snapshot pg_snapshot)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+  v_first uuid;
+  v_last uuid;
+begin
+  if not exists (select from bulwark_private.audit_late_entries) then
+    return;
+  end if;
+  with sealed as (
+    delete from bulwark_private.audit_late_entries l
+    where pg_visible_in_snapshot(l.xid, report_late_entries.snapshot)
+    returning l.id
+  )
+  select count(*), (array_agg(s.id order by s.id))[1], (array_agg(s.id order by s.id desc))[1]
+  into v_count, v_first, v_last
+  from sealed s;
+  if v_count = 0 then
+    return;
+  end if;
+  update bulwark_private.audit_check_progress p set late_reported_at = now()
+  where p.late_reported_at is null or p.late_reported_at < now() - interval '1 hour';
+  if found then
+    perform bulwark_private.append_audit_entry(
+      'system.error', resource_type => 'bulwark.audit_logs', action => 'partition_missing',
+      severity => 'critical', result => 'failure',
+      details => jsonb_build_object('entries', v_count, 'first', v_first, 'last', v_last)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark_private.report_late_entries(pg_snapshot) is
+  'Records, at most once an hour, that entries were written into no partition of the present: the
+   clock was wrong, or the job that makes partitions does not run. They are sealed like all others.';
 create or replace function bulwark.search_audit_logs(
   organization_id uuid default null,
   since timestamptz default null,
@@ -610,12 +2044,14 @@ begin
         offset v_step limit 1
       )
       union all
-      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
+      -- the conditions on the id alone leave partitions out.
       select e.id
       from unnest(v_organizations) as o (id)
       cross join lateral (
         select k.id from bulwark.audit_logs k
-        where (k.organization_id, k.id) < (o.id, v_before)
+        where k.id < v_before and k.id >= v_floor
+          and (k.organization_id, k.id) < (o.id, v_before)
           and (k.organization_id, k.id) >= (o.id, v_floor)
         order by k.organization_id desc, k.id desc
         offset v_step limit 1
@@ -635,7 +2071,8 @@ begin
         from unnest(v_organizations) as o (id)
         cross join lateral (
           select * from bulwark.audit_logs i
-          where (i.organization_id, i.id) < (o.id, v_before)
+          where i.id < v_before and i.id >= coalesce(v_low, v_floor)
+            and (i.organization_id, i.id) < (o.id, v_before)
             and (i.organization_id, i.id) >= (o.id, coalesce(v_low, v_floor))
           order by i.organization_id desc, i.id desc
         ) k
@@ -684,6 +2121,224 @@ comment on function bulwark.search_audit_logs(
    looks for text in resource, action and payload, by default of the last 31 days. Errors:
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
    an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
+create or replace function bulwark.export_audit_log(
+  organization_id uuid default null,
+  after text default null,
+  page_size integer default 1000,
+  since timestamptz default null,
+  until timestamptz default null,
+  signed boolean default false
+)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because no client can read seals and it records itself
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_cursor text := after;
+  v_entries jsonb;
+  v_bytes bigint := 0;
+  v_first bigint;
+  v_found bigint;
+  v_from bigint;
+  v_group bulwark_private.audit_groups;
+  v_groups jsonb[] := array[]::jsonb[];
+  v_left integer := page_size;
+  v_news boolean := false;
+  v_next text;
+  v_page bigint;
+  v_place bigint := 0;
+  v_pruned constant bigint := (select max(r.through_seal) from bulwark_private.audit_prunings r);
+  v_range bulwark_private.audit_range;
+  v_read integer := 0;
+  v_seal bigint := 0;
+  v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
+  v_size bigint;
+  v_span record;
+  v_started constant timestamptz := clock_timestamp();
+  v_upto bigint := v_signed;
+begin
+  perform bulwark_private.require_audit('audit:export', organization_id);
+  if page_size is null or page_size not between 1 and 5000 then
+    raise exception 'Cannot export the audit log: a page has 1 to 5000 entries'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  if not (isfinite(since) and isfinite(until)) or since > until
+    or since > now() + interval '1 day' then
+    raise exception 'Cannot export the audit log: the range of time is empty or lies ahead'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  if after is not null then
+    if after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
+      raise exception 'Cannot export the audit log: the cursor is not one of its own'
+        using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_CURSOR',
+              hint = 'Pass on the value of next or cursor from the page before';
+    end if;
+    v_seal := split_part(after, ':', 1)::bigint;
+    v_place := split_part(after, ':', 2)::bigint;
+  end if;
+
+  v_from := greatest(v_seal, v_pruned + 1);
+  if since is not null then
+    v_from := greatest(v_from, coalesce(
+      (
+        select s.number from bulwark_private.audit_seals s
+        where s.sealed_at >= since
+        order by s.sealed_at, s.number
+        limit 1
+      ),
+      9223372036854775807
+    ));
+  end if;
+  if signed is not true then
+    v_upto := null;
+  end if;
+  if until is not null then
+    v_upto := least(v_upto, coalesce(
+      (
+        select s.number from bulwark_private.audit_seals s
+        where s.sealed_at <= until
+        order by s.sealed_at desc, s.number desc
+        limit 1
+      ),
+      0
+    ));
+  end if;
+
+  select s.first_id, s.last_id into v_span
+  from (
+    select min(g.seal) as first, max(g.seal) as last
+    from bulwark_private.audit_groups_of(export_audit_log.organization_id, v_from, v_upto) g
+  ) g
+  cross join lateral bulwark_private.audit_span(g.first, g.last) s;
+  for v_group in
+    select * from bulwark_private.audit_groups_of(
+      export_audit_log.organization_id, v_from, v_upto
+    )
+  loop
+    v_read := v_read + 1;
+    continue when v_group.seal = v_seal and v_group.entry_count <= v_place;
+    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
+    -- It has at least one group, however long that waited: otherwise it would look like the end.
+    if v_left = 0 or v_bytes > 4194304
+      or v_groups <> '{}' and clock_timestamp() - v_started > interval '3 seconds' then
+      v_next := v_cursor;
+      exit;
+    end if;
+    v_first := case when v_group.seal = v_seal then v_place else 0 end;
+    select (r.range).* into v_range
+    from bulwark_private.audit_seal_ranges r where r.number = v_group.seal;
+    with found as materialized (
+      select m.id, row_number() over w as place, sum(m.size) over w as bytes
+      from (
+        select * from bulwark_private.audit_entries(
+          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer,
+          v_span.first_id, v_span.last_id
+        ) e
+        order by e.timeline, e.xid, e.id
+        offset v_first
+      ) m
+      window w as (order by m.timeline, m.xid, m.id)
+    )
+    select
+      coalesce(
+        jsonb_agg(
+          bulwark_private.audit_entry_json(c.entry) || jsonb_build_object(
+            -- The sealed leaf at this position: shows which entry was altered.
+            'leaf', bulwark_private.base64(nullif(
+              substring(
+                v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
+              ), ''
+            ))
+          )
+          order by f.place
+        ),
+        '[]'
+      ),
+      count(*),
+      coalesce(max(f.bytes), 0),
+      (select count(*) from found),
+      v_news or coalesce(
+        bool_or(
+          ((c.entry).source, (c.entry).event_type, (c.entry).action)
+            is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
+        ),
+        false
+      )
+    into v_entries, v_page, v_size, v_found, v_news
+    from found f
+    -- The limit keeps this a look-up, whatever the statistics say.
+    cross join lateral (
+      select e as entry from bulwark_private.audit_commitments e where e.id = f.id limit 1
+    ) c
+    -- A page is bounded within a group, too; its first entry always fits.
+    where f.bytes <= 4194304 - v_bytes or f.place = 1;
+    v_groups := array_append(
+      v_groups,
+      bulwark_private.audit_group_json(v_group)
+        || jsonb_build_object('first', v_first, 'entries', v_entries)
+    );
+    v_bytes := v_bytes + v_size;
+    v_left := v_left - v_page;
+    v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
+    -- If rows are missing the group ends before its count; the next page must not start here again.
+    if v_page >= v_found and (v_first + v_page >= v_group.entry_count or v_left > 0) then
+      v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
+    else
+      v_next := v_cursor;
+      exit;
+    end if;
+  end loop;
+  -- The function that lists groups stops after a thousand.
+  if v_read = 1000 then
+    v_next := v_cursor;
+  end if;
+
+  -- A page that contains only records of exports is not recorded. Otherwise a follower would never
+  -- reach the end of the log.
+  if v_news then
+    perform bulwark_private.append_audit_entry(
+      'data.export',
+      organization_id => export_audit_log.organization_id,
+      resource_type => 'bulwark.audit_logs',
+      action => 'export_audit_log',
+      details => jsonb_build_object(
+        'after', after, 'entries', page_size - v_left, 'cursor', v_cursor
+      )
+    );
+  end if;
+  return jsonb_build_object(
+    'groups', to_jsonb(v_groups),
+    'entries', page_size - v_left,
+    'next', v_next,
+    'cursor', v_cursor,
+    'pruned', (
+      select v_pruned
+      from bulwark_private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
+    ),
+    -- The group that the first one chains to, which proves that nothing is left out between them.
+    'previous', (
+      select bulwark_private.audit_group_json(g)
+      from bulwark_private.audit_group_before(
+        export_audit_log.organization_id, (v_groups[1] ->> 'seal')::bigint
+      ) g
+    ),
+    'proof', bulwark_private.audit_group_proof(
+      (
+        select max((g ->> 'seal')::bigint)
+        from unnest(v_groups) as g
+        where v_signed is null or (g ->> 'seal')::bigint <= v_signed
+      ),
+      export_audit_log.organization_id
+    )
+  );
+end;
+$$;
 create function bulwark.audit_histogram(
   organization_id uuid default null,
   since timestamptz default null,
@@ -1062,6 +2717,224 @@ comment on function bulwark.audit_coverage(uuid) is
    sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
    still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create or replace function bulwark.prune_audit_log(keep_days integer)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because no client may change the log
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_entries bigint;
+  v_holds uuid[];
+  v_least constant integer := (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer;
+  v_pruned bigint;
+  v_record uuid;
+  v_records uuid[];
+  v_seal bulwark_private.audit_seals;
+  v_through bigint;
+  v_upto uuid;
+begin
+  if keep_days is null or keep_days not between 1 and 36500 then
+    raise exception 'Cannot prune the audit log: entries are kept 1 to 36500 days'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RETENTION';
+  end if;
+  if (keep_days >= v_least) is not true then
+    raise exception 'Cannot prune the audit log: entries are kept %',
+      coalesce(v_least || ' days', 'for ever')
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_RETENTION_TOO_SHORT',
+            hint = 'The owner of the database decides: bulwark.settings, audit.keep_days';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  v_holds := bulwark_private.begin_audit_removal();
+  select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
+  -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
+  -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
+  select max(w.number) filter (where w.is_last) into v_through
+  from (
+    select s.number, s.through is null as is_last,
+      sum(g.entries) over (order by s.number) as entries
+    from bulwark_private.audit_seals s
+    left join lateral (
+      select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+        where g.seal = s.number
+    ) g on true
+    where s.number > v_pruned
+      and s.sealed_at < now() - make_interval(days => keep_days)
+      and s.number <= coalesce(
+        (select max(c.tree_size) from bulwark.audit_checkpoints c),
+        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+      )
+    order by s.number
+    limit 100000
+  ) w
+  where w.entries <= greatest(
+    (bulwark_private.setting('audit.removal_batch'))::integer,
+    (
+      select sum(g.entry_count) from bulwark_private.audit_groups g
+      where g.seal between v_pruned + 1 and (
+        select min(s.number) from bulwark_private.audit_seals s
+        where s.number > v_pruned and s.through is null
+      )
+    )
+  );
+  select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
+  if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
+    select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)) - 1)
+    into v_through
+    from bulwark.audit_logs e
+    where (e.timeline < v_seal.timeline
+        or e.timeline = v_seal.timeline and e.xid < pg_snapshot_xmax(v_seal.snapshot))
+      and e.removed_by is null
+      and e.event_type <> 'compliance.data_deleted'
+      and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
+    select max(s.number) into v_through
+    from bulwark_private.audit_seals s where s.number <= v_through and s.through is null;
+    select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
+  end if;
+  if v_through is null or v_through <= v_pruned then
+    return 0;
+  end if;
+
+  -- The tombstone permits the deletion, and is complete before another session can see it.
+  v_record := gen_random_uuid();
+  insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
+  values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
+  -- Later months have nothing of these seals.
+  select s.last_id into v_upto from bulwark_private.audit_span(v_pruned + 1, v_through) s;
+  with gone as (
+    delete from bulwark.audit_logs e
+    where e.id < coalesce(v_upto, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      and (
+        e.timeline < v_seal.timeline
+        or e.timeline = v_seal.timeline
+          and e.xid < pg_snapshot_xmax(v_seal.snapshot)
+          and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
+      )
+    returning e.removed_by
+  )
+  select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
+  into v_entries, v_records
+  from gone g;
+  -- Each organization's newest group stays, because the next one chains to it.
+  delete from bulwark_private.audit_groups g
+  where g.seal <= v_through and exists (
+    select from bulwark_private.audit_groups n
+    where n.seal > g.seal
+      and n.seal <= v_through
+      and (n.organization_id = g.organization_id
+        or n.organization_id is null and g.organization_id is null)
+  );
+  v_record := bulwark_private.append_audit_entry(
+    'compliance.data_deleted',
+    resource_type => 'bulwark.audit_logs',
+    action => 'pruning',
+    details => jsonb_build_object(
+      'kind', 'pruning',
+      'reason', format('sealed more than %s days ago', keep_days),
+      'through_seal', v_through,
+      'seal_hash', bulwark_private.base64(v_seal.hash),
+      'pruned', v_entries,
+      'removals', (
+        select coalesce(
+          jsonb_object_agg(
+            r.id, jsonb_build_object(
+              'entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids)
+            )
+          ),
+          '{}'
+        )
+        from (
+          select d.id, count(e.id) as entries,
+            array_agg(e.id) filter (where e.id is not null) as ids
+          from unnest(v_records) as d (id)
+          join bulwark.audit_logs k on k.id = d.id
+          left join bulwark.audit_logs e on e.removed_by = d.id
+          group by d.id
+        ) r
+      )
+    )
+  );
+  update bulwark_private.audit_prunings p set record_id = v_record where p.through_seal = v_through;
+  perform bulwark_private.finish_audit_removal(v_holds);
+  return v_entries;
+end;
+$$;
+create function bulwark_private.keep_audit_partitions()
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_made regclass[] := array(select p from bulwark_private.make_audit_partitions() as p);
+  v_known constant regclass[] := array(
+    select g.relation
+    from bulwark_private.audit_watched_tables g
+    join bulwark_private.audit_partitions p on p.relation = g.relation
+    where not p.is_closed and g.fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  );
+  v_closed regclass[];
+begin
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+  select p, false, bulwark_private.audit_fingerprint(p) from unnest(v_made) as p;
+  v_closed := array(select p from bulwark_private.close_audit_partitions() as p);
+  -- Accepts what the job did itself, and nothing that was touched before.
+  update bulwark_private.audit_watched_tables g
+  set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  where g.relation = any (v_closed) and g.relation = any (v_known);
+  return cardinality(v_made) + cardinality(v_closed);
+end;
+$$;
+comment on function bulwark_private.keep_audit_partitions() is
+  'Makes the partitions of the coming months and closes those that are over. Returns how many.';
+revoke all on table bulwark_private.audit_closings from public;
+revoke all on table bulwark_private.audit_closings from anon;
+revoke all on table bulwark_private.audit_closings from authenticated;
+revoke all on table bulwark_private.audit_closings from service_role;
+revoke all on table bulwark_private.audit_late_entries from public;
+revoke all on table bulwark_private.audit_late_entries from anon;
+revoke all on table bulwark_private.audit_late_entries from authenticated;
+revoke all on table bulwark_private.audit_late_entries from service_role;
+revoke all on table bulwark_private.audit_partitions from public;
+revoke all on table bulwark_private.audit_partitions from anon;
+revoke all on table bulwark_private.audit_partitions from authenticated;
+revoke all on table bulwark_private.audit_partitions from service_role;
+revoke all on function bulwark_private.audit_logs_note_late() from public;
+revoke all on function bulwark_private.audit_logs_note_late() from anon;
+revoke all on function bulwark_private.audit_logs_note_late() from authenticated;
+revoke all on function bulwark_private.audit_logs_note_late() from service_role;
+revoke all on function bulwark_private.close_audit_partition(partition regclass) from public;
+revoke all on function bulwark_private.close_audit_partition(partition regclass) from anon;
+revoke all on function bulwark_private.close_audit_partition(partition regclass) from authenticated;
+revoke all on function bulwark_private.close_audit_partition(partition regclass) from service_role;
+revoke all on function bulwark_private.make_audit_partition(name text, low uuid, high uuid) from public;
+revoke all on function bulwark_private.make_audit_partition(name text, low uuid, high uuid) from anon;
+revoke all on function bulwark_private.make_audit_partition(name text, low uuid, high uuid) from authenticated;
+revoke all on function bulwark_private.make_audit_partition(name text, low uuid, high uuid) from service_role;
+revoke all on function bulwark_private.fence_audit_partition(partition regclass) from public;
+revoke all on function bulwark_private.fence_audit_partition(partition regclass) from anon;
+revoke all on function bulwark_private.fence_audit_partition(partition regclass) from authenticated;
+revoke all on function bulwark_private.fence_audit_partition(partition regclass) from service_role;
+revoke all on function bulwark_private.make_audit_partitions(months_ahead integer) from public;
+revoke all on function bulwark_private.make_audit_partitions(months_ahead integer) from anon;
+revoke all on function bulwark_private.make_audit_partitions(months_ahead integer) from authenticated;
+revoke all on function bulwark_private.make_audit_partitions(months_ahead integer) from service_role;
+revoke all on function bulwark_private.close_audit_partitions() from public;
+revoke all on function bulwark_private.close_audit_partitions() from anon;
+revoke all on function bulwark_private.close_audit_partitions() from authenticated;
+revoke all on function bulwark_private.close_audit_partitions() from service_role;
+revoke all on function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot) from public;
+revoke all on function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot) from anon;
+revoke all on function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot) from authenticated;
+revoke all on function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot) from service_role;
+revoke all on function bulwark_private.remake_audit_partitions(first_month date) from public;
+revoke all on function bulwark_private.remake_audit_partitions(first_month date) from anon;
+revoke all on function bulwark_private.remake_audit_partitions(first_month date) from authenticated;
+revoke all on function bulwark_private.remake_audit_partitions(first_month date) from service_role;
 revoke all on function bulwark_private.audit_row_settings(relation oid, nulls jsonb) from public;
 revoke all on function bulwark_private.audit_row_settings(relation oid, nulls jsonb) from anon;
 revoke all on function bulwark_private.audit_row_settings(relation oid, nulls jsonb) from authenticated;
@@ -1082,10 +2955,22 @@ revoke all on function bulwark_private.audit_table_fits(relation regclass, key_i
 revoke all on function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[], columns text[], types text[]) from anon;
 revoke all on function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[], columns text[], types text[]) from authenticated;
 revoke all on function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[], columns text[], types text[]) from service_role;
+revoke all on function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer, first_id uuid, last_id uuid) from public;
+revoke all on function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer, first_id uuid, last_id uuid) from anon;
+revoke all on function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer, first_id uuid, last_id uuid) from authenticated;
+revoke all on function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer, first_id uuid, last_id uuid) from service_role;
 revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from public;
 revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from anon;
 revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from authenticated;
 revoke all on function bulwark_private.take_sealed_entries(seal bigint, range bulwark_private.audit_range) from service_role;
+revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from public;
+revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from anon;
+revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from authenticated;
+revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from service_role;
+revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from public;
+revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from anon;
+revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from authenticated;
+revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from service_role;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from public;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from anon;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from authenticated;
@@ -1106,9 +2991,176 @@ revoke all on function bulwark.audit_coverage(organization_id uuid) from public;
 revoke all on function bulwark.audit_coverage(organization_id uuid) from anon;
 revoke all on function bulwark.audit_coverage(organization_id uuid) from authenticated;
 revoke all on function bulwark.audit_coverage(organization_id uuid) from service_role;
+revoke all on function bulwark_private.keep_audit_partitions() from public;
+revoke all on function bulwark_private.keep_audit_partitions() from anon;
+revoke all on function bulwark_private.keep_audit_partitions() from authenticated;
+revoke all on function bulwark_private.keep_audit_partitions() from service_role;
 grant execute on function bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid) to authenticated;
 grant execute on function bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid) to service_role;
 grant execute on function bulwark.tail_audit_log(uuid, text, integer) to authenticated;
 grant execute on function bulwark.tail_audit_log(uuid, text, integer) to service_role;
 grant execute on function bulwark.audit_coverage(uuid) to authenticated;
 grant execute on function bulwark.audit_coverage(uuid) to service_role;
+-- The log becomes a partitioned table, with the present one as its first partition. Writers wait for
+-- the rest of the upgrade. Postgres proves the partition's bound by reading the table, unless a
+-- constraint that was validated before does (docs/audit.md).
+do $$
+declare
+  v_bound uuid;
+  v_comment constant text := obj_description('bulwark.audit_logs'::regclass, 'pg_class');
+  v_end timestamp;
+  v_grants text[];
+  v_high uuid;
+  v_indexes text[];
+  v_old constant regclass := 'bulwark.audit_logs'::regclass;
+  v_policies text[];
+  v_statement text;
+  v_table text;
+  v_triggers text[];
+  v_views text[];
+begin
+  lock table bulwark.audit_logs in access exclusive mode;
+  -- Up to the end of the month of the newest entry, should that lie ahead.
+  select date_trunc('month', greatest(clock_timestamp(), max(l.occurred_at)) at time zone 'UTC')
+    + interval '1 month'
+  into v_end
+  from (select l.occurred_at from bulwark.audit_logs l order by l.id desc limit 1) l;
+  v_high := bulwark_private.audit_id_floor(v_end at time zone 'UTC');
+  -- Or where the constraint says.
+  select substring(pg_get_constraintdef(k.oid) from '''([0-9a-f-]{36})''')::uuid into v_bound
+  from pg_catalog.pg_constraint k
+  where k.conrelid = v_old and k.conname = 'audit_logs_bound' and k.convalidated;
+  if v_bound is not null then
+    v_high := v_bound;
+    v_end := to_timestamp(
+      ('x' || translate(left(v_bound::text, 13), '-', ''))::bit(48)::bigint / 1000.0
+    ) at time zone 'UTC';
+  end if;
+  v_table := 'audit_logs_' || to_char(v_end - interval '1 day', 'YYYY_MM');
+  -- Everything that hangs on the table by its name is made again on the new one.
+  v_triggers := array(
+    select pg_get_triggerdef(t.oid)
+      || case t.tgenabled
+        when 'A' then format('; alter table %s enable always trigger %I', v_old, t.tgname)
+        else ''
+      end
+    from pg_catalog.pg_trigger t
+    where t.tgrelid = v_old and not t.tgisinternal
+    order by t.tgname
+  );
+  v_indexes := array(
+    select pg_get_indexdef(i.indexrelid)
+    from pg_catalog.pg_index i
+    where i.indrelid = v_old and not i.indisprimary
+    order by i.indexrelid
+  );
+  v_policies := array(
+    select format(
+      'create policy %I on %s as %s for %s to %s using (%s)', p.policyname, v_old, p.permissive,
+      p.cmd, array_to_string(p.roles, ', '), p.qual
+    )
+    from pg_catalog.pg_policies p
+    where p.schemaname = 'bulwark' and p.tablename = 'audit_logs'
+  );
+  v_grants := array(
+    select format('grant %s on %s to %I', a.privilege_type, v_old, r.rolname)
+    from pg_catalog.pg_class c
+    cross join aclexplode(c.relacl) a
+    join pg_catalog.pg_roles r on r.oid = a.grantee
+    where c.oid = v_old and a.grantee <> c.relowner
+  );
+  v_views := array(
+    select distinct format(
+      'create or replace view %s with (security_invoker = true) as %s', w.ev_class::regclass,
+      pg_get_viewdef(w.ev_class)
+    )
+    from pg_catalog.pg_depend d
+    join pg_catalog.pg_rewrite w on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+    where d.refclassid = 'pg_class'::regclass and d.refobjid = v_old
+  );
+  for v_statement in
+    select format('drop trigger %I on %s', t.tgname, v_old)
+    from pg_catalog.pg_trigger t where t.tgrelid = v_old and not t.tgisinternal
+    union all
+    select format('drop policy %I on %s', p.policyname, v_old)
+    from pg_catalog.pg_policies p
+    where p.schemaname = 'bulwark' and p.tablename = 'audit_logs'
+    union all
+    -- As Postgres names those of the other partitions.
+    select format(
+      'alter index %s rename to %I', i.indexrelid::regclass,
+      concat_ws(
+        '_', v_table,
+        case
+          when i.indisprimary then 'pkey'
+          else (
+            select string_agg(a.attname, '_' order by a.attnum) from pg_catalog.pg_attribute a
+            where a.attrelid = i.indexrelid
+          ) || '_idx'
+        end
+      )
+    )
+    from pg_catalog.pg_index i
+    where i.indrelid = v_old
+  loop
+    execute v_statement;
+  end loop;
+  execute format('alter table bulwark.audit_logs rename to %I', v_table);
+  execute format('alter table bulwark.%I set schema bulwark_private', v_table);
+  execute format(
+    'create table bulwark.audit_logs (
+       like bulwark_private.%I including defaults including storage including compression
+         including comments
+     ) partition by range (id)', v_table
+  );
+  revoke all on bulwark.audit_logs from public, anon, authenticated, service_role, api_key;
+  alter table bulwark.audit_logs enable row level security;
+  execute format('comment on table bulwark.audit_logs is %L', v_comment);
+  for v_statement in
+    select format('comment on column bulwark_private.%I.%I is null', v_table, a.attname)
+    from pg_catalog.pg_attribute a where a.attrelid = v_old and a.attnum > 0
+  loop
+    execute v_statement;
+  end loop;
+  alter table bulwark.audit_logs alter column id set default (
+    substr(
+      overlay(
+        encode(
+          int8send((date_part('epoch', clock_timestamp()) * 4096000)::bigint)
+            || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+          'hex'
+        )
+        placing '7' from 14 for 0
+      ),
+      2
+    )
+  )::uuid;
+  execute format('alter table bulwark_private.%I alter column id set default %s', v_table, (
+    select pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
+    join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = 'bulwark.audit_logs'::regclass and a.attname = 'id'
+  ));
+  perform bulwark_private.fence_audit_partition(v_old);
+  execute format(
+    'alter table bulwark.audit_logs attach partition bulwark_private.%I
+       for values from (minvalue) to (%L)', v_table, v_high
+  );
+  execute format(
+    'alter table bulwark_private.%I drop constraint if exists audit_logs_bound', v_table
+  );
+  alter table bulwark.audit_logs add primary key (id);
+  foreach v_statement in array v_indexes || v_views || v_policies || v_grants || v_triggers loop
+    execute v_statement;
+  end loop;
+  -- The clusters and the watched tables know the log by its oid.
+  alter table bulwark_private.audit_timelines disable trigger audit_timelines_keep_columns;
+  update bulwark_private.audit_timelines set relation = 'bulwark.audit_logs'::regclass
+  where relation = v_old
+    and system_identifier = (select c.system_identifier from pg_catalog.pg_control_system() c);
+  alter table bulwark_private.audit_timelines enable always trigger audit_timelines_keep_columns;
+  update bulwark_private.audit_watched_tables set relation = 'bulwark.audit_logs'::regclass
+  where relation = v_old;
+end;
+$$;
+
+select count(*) from bulwark_private.make_audit_partitions();

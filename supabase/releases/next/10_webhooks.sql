@@ -118,7 +118,12 @@ begin
   -- Ids are ordered by time. So are the changes of a row, which its lock puts one after the other.
   perform bulwark_private.queue_webhooks(array(
     select e.id
-    from bulwark_private.audit_entries(range, hashed => false) e
+    from bulwark_private.audit_entries(
+      range, hashed => false, first_id => case
+        when (range).base_timeline = (range).timeline
+        then bulwark_private.audit_open_from((range).timeline, (range).base_snapshot)
+      end
+    ) e
     where (v_everybody
         or bulwark_private.webhook_scope(e.organization_id, false) = any (v_scopes))
       and not exists (

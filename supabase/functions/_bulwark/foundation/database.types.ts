@@ -292,7 +292,7 @@ export type Database = {
           "database_user"?: string | null;
           "details"?: Json | null;
           "event_type": string;
-          "id": string;
+          "id"?: string;
           "ip"?: string | null;
           "occurred_at": string;
           "organization_id"?: string | null;
@@ -1745,7 +1745,7 @@ export type Database = {
       "delete_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
       "disable_audit": { Args: { "target": unknown }; Returns: undefined };
       "disable_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
-      "empty_for_restore": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "empty_for_restore": { Args: { "first_month"?: string }; Returns: undefined };
       "enable_audit": {
         Args: {
           "bulk"?: boolean;
