@@ -5,7 +5,8 @@ import type { TestResult } from "../testing/result.ts";
 /**
  * plpgsql_check finds no error and no warning in any PL/pgSQL function of ours; trigger functions
  * are checked against every table whose triggers call them. Where the extension is missing the
- * check is skipped.
+ * check is skipped. A result that nobody needs may be assigned to v_ignored: `perform` would run
+ * the call as a query, which takes several times as long.
  */
 export async function plpgsql(clusters: TestClusters): Promise<TestResult> {
   const missing = missingFromDebian("plpgsql_check");
@@ -32,6 +33,7 @@ export async function plpgsql(clusters: TestClusters): Promise<TestResult> {
         f.oid::regprocedure, f.relation::regclass, fatal_errors => false,
         security_warnings => true, oldtable => f.tgoldtable, newtable => f.tgnewtable
       ) c
+      where c.message is distinct from 'never read variable "v_ignored"'
       order by 1
     `;
     const failures = findings.map(({ finding }) => finding);

@@ -1275,7 +1275,7 @@ declare
   v_bucket constant uuid := coalesce(user_id, bulwark_private.api_key_bucket(api_key_id));
   v_decision bulwark.rate_limit_decision;
   v_identifiers record;
-  v_lock text;
+  v_ignored text;
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
   v_until timestamptz;
 begin
@@ -1290,7 +1290,7 @@ begin
   -- check_rate_limits then skips the bucket instead of waiting.
   if user_id is not null then
     -- An assignment instead of perform, which would run it as a query.
-    v_lock := pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
+    v_ignored := pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
   end if;
   -- Fast path of most calls: a user or an API key, one token, no override, no block. One statement
   -- decides it and writes only if it admits. All other calls continue below.
@@ -1705,7 +1705,7 @@ create function bulwark_private.headers_with_decision(decision bulwark.rate_limi
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_headers constant jsonb := nullif(current_setting('response.headers', true), '');
+  v_headers constant jsonb := nullif(current_setting('response.headers', true), '')::jsonb;
   -- As text, because building it as jsonb takes several times as long. A rule's name has only
   -- letters, digits and underscores.
   v_ours constant text := format(
@@ -1783,11 +1783,11 @@ declare
   v_next text;
   v_organization uuid;
   v_path text;
-  v_reads constant boolean := current_setting('transaction_read_only');
+  v_reads constant boolean := current_setting('transaction_read_only')::boolean;
   v_role text;
   v_rule text;
   v_rules jsonb;
-  v_set text;
+  v_ignored text;
   v_settings jsonb;
   v_status record;
   v_user uuid;
@@ -1881,10 +1881,10 @@ begin
   -- The bucket stays locked until the request ends. Other requests of the caller wait for it, for a
   -- limited time.
   v_wait := current_setting('lock_timeout');
-  v_set := set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
+  v_ignored := set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
     -- The same lock as in check_rate_limit, here for keys and addresses too.
-    v_set := pg_advisory_xact_lock(
+    v_ignored := pg_advisory_xact_lock(
       hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
     );
     v_decision := bulwark.check_rate_limit(
@@ -1898,11 +1898,11 @@ begin
       into v_decision
       from bulwark.rate_limit_rules r where r.name = v_rule;
   end;
-  v_set := set_config('lock_timeout', v_wait, true);
+  v_ignored := set_config('lock_timeout', v_wait, true);
   if v_decision.allowed is not true then
     perform bulwark_private.refuse_request(v_decision);
   end if;
-  v_set := set_config(
+  v_ignored := set_config(
     'response.headers', bulwark_private.headers_with_decision(v_decision), true
   );
   return v_next;
@@ -1939,7 +1939,7 @@ declare
   v_claims jsonb;
   v_next text;
   v_ours jsonb;
-  v_set text;
+  v_ignored text;
   v_theirs jsonb;
 begin
   -- The order matters: resolve API keys, decide about the caller, then run the next hook.
@@ -1949,20 +1949,20 @@ begin
     if v_claims is not null then
       -- Set here, because a SECURITY DEFINER function cannot set the role.
       -- Assignments instead of perform, which would run each call as a query.
-      v_set := set_config('request.jwt.claims', v_claims::text, true);
-      v_set := set_config('role', 'api_key', true);
+      v_ignored := set_config('request.jwt.claims', v_claims::text, true);
+      v_ignored := set_config('role', 'api_key', true);
     end if;
   end if;
   v_next := bulwark_private.charge_request();
   if v_next is not null then
-    v_ours := nullif(current_setting('response.headers', true), '');
+    v_ours := nullif(current_setting('response.headers', true), '')::jsonb;
     -- The host's hook may rely on the usual path.
-    v_set := set_config('search_path', 'public, extensions', true);
+    v_ignored := set_config('search_path', 'public, extensions', true);
     execute format('select %s()', v_next);
     -- A hook that sets headers and does not know of ours must not remove them.
-    v_theirs := coalesce(nullif(current_setting('response.headers', true), ''), '[]');
+    v_theirs := coalesce(nullif(current_setting('response.headers', true), ''), '[]')::jsonb;
     if not v_theirs @> v_ours then
-      v_set := set_config('response.headers', (v_ours || v_theirs)::text, true);
+      v_ignored := set_config('response.headers', (v_ours || v_theirs)::text, true);
     end if;
   end if;
 end;

@@ -1363,7 +1363,7 @@ declare
   v_headers jsonb;
   v_key bulwark_private.found_api_key;
   v_role constant text := bulwark_private.caller_role();
-  v_set text;
+  v_ignored text;
 begin
   begin
     v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
@@ -1374,7 +1374,7 @@ begin
   end;
   if v_headers ? 'x-api-key' then
     -- An assignment instead of perform, which would run it as a query.
-    v_set := set_config('request.headers', (v_headers - 'x-api-key')::text, true);
+    v_ignored := set_config('request.headers', (v_headers - 'x-api-key')::text, true);
   end if;
   if v_role = 'api_key' then
     -- The token may be valid for minutes after its key ended, so the key is checked again.

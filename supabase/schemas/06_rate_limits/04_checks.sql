@@ -318,7 +318,7 @@ declare
   v_bucket constant uuid := coalesce(user_id, bulwark_private.api_key_bucket(api_key_id));
   v_decision bulwark.rate_limit_decision;
   v_identifiers record;
-  v_lock text;
+  v_ignored text;
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
   v_until timestamptz;
 begin
@@ -333,7 +333,7 @@ begin
   -- check_rate_limits then skips the bucket instead of waiting.
   if user_id is not null then
     -- An assignment instead of perform, which would run it as a query.
-    v_lock := pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
+    v_ignored := pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
   end if;
   -- Fast path of most calls: a user or an API key, one token, no override, no block. One statement
   -- decides it and writes only if it admits. All other calls continue below.

@@ -92,7 +92,7 @@ create function bulwark_private.headers_with_decision(decision bulwark.rate_limi
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_headers constant jsonb := nullif(current_setting('response.headers', true), '');
+  v_headers constant jsonb := nullif(current_setting('response.headers', true), '')::jsonb;
   -- As text, because building it as jsonb takes several times as long. A rule's name has only
   -- letters, digits and underscores.
   v_ours constant text := format(
@@ -170,11 +170,11 @@ declare
   v_next text;
   v_organization uuid;
   v_path text;
-  v_reads constant boolean := current_setting('transaction_read_only');
+  v_reads constant boolean := current_setting('transaction_read_only')::boolean;
   v_role text;
   v_rule text;
   v_rules jsonb;
-  v_set text;
+  v_ignored text;
   v_settings jsonb;
   v_status record;
   v_user uuid;
@@ -268,10 +268,10 @@ begin
   -- The bucket stays locked until the request ends. Other requests of the caller wait for it, for a
   -- limited time.
   v_wait := current_setting('lock_timeout');
-  v_set := set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
+  v_ignored := set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
     -- The same lock as in check_rate_limit, here for keys and addresses too.
-    v_set := pg_advisory_xact_lock(
+    v_ignored := pg_advisory_xact_lock(
       hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
     );
     v_decision := bulwark.check_rate_limit(
@@ -285,11 +285,11 @@ begin
       into v_decision
       from bulwark.rate_limit_rules r where r.name = v_rule;
   end;
-  v_set := set_config('lock_timeout', v_wait, true);
+  v_ignored := set_config('lock_timeout', v_wait, true);
   if v_decision.allowed is not true then
     perform bulwark_private.refuse_request(v_decision);
   end if;
-  v_set := set_config(
+  v_ignored := set_config(
     'response.headers', bulwark_private.headers_with_decision(v_decision), true
   );
   return v_next;
@@ -326,7 +326,7 @@ declare
   v_claims jsonb;
   v_next text;
   v_ours jsonb;
-  v_set text;
+  v_ignored text;
   v_theirs jsonb;
 begin
   -- The order matters: resolve API keys, decide about the caller, then run the next hook.
@@ -336,20 +336,20 @@ begin
     if v_claims is not null then
       -- Set here, because a SECURITY DEFINER function cannot set the role.
       -- Assignments instead of perform, which would run each call as a query.
-      v_set := set_config('request.jwt.claims', v_claims::text, true);
-      v_set := set_config('role', 'api_key', true);
+      v_ignored := set_config('request.jwt.claims', v_claims::text, true);
+      v_ignored := set_config('role', 'api_key', true);
     end if;
   end if;
   v_next := bulwark_private.charge_request();
   if v_next is not null then
-    v_ours := nullif(current_setting('response.headers', true), '');
+    v_ours := nullif(current_setting('response.headers', true), '')::jsonb;
     -- The host's hook may rely on the usual path.
-    v_set := set_config('search_path', 'public, extensions', true);
+    v_ignored := set_config('search_path', 'public, extensions', true);
     execute format('select %s()', v_next);
     -- A hook that sets headers and does not know of ours must not remove them.
-    v_theirs := coalesce(nullif(current_setting('response.headers', true), ''), '[]');
+    v_theirs := coalesce(nullif(current_setting('response.headers', true), ''), '[]')::jsonb;
     if not v_theirs @> v_ours then
-      v_set := set_config('response.headers', (v_ours || v_theirs)::text, true);
+      v_ignored := set_config('response.headers', (v_ours || v_theirs)::text, true);
     end if;
   end if;
 end;

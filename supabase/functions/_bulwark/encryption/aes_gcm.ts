@@ -4,7 +4,7 @@
  * works at once, on this thread, and needs the key as bytes.
  */
 import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
-import { type Bytes, toBase64Url, utf8 } from "../foundation/bytes.ts";
+import { asPlain, type Bytes, toBase64Url, utf8 } from "../foundation/bytes.ts";
 
 export const tagLength = 16;
 
@@ -97,9 +97,9 @@ const asBytes = (buffer: ArrayBuffer): Bytes => new Uint8Array(buffer);
 function encrypt(key: Bytes, nonce: Bytes, additionalData: Bytes, text: Uint8Array) {
   const cipher = createCipheriv("aes-256-gcm", key, nonce);
   cipher.setAAD(additionalData);
-  const ciphertext = cipher.update(text);
+  const ciphertext = asPlain(cipher.update(text));
   cipher.final();
-  return { ciphertext, tag: cipher.getAuthTag() };
+  return { ciphertext, tag: asPlain(cipher.getAuthTag()) };
 }
 
 /** By node:crypto. */
@@ -123,14 +123,14 @@ export function openNow(
   const decipher = createDecipheriv("aes-256-gcm", key, nonce);
   decipher.setAAD(additionalData);
   decipher.setAuthTag(tag);
-  const text = decipher.update(sealed.subarray(0, sealed.length - tagLength));
+  const text = asPlain(decipher.update(sealed.subarray(0, sealed.length - tagLength)));
   // Must come before the text leaves: it throws for a wrong tag.
   decipher.final();
   // The text, encrypted again, has the one right tag.
   if (!verifies && !timingSafeEqual(encrypt(key, nonce, additionalData, text).tag, tag)) {
     throw new Error("Wrong tag");
   }
-  return text as Uint8Array as Bytes;
+  return text;
 }
 
 /** Examines the runtime: the hosted one is not the Deno that it names in everything. */

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Bytes, fromUtf8, utf8 } from "../foundation/bytes.ts";
+import { asPlain, type Bytes, fromUtf8, utf8 } from "../foundation/bytes.ts";
 import type { DataKeys, MessageSlot } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
 import { type FieldAddress, readEnvelope, writeEnvelope } from "./format.ts";
@@ -101,11 +101,12 @@ async function mapFields<Fields extends Record<string, unknown>>(
 function bind(column: Bytes, primaryKey: string): Bytes {
   const length = Buffer.byteLength(primaryKey);
   // From Node's pool, which takes half the time of a new array.
-  const bytes = Buffer.allocUnsafe(column.length + 4 + length);
+  const buffer = Buffer.allocUnsafe(column.length + 4 + length);
+  const bytes = asPlain(buffer);
   bytes.set(column);
-  bytes.writeUInt32BE(length, column.length);
-  bytes.write(primaryKey, column.length + 4);
-  return bytes as Uint8Array as Bytes;
+  buffer.writeUInt32BE(length, column.length);
+  buffer.write(primaryKey, column.length + 4);
+  return bytes;
 }
 
 /** For the log: the column without the row's key, which may be personal data. */

@@ -117,3 +117,6 @@ export function constantTimeEqual(a: string | Uint8Array, b: string | Uint8Array
   const [one, other] = [a, b].map((value) => typeof value === "string" ? utf8(value) : value);
   return one!.length === other!.length && timingSafeEqual(one!, other!);
 }
+
+/** A Buffer of Node as bytes. It is a Uint8Array, but the types of Deno 2.1 do not say so. */
+export const asPlain = (buffer: unknown): Bytes => buffer as Bytes;
