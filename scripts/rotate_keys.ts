@@ -15,11 +15,8 @@ import type { WorkDone } from "../supabase/functions/_bulwark/encryption/rotatio
 import { progressLine } from "./audit/progress.ts";
 import { progressBar } from "./encryption/progress_bar.ts";
 import { parseArguments } from "./stack/arguments.ts";
-import { Failure } from "./stack/failure.ts";
-import { readState } from "./stack/instance.ts";
 import { main } from "./stack/main.ts";
-import { stackPaths } from "./stack/paths.ts";
-import { loadSecrets } from "./stack/secrets.ts";
+import { schedulerCalls } from "./stack/scheduler.ts";
 
 const usage = "npm run rotate-keys -- [--organization <id>,…] [--system] [--index] " +
   "[--key-encryption-key <id>] [--retry]";
@@ -32,7 +29,7 @@ await main(async (signal) => {
     "key-encryption-key": { type: "string" },
     retry: { type: "boolean" },
   }, usage);
-  const call = await scheduler(signal);
+  const call = await schedulerCalls<WorkDone>("bulwark-encryption/work", "rotate keys", signal);
   const organizations = String(values.organization ?? "").split(",").filter(Boolean);
   let asked: Record<string, unknown> = {
     rotate: [...organizations, ...values.system ? [null] : []],
@@ -74,32 +71,3 @@ await main(async (signal) => {
     asked = answer.left_to_rewrap ? { key_encryption_key: asked.key_encryption_key } : {};
   }
 });
-
-type Work = (body: Record<string, unknown>) => Promise<WorkDone>;
-
-async function scheduler(signal: AbortSignal): Promise<Work> {
-  let url = Deno.env.get("SUPABASE_URL")?.replace(/\/+$/, "");
-  let secret = Deno.env.get("BULWARK_SCHEDULER_SECRET");
-  if (!url || !secret) {
-    const stack = await readState(stackPaths());
-    if (!stack) {
-      throw new Failure(
-        "NOT_RUNNING",
-        "Cannot rotate keys: set SUPABASE_URL and BULWARK_SCHEDULER_SECRET, or run npm start first",
-      );
-    }
-    url = stack.url;
-    secret = (await loadSecrets(stackPaths().secrets)).schedulerSecret;
-  }
-  return async (body) => {
-    const answer = await fetch(`${url}/functions/v1/bulwark-encryption/work`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${secret}` },
-      body: JSON.stringify(body),
-      signal,
-    });
-    const result = await answer.json();
-    if (answer.ok) return result;
-    throw new Failure("ROTATION_FAILED", `Cannot rotate keys: ${result.code} ${result.message}`);
-  };
-}

@@ -1,5 +1,6 @@
 import { Failure } from "../stack/failure.ts";
 import { stackPaths } from "../stack/paths.ts";
+import { freePort } from "../stack/ports.ts";
 import { makeScratchFolder, type ScratchFolder } from "../stack/scratch.ts";
 import { loadSecrets } from "../stack/secrets.ts";
 import { type Program, startProgram } from "./program.ts";
@@ -78,7 +79,16 @@ async function untilReady(program: Program) {
 
 async function serve(scratch: ScratchFolder): Promise<TestStack> {
   const folder = folderIn(scratch.path);
-  const program = startProgram({ folder });
+  // A bucket that the tests of the archive serve; nothing answers there otherwise.
+  const archive = `http://127.0.0.1:${freePort()}/archive/log`;
+  const program = startProgram({
+    folder,
+    env: {
+      BULWARK_AUDIT_ARCHIVE: archive,
+      BULWARK_AUDIT_ARCHIVE_KEY_ID: "S3RVER",
+      BULWARK_AUDIT_ARCHIVE_SECRET: "S3RVER",
+    },
+  });
   const state = await untilReady(program);
   const stop = async () => {
     await program.stop();
@@ -98,6 +108,7 @@ async function serve(scratch: ScratchFolder): Promise<TestStack> {
     BULWARK_TEST_ENCRYPTION_KEYS: secrets.encryptionKeys,
     BULWARK_TEST_SCANNER_PRIVATE_KEY: secrets.scannerPrivateKey,
     BULWARK_TEST_DEMO_PASSWORD: secrets.demoPassword,
+    BULWARK_TEST_ARCHIVE: archive,
     BULWARK_TEST_DB_URL: database("postgres"),
     BULWARK_TEST_ADMIN_DB_URL: database("supabase_admin"),
     BULWARK_TEST_AUTHENTICATOR_DB_URL: database("authenticator"),

@@ -3989,6 +3989,230 @@ end;
 $$;
 comment on function bulwark_private.base64(bytea) is 'Base64 with padding and without line breaks.';
 
+-- Audit archives: the months whose entries are in an object store, and where. Rows of a finished
+-- month are its tombstone.
+-- Protects against a month that vanishes: nothing of a tombstone changes, and a sealed entry
+-- attests to it. Verification, searches, exports and proofs read from here which months are
+-- archived.
+-- No function here is SECURITY DEFINER.
+
+create table bulwark.audit_archives (
+  month date primary key,
+  from_month date not null,
+  end_id uuid not null,
+  first_seal bigint not null,
+  last_seal bigint not null,
+  seal_hash bytea not null,
+  checked_through bigint not null,
+  holds_checked uuid[],
+  holds_checked_through uuid,
+  dropped bigint,
+  record_id uuid,
+  begun_at timestamptz not null default clock_timestamp(),
+  archived_at timestamptz,
+  constraint audit_archives_month_is_a_month check (date_trunc('month', month) = month),
+  constraint audit_archives_is_whole check (
+    num_nonnulls(archived_at, record_id, dropped) in (0, 3)
+  )
+);
+comment on table bulwark.audit_archives is
+  'Months of the log that are archived, or being archived while archived_at is null. The files of a
+   month hold all entries of its seals; the seals'' own rows and hashes stay in the database.';
+comment on column bulwark.audit_archives.from_month is
+  'Where the part begins: the same month, or an earlier one if the log had no partitions then.';
+comment on column bulwark.audit_archives.end_id is 'The ids of its entries are below this one.';
+comment on column bulwark.audit_archives.first_seal is
+  'The months'' seals follow one another without a gap. The last one may lie in the next month: it
+   is the first after which no entry of the month can be sealed.';
+comment on column bulwark.audit_archives.seal_hash is 'The hash of the last seal.';
+comment on column bulwark.audit_archives.checked_through is
+  'Up to which seal the month was verified before anything of it was exported.';
+comment on column bulwark.audit_archives.holds_checked is
+  'The legal holds that keep nothing of the month; null: not compared yet.';
+comment on column bulwark.audit_archives.dropped is 'How many entries were dropped from the log.';
+comment on column bulwark.audit_archives.record_id is
+  'The entry that records it: who archived the month, and what it held.';
+
+create table bulwark.audit_archived_logs (
+  month date not null references bulwark.audit_archives (month),
+  organization_id uuid,
+  first_seal bigint not null,
+  last_seal bigint not null,
+  entries bigint not null,
+  last_hash bytea not null,
+  from_month date not null,
+  exported_through bigint not null default 0,
+  archived_at timestamptz,
+  constraint audit_archived_logs_is_one unique nulls not distinct (month, organization_id)
+);
+comment on table bulwark.audit_archived_logs is
+  'Part of each organization (null: the entries without one) in an archived month: its first and
+   last seal, its number of entries, and the hash of its last group, which all before are chained
+   to.';
+comment on column bulwark.audit_archived_logs.exported_through is
+  'The last seal whose entries are in a file that was read back and verified.';
+comment on column bulwark.audit_archived_logs.archived_at is
+  'When the month was dropped from the log; null before.';
+create index audit_archived_logs_organization_id_idx
+  on bulwark.audit_archived_logs (organization_id, month);
+
+create table bulwark.audit_archive_files (
+  month date not null,
+  organization_id uuid,
+  -- squawk-ignore prefer-bigint-over-int
+  number integer not null,
+  after text,
+  cursor text not null,
+  entries bigint not null,
+  removed bigint not null,
+  snapshot pg_snapshot not null,
+  place text not null,
+  key text not null,
+  bytes bigint not null,
+  sha256 bytea not null,
+  etag text not null,
+  parquet_key text not null,
+  parquet_bytes bigint not null,
+  parquet_sha256 bytea not null,
+  parquet_etag text not null,
+  verified_at timestamptz not null default clock_timestamp(),
+  constraint audit_archive_files_is_one unique nulls not distinct (month, organization_id, number),
+  constraint audit_archive_files_of_a_log foreign key (month)
+    references bulwark.audit_archives (month)
+);
+comment on table bulwark.audit_archive_files is
+  'The files of archived months, in order: each is a signed export (NDJSON) from one cursor to
+   another, and the same entries as Parquet. They were read back and verified at verified_at.';
+comment on column bulwark.audit_archive_files.removed is
+  'How many entries have no payload in the file, because it was removed before.';
+comment on column bulwark.audit_archive_files.snapshot is
+  'Transactions that had ended before the file was written: their removals are in it.';
+comment on column bulwark.audit_archive_files.place is
+  'The URL under which key was stored. A bucket may have moved since.';
+
+alter table bulwark.audit_archives enable row level security;
+alter table bulwark.audit_archived_logs enable row level security;
+alter table bulwark.audit_archive_files enable row level security;
+
+create policy "A super_admin reads which months are archived"
+  on bulwark.audit_archives for select to authenticated
+  using ((select bulwark.is_super_admin()));
+create policy "Members read which months of their logs are archived"
+  on bulwark.audit_archived_logs for select to authenticated
+  using (
+    organization_id = any (array(select bulwark_private.audited_organizations()))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+create policy "Members read where their organizations' logs are archived"
+  on bulwark.audit_archive_files for select to authenticated
+  using (
+    organization_id = any (array(select bulwark_private.audited_organizations()))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+create function bulwark_private.audit_archived_through()
+  returns bigint
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(max(a.last_seal), 0)
+  from bulwark.audit_archives a
+  where a.archived_at is not null;
+$$;
+comment on function bulwark_private.audit_archived_through() is
+  'Through which seal the log is archived; 0: nothing is. Entries of these seals that are younger
+   than the last archived month are still in the log as well.';
+
+create function bulwark_private.archived_audit_months(
+  organization_id uuid,
+  since timestamptz,
+  until timestamptz
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_agg(distinct to_char(m.month, 'YYYY-MM')), '[]')
+  from bulwark.audit_archived_logs l
+  cross join lateral generate_series(l.from_month, l.month, interval '1 month') as m (month)
+  where l.archived_at is not null
+    and (archived_audit_months.organization_id is null
+      or l.organization_id = archived_audit_months.organization_id)
+    and m.month < coalesce(until at time zone 'UTC', 'infinity')
+    and m.month + interval '1 month' > coalesce(since at time zone 'UTC', '-infinity');
+$$;
+comment on function bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz) is
+  'The archived months of a log (null: of any) in a range of time, oldest first, as far as the
+   caller may read of them.';
+
+create function bulwark_private.audit_archives_refuse_change()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.archived_at is null then
+    return coalesce(new, old);
+  end if;
+  raise exception 'Cannot change %: a tombstone is never changed or removed', tg_table_name
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+end;
+$$;
+comment on function bulwark_private.audit_archives_refuse_change() is
+  'Trigger: a month changes while it is being archived, and never afterwards.';
+
+create function bulwark_private.audit_archive_parts_refuse_change()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from bulwark.audit_archives a
+    where a.month = old.month and a.archived_at is not null
+  ) then
+    return coalesce(new, old);
+  end if;
+  raise exception 'Cannot change %: a tombstone is never changed or removed', tg_table_name
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+end;
+$$;
+comment on function bulwark_private.audit_archive_parts_refuse_change() is
+  'Trigger: the parts of a month change while it is being archived, and never afterwards.';
+
+create trigger audit_archives_refuse_change
+  before update or delete on bulwark.audit_archives
+  for each row execute function bulwark_private.audit_archives_refuse_change();
+create trigger audit_archived_logs_refuse_change
+  before update or delete on bulwark.audit_archived_logs
+  for each row execute function bulwark_private.audit_archive_parts_refuse_change();
+create trigger audit_archive_files_refuse_change
+  before update or delete on bulwark.audit_archive_files
+  for each row execute function bulwark_private.audit_archive_parts_refuse_change();
+create trigger audit_archives_refuse_truncate
+  before truncate on bulwark.audit_archives
+  for each statement execute function bulwark_private.refuse_change();
+create trigger audit_archived_logs_refuse_truncate
+  before truncate on bulwark.audit_archived_logs
+  for each statement execute function bulwark_private.refuse_change();
+create trigger audit_archive_files_refuse_truncate
+  before truncate on bulwark.audit_archive_files
+  for each statement execute function bulwark_private.refuse_change();
+-- Enabled always: session_replication_role skips ordinary triggers.
+alter table bulwark.audit_archives enable always trigger audit_archives_refuse_change;
+alter table bulwark.audit_archived_logs enable always trigger audit_archived_logs_refuse_change;
+alter table bulwark.audit_archive_files enable always trigger audit_archive_files_refuse_change;
+alter table bulwark.audit_archives enable always trigger audit_archives_refuse_truncate;
+alter table bulwark.audit_archived_logs enable always trigger audit_archived_logs_refuse_truncate;
+alter table bulwark.audit_archive_files enable always trigger audit_archive_files_refuse_truncate;
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest(
+  '{bulwark.audit_archives, bulwark.audit_archived_logs, bulwark.audit_archive_files}'::regclass[]
+) as r;
+
 -- Audit seals: blocks of a hash chain over the entries.
 -- Protects against changes of sealed entries. Within a seal each organization's entries form an RFC
 -- 6962 tree, and these trees are the leaves of the seal's tree. The groups of an organization are
@@ -5081,14 +5305,19 @@ begin
   if not found then
     return 'removal_without_record';
   end if;
-  -- Pruning deletes some of the entries that a record covers; the tombstone restates the rest.
+  -- Pruning and archiving take some of the entries that a record covers; the tombstone restates the
+  -- rest.
   select coalesce(
     (
       select e.details -> 'removals' -> audit_removal_problem.record_id::text
-      from bulwark_private.audit_prunings p
+      from (
+        select p.record_id from bulwark_private.audit_prunings p
+        union all
+        select a.record_id from bulwark.audit_archives a where a.record_id is not null
+      ) p
       join bulwark.audit_logs e on e.id = p.record_id
       where e.details -> 'removals' ? audit_removal_problem.record_id::text
-      order by p.through_seal desc
+      order by e.id desc
       limit 1
     ),
     v_record
@@ -5618,6 +5847,7 @@ create function bulwark.verify_audit_log(
   set jit = off
 as $$
 declare
+  v_archived constant bigint := bulwark_private.audit_archived_through();
   v_chunk record;
   v_everybody constant boolean := organization_id is null;
   v_high bigint;
@@ -5718,8 +5948,14 @@ begin
       union all
       select
         3, c.seal, b.problem, b.entry, b.detail, 0, 0, null, b.problem = 'entry_missing'
-      from (select * from compared c where c.differs and not c.altered offset 0) c
+      from (
+        select * from compared c
+        where c.differs and not c.altered and (c.seal > v_archived or c.entries > 0)
+        offset 0
+      ) c
       cross join lateral bulwark_private.name_bad_entry(c.seal, c.organization_id) b
+      -- Of archived seals, only what is still in the log is compared.
+      where c.seal > v_archived or b.problem <> 'entry_missing'
       union all
       select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
       from bulwark_private.audit_backdated(
@@ -5787,6 +6023,10 @@ begin
     from bulwark_private.audit_prunings p
     -- Earlier tombstones may have been pruned with the prefix of a later one.
     where p.through_seal = v_pruned and not bulwark_private.audit_pruning_is_recorded(v_pruned)
+    union all
+    select 'archive_without_record', v_archived, null,
+      'the tombstones of archived months differ from the sealed record of them'
+    where not bulwark_private.audit_archive_is_recorded()
     union all
     select 'checkpoint_ahead', c.tree_size, null,
       format('seal %s was signed and is gone', c.tree_size)
@@ -5857,6 +6097,11 @@ begin
       detail := v_chunk.detail;
     end if;
   end loop;
+  if problem is null and first_seal <= v_archived then
+    detail := format(
+      'the entries of the seals up to %s are archived: see bulwark.audit_archive_files', v_archived
+    );
+  end if;
   return next;
 end;
 $$;
@@ -5866,9 +6111,10 @@ comment on function bulwark.verify_audit_log(
   'Verifies the log of an organization (audit:read there; null: the whole installation, for a
    super_admin and the service role) over the seals made between two times. intact: nothing present
    was altered. complete: nothing is missing. problem names the first finding, with its seal and
-   entry; problems counts them. It stops after max_entries or max_seconds; pass next_after_seal as
-   after_seal to continue, null at the end. Call seal_audit_log() before, in a request of its own,
-   to include the last second. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_LIMIT,
+   entry; problems counts them. Entries of archived months are not there to be compared, which
+   detail says: verify their files. It stops after max_entries or max_seconds; pass next_after_seal
+   as after_seal to continue, null at the end. Call seal_audit_log() before, in a request of its
+   own, to include the last second. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_LIMIT,
    RBAC_PERMISSION_DENIED.';
 
 -- Audit seal tree: the RFC 6962 tree of all seals, whose head checkpoints sign.
@@ -6561,6 +6807,17 @@ declare
 begin
   perform bulwark_private.require_caller();
   select * into v_entry from bulwark_private.audit_commitments e where e.id = entry_id;
+  -- For any id of an archived month, so that nobody learns whether there was such an entry.
+  if v_entry.id is null and entry_id < (
+    select a.end_id from bulwark.audit_archives a
+    where a.archived_at is not null
+    order by a.month desc
+    limit 1
+  ) then
+    raise exception 'Cannot prove the entry: its month is archived'
+      using errcode = 'PT410', detail = 'AUDIT_ENTRY_ARCHIVED',
+            hint = 'The archive''s files prove it: see audit_archive_files';
+  end if;
   -- The same answer for an entry that does not exist and one that the caller may not read.
   if v_entry.id is null or not bulwark_private.caller_is_service() and not bulwark.is_super_admin()
     and (
@@ -6597,7 +6854,7 @@ $$;
 comment on function bulwark.audit_inclusion_proof(uuid) is
   'Proves that an entry (audit:read in its organization) is in the log: from the entry to its
    organization''s root, to its seal, to the newest checkpoint. Errors: AUDIT_UNKNOWN_ENTRY,
-   AUDIT_NOT_SEALED_YET, AUDIT_ENTRY_ALTERED.';
+   AUDIT_ENTRY_ARCHIVED, AUDIT_NOT_SEALED_YET, AUDIT_ENTRY_ALTERED.';
 
 create function bulwark.audit_consistency_proof(from_size bigint, to_size bigint)
   returns jsonb
@@ -6932,6 +7189,10 @@ begin
     'undelivered_checkpoints', (
       select count(*) from bulwark.audit_checkpoints c where c.delivered_at is null
     ),
+    'archived_through_seal', bulwark_private.audit_archived_through(),
+    'archived_through_month', (
+      select max(a.month) from bulwark.audit_archives a where a.archived_at is not null
+    ),
     'gaps', (select count(*) from bulwark_private.audit_gaps),
     'audited_tables', (
       select count(*) from bulwark_private.audit_watched_tables g where g.captures
@@ -6983,6 +7244,7 @@ create function bulwark.search_audit_logs(
 as $$
 declare
   v_all boolean := organization_id is null;
+  v_archived jsonb;
   v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
   v_entries jsonb := '[]'::jsonb;
   v_floor uuid := '00000000-0000-0000-0000-000000000000'::uuid;
@@ -7023,6 +7285,7 @@ begin
   if search is not null and v_from is null then
     v_from := coalesce(until, now()) - interval '31 days';
   end if;
+  v_archived := bulwark_private.archived_audit_months(organization_id, v_from, until);
   if v_from is not null then
     v_floor := bulwark_private.audit_id_floor(v_from);
   end if;
@@ -7111,7 +7374,7 @@ begin
     ) f;
     v_entries := v_entries || coalesce(v_page, '[]');
     if jsonb_array_length(v_entries) = page_size then
-      return jsonb_build_object('entries', v_entries, 'next', v_last);
+      return jsonb_build_object('entries', v_entries, 'next', v_last, 'archived', v_archived);
     end if;
     v_before := v_low;
     v_left := v_left - v_step;
@@ -7121,7 +7384,7 @@ begin
       v_step := least(v_step * 2, 64000);
     end if;
   end loop;
-  return jsonb_build_object('entries', v_entries, 'next', v_low);
+  return jsonb_build_object('entries', v_entries, 'next', v_low, 'archived', v_archived);
 end;
 $$;
 comment on function bulwark.search_audit_logs(
@@ -7129,10 +7392,11 @@ comment on function bulwark.search_audit_logs(
   text, text, uuid, text, uuid, integer, integer
 ) is
   'A page of the entries that the caller may read and that match all given filters, newest first:
-   { entries, next }. Pass next as before to continue; null: there are no more. A page has fewer
-   entries than page_size, or none, if it would read more than max_entries, in each organization, or
-   for longer than about two seconds. Only organization and time use an index. search
-   looks for text in resource, action and payload, by default of the last 31 days. Errors:
+   { entries, next, archived }. archived lists the months of that time whose entries are in the
+   archive and not here, such as 2026-01. Pass next as before to continue; null: there are no more.
+   A page has fewer entries than page_size, or none, if it would read more than max_entries, in each
+   organization, or for longer than about two seconds. Only organization and time use an index.
+   search looks for text in resource, action and payload, by default of the last 31 days. Errors:
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
    an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
 
@@ -7168,7 +7432,13 @@ declare
   v_next text;
   v_page bigint;
   v_place bigint := 0;
-  v_pruned constant bigint := (select max(r.through_seal) from bulwark_private.audit_prunings r);
+  -- Archived entries are in files, so an export begins after them, as after pruned ones.
+  v_pruned constant bigint := nullif(
+    greatest(
+      (select max(r.through_seal) from bulwark_private.audit_prunings r),
+      bulwark_private.audit_archived_through()
+    ), 0
+  );
   v_range bulwark_private.audit_range;
   v_read integer := 0;
   v_seal bigint := 0;
@@ -7361,7 +7631,8 @@ comment on function bulwark.export_audit_log(
    for a super_admin and the service role) in the order it was sealed, with its proof. next requests
    the next page and is null at the end. A follower continues later at cursor: no entry is ever
    sealed before it. signed ends the log at the newest checkpoint, so that all of it can be proved.
-   Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
+   Archived entries are not exported again: pruned is the seal up to which they, or pruned ones, are
+   missing. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
    AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 -- Audit exports: how far each caller has exported an organization's log, so that an export of many
@@ -8488,7 +8759,7 @@ create function bulwark.erase_subject(
   max_entries integer default 5000,
   max_seconds integer default 4
 )
-  returns table (removed integer, kept integer, next_after uuid)
+  returns table (removed integer, kept integer, next_after uuid, archived jsonb)
   language plpgsql
   volatile
   rows 1
@@ -8594,6 +8865,17 @@ begin
     ) r;
   end if;
   perform bulwark_private.finish_audit_removal(v_holds, v_organizations);
+  -- Restored entries are copies, so whole rows go. The archive's files are out of reach.
+  delete from bulwark.audit_restored_logs r
+  where (erase_subject.organization_id is null or r.organization_id = erase_subject.organization_id)
+    and (
+      r.actor_id = erase_subject.user_id
+      or bulwark_private.mentions_person(
+        concat_ws(' ', r.resource_id, r.action, r.before, r.after, r.details),
+        erase_subject.user_id, v_pattern
+      )
+    );
+  archived := bulwark_private.archived_audit_months(erase_subject.organization_id, null, null);
   return next;
 end;
 $$;
@@ -8604,9 +8886,389 @@ comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integ
    stay, and so do entries that are critical or of category security, unless evidence is true
    (compliance:manage system-wide). One step of bounded size: call it again with after set to
    next_after until that is null. Returns how many this step removed and how many it kept as
-   evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD, AUDIT_HOLD_PLACED,
+   evidence, and the archived months, whose files it does not reach; restored entries it deletes.
+   The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD, AUDIT_HOLD_PLACED,
    AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT, AUDIT_REMOVAL_CONFLICT,
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
+
+-- Audit archiving: the steps in which a month is written to an object store, file by file.
+-- Protects against a month that is dropped before it is elsewhere: the database verifies the month,
+-- says which file is the next, and records it only for a holder of the log's signing key, so that
+-- the service role's key alone archives nothing.
+-- SECURITY DEFINER: next_audit_archive, check_audit_archive, record_audit_archive_file,
+--   forget_audit_archive_files, because nobody may write tombstones directly.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.archive_after_days', 'null',
+    'After how many days the job archives a month; null: only npm run audit-archive does'),
+  ('audit.archive_file_entries', '10000', 'Entries in a file of the archive');
+
+create function bulwark_private.require_audit_writer(signers jsonb)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(signers) is distinct from 'array' or not exists (
+    select
+    from jsonb_array_elements(signers) as s
+    join bulwark.audit_keys k
+      on k.public_key = decode(s ->> 'public_key', 'base64')
+      and k.writer_hash = sha256(decode(s ->> 'writer', 'base64'))
+    where s ->> 'public_key' ~ '^[A-Za-z0-9+/]{43}=$' and s ->> 'writer' ~ '^[A-Za-z0-9+/]{86}==$'
+  ) then
+    raise exception 'Cannot archive: the caller does not hold a key of the log'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_audit_writer(jsonb) is
+  'Checks that the caller can sign for the log, by the secret of store_audit_checkpoint. Errors:
+   AUDIT_NOT_THE_KEY_HOLDER.';
+
+create function bulwark_private.audit_id_time(id uuid)
+  returns timestamptz
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select to_timestamp(
+    ('x' || encode(substring(uuid_send(id) from 1 for 6), 'hex'))::bit(48)::bigint / 1000.0
+  );
+$$;
+comment on function bulwark_private.audit_id_time(uuid) is
+  'The time in the id of an entry, to the millisecond.';
+
+-- A transaction writes an entry under an id that it had at that time. So all entries of a month are
+-- sealed once every transaction has ended that had one when the month was over; and those that are
+-- there, whatever the clock said, once their own transactions have.
+create function bulwark_private.last_seal_before(end_id uuid)
+  returns bigint
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+  select e.number
+  from (
+    select s.number, s.timeline, pg_snapshot_xmax(s.snapshot) as xmax
+    from bulwark_private.audit_seals s
+    where s.sealed_at >= bulwark_private.audit_id_time(end_id) + make_interval(
+      secs => least((bulwark_private.setting('audit.clock_tolerance_seconds'))::integer, 86400)
+    )
+    order by s.sealed_at, s.number
+    limit 1
+  ) over_by
+  left join (
+    select l.timeline, l.xid
+    from bulwark.audit_logs l
+    where l.id < end_id and l.tableoid <> 'bulwark_private.audit_logs_default'::regclass
+    order by l.timeline desc, l.xid desc
+    limit 1
+  ) newest on true
+  cross join lateral (
+    select s.number
+    from bulwark_private.audit_seals s
+    where s.number >= over_by.number
+      and s.through is null
+      and (s.timeline > over_by.timeline or pg_snapshot_xmin(s.snapshot) >= over_by.xmax)
+      and (newest.xid is null
+        or (s.timeline, pg_snapshot_xmin(s.snapshot)) > (newest.timeline, newest.xid))
+    order by s.number
+    limit 1
+  ) e;
+$$;
+comment on function bulwark_private.last_seal_before(uuid) is
+  'The first seal after which no entry below an id can be sealed; null while there is none.';
+
+create function bulwark_private.begin_audit_archive(month date, end_id uuid)
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_first constant bigint := greatest(
+    bulwark_private.audit_archived_through(),
+    (select max(p.through_seal) from bulwark_private.audit_prunings p)
+  ) + 1;
+  v_last bigint := bulwark_private.last_seal_before(end_id);
+begin
+  if v_last is null then
+    return 'seal';
+  end if;
+  v_last := greatest(v_last, v_first - 1);
+  if not exists (
+    select from bulwark.audit_checkpoints c
+    where c.tree_size >= v_last and c.delivered_at is not null
+  ) then
+    return 'checkpoint';
+  end if;
+  insert into bulwark.audit_archives (
+    month, from_month, end_id, first_seal, last_seal, seal_hash, checked_through
+  )
+  select begin_audit_archive.month, least(begin_audit_archive.month, date_trunc('month', (
+      select bulwark_private.audit_id_time(e.id) at time zone 'UTC'
+      from bulwark.audit_logs e
+      where e.id < begin_audit_archive.end_id
+        and e.tableoid <> 'bulwark_private.audit_logs_default'::regclass
+      order by e.id limit 1
+    ))::date), begin_audit_archive.end_id, v_first, v_last, s.hash, v_first - 1
+  from bulwark_private.audit_seals s
+  where s.number = v_last
+  on conflict on constraint audit_archives_pkey do nothing;
+  return null;
+end;
+$$;
+comment on function bulwark_private.begin_audit_archive(date, uuid) is
+  'Begins to archive a month, or says for which event it has to wait: the seal after the month, or a
+   checkpoint over it that was delivered.';
+
+create function bulwark_private.next_audit_archive_file(month date)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_after text;
+  v_log bulwark.audit_archived_logs;
+  v_most constant bigint := (bulwark_private.setting('audit.archive_file_entries'))::bigint;
+  v_part record;
+begin
+  select * into v_log
+  from bulwark.audit_archived_logs l
+  where l.month = next_audit_archive_file.month and l.exported_through < l.last_seal
+  order by l.organization_id
+  limit 1;
+  if v_log.month is null then
+    return null;
+  end if;
+  -- Whole groups: as many as a file may hold, but at least one.
+  select max(g.seal) as seal, sum(g.entry_count) as entries into v_part
+  from (
+    select g.seal, g.entry_count, sum(g.entry_count) over (order by g.seal) as total,
+      row_number() over (order by g.seal) as place
+    from bulwark_private.audit_groups_of(
+      v_log.organization_id, greatest(v_log.exported_through + 1, v_log.first_seal), v_log.last_seal
+    ) g
+  ) g
+  where g.total <= v_most or g.place = 1;
+  -- Each file begins where the one before ended, also that of the month before.
+  select format('%s:%s', g.seal, g.entry_count) into v_after
+  from bulwark_private.audit_group_before(
+    v_log.organization_id, greatest(v_log.exported_through + 1, v_log.first_seal)
+  ) g;
+  return jsonb_build_object(
+    'organization_id', v_log.organization_id,
+    'number', (
+      select count(*) + 1 from bulwark.audit_archive_files f
+      where f.month = next_audit_archive_file.month
+        and f.organization_id is not distinct from v_log.organization_id
+    ),
+    'after', v_after,
+    'entries', v_part.entries,
+    'cursor', format('%s:%s', v_part.seal, (
+      select g.entry_count from bulwark_private.audit_groups g
+      where g.seal = v_part.seal and g.organization_id is not distinct from v_log.organization_id
+    ))
+  );
+end;
+$$;
+comment on function bulwark_private.next_audit_archive_file(date) is
+  'The next file of a month: whose entries, from which cursor to which, and how many. Null once all
+   are recorded.';
+
+create function bulwark.next_audit_archive(through date default null)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write tombstones directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_archive bulwark.audit_archives;
+  v_days constant integer := (
+    nullif(bulwark_private.setting('audit.archive_after_days'), 'null')
+  )::integer;
+  v_file jsonb;
+  v_month date;
+  v_step text;
+  v_through constant date := date_trunc('month', coalesce(
+    next_audit_archive.through,
+    (now() at time zone 'UTC' - make_interval(days => v_days) - interval '1 month')::date
+  ));
+  v_wait text;
+begin
+  select a.month into v_month from bulwark.audit_archives a
+  where a.archived_at is null order by a.month limit 1;
+  if v_month is null then
+    -- A partition may begin or end within a month, where the log was partitioned meanwhile.
+    select date_trunc('month', bulwark_private.audit_id_time(p.high) at time zone 'UTC'
+      - interval '1 millisecond')::date
+    into v_month
+    from bulwark_private.audit_partitions p where not p.is_default order by p.high limit 1;
+  end if;
+  if (v_month <= v_through) is not true then
+    return null;
+  end if;
+  if not exists (select from bulwark.audit_archives a where a.month = v_month) then
+    v_wait := bulwark_private.begin_audit_archive(
+      v_month,
+      bulwark_private.audit_id_floor((v_month + interval '1 month') at time zone 'UTC')
+    );
+    if v_wait is not null then
+      return jsonb_build_object('month', v_month, 'step', 'wait', 'for', v_wait);
+    end if;
+  end if;
+  select * into v_archive from bulwark.audit_archives a where a.month = v_month;
+  if v_archive.checked_through < v_archive.last_seal then
+    v_step := 'check';
+  else
+    v_file := bulwark_private.next_audit_archive_file(v_month);
+    v_step := case when v_file is null then 'finish' else 'export' end;
+  end if;
+  return jsonb_build_object(
+    'month', v_month,
+    'step', v_step,
+    'file', v_file,
+    'snapshot', pg_current_snapshot()::text
+  );
+end;
+$$;
+comment on function bulwark.next_audit_archive(date) is
+  'The next step of archiving the oldest month (service role): { month, step }, null if no month is
+   due. Months through that of a date are due; null: those that ended audit.archive_after_days ago,
+   none while that is null. step is check, export (with file), finish, or wait (for a seal or a
+   delivered checkpoint after the month). Months are archived in order.';
+
+create function bulwark.check_audit_archive(month date)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write tombstones directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_archive bulwark.audit_archives;
+  v_through bigint;
+  v_verdict record;
+begin
+  select * into v_archive from bulwark.audit_archives a
+  where a.month = check_audit_archive.month and a.archived_at is null
+  for update;
+  if v_archive.month is null then
+    raise exception 'Cannot archive: the month is not being archived'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+  end if;
+  select * into v_verdict from bulwark.verify_audit_log(
+    until => (
+      select s.sealed_at from bulwark_private.audit_seals s where s.number = v_archive.last_seal
+    ),
+    after_seal => v_archive.checked_through,
+    max_seconds => 3
+  );
+  -- The first finding: those in seals come before these, which say nothing about the month.
+  if v_verdict.problem not in ('gap_recorded', 'entry_unsealed') then
+    raise exception 'Cannot archive: the month is not intact: %, seal %',
+      v_verdict.problem, coalesce(v_verdict.seal::text, 'none')
+      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_NOT_INTACT',
+            hint = 'Run verify_audit_log';
+  end if;
+  v_through := coalesce(v_verdict.next_after_seal, v_archive.last_seal);
+  insert into bulwark.audit_archived_logs as l (
+    month, from_month, organization_id, first_seal, last_seal, entries, last_hash
+  )
+  select check_audit_archive.month, v_archive.from_month, g.organization_id, min(g.seal),
+    max(g.seal), sum(g.entry_count), (array_agg(g.hash order by g.seal desc))[1]
+  from bulwark_private.audit_groups g
+  where g.seal > v_archive.checked_through and g.seal <= least(v_through, v_archive.last_seal)
+  group by g.organization_id
+  on conflict on constraint audit_archived_logs_is_one do update
+    set last_seal = excluded.last_seal, entries = l.entries + excluded.entries,
+        last_hash = excluded.last_hash;
+  update bulwark.audit_archives a set checked_through = least(v_through, a.last_seal)
+  where a.month = check_audit_archive.month;
+  return v_through >= v_archive.last_seal;
+end;
+$$;
+comment on function bulwark.check_audit_archive(date) is
+  'Verifies the next seals of a month that is being archived and counts what each organization has
+   in them (service role); returns whether that was the last step. Errors: AUDIT_UNKNOWN_ARCHIVE,
+   AUDIT_ARCHIVE_NOT_INTACT.';
+
+create function bulwark.record_audit_archive_file(month date, file jsonb, signers jsonb)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write tombstones directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_due jsonb;
+begin
+  perform bulwark_private.require_audit_writer(signers);
+  perform from bulwark.audit_archives a
+  where a.month = record_audit_archive_file.month and a.archived_at is null
+    and a.checked_through = a.last_seal
+  for update;
+  if not found then
+    raise exception 'Cannot archive: the month is not being archived'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+  end if;
+  v_due := bulwark_private.next_audit_archive_file(month);
+  -- Another run was first.
+  if v_due is null or not file @> v_due then
+    return false;
+  end if;
+  insert into bulwark.audit_archive_files (
+    month, organization_id, number, after, cursor, entries, removed, snapshot, place, key, bytes,
+    sha256, etag, parquet_key, parquet_bytes, parquet_sha256, parquet_etag
+  )
+  select
+    record_audit_archive_file.month, (file ->> 'organization_id')::uuid,
+    (file ->> 'number')::integer, file ->> 'after', file ->> 'cursor',
+    (file ->> 'entries')::bigint, (file ->> 'removed')::bigint,
+    (file ->> 'snapshot')::pg_snapshot, file ->> 'place',
+    n ->> 'key', (n ->> 'bytes')::bigint, decode(n ->> 'sha256', 'hex'), n ->> 'etag',
+    p ->> 'key', (p ->> 'bytes')::bigint, decode(p ->> 'sha256', 'hex'), p ->> 'etag'
+  from (select file -> 'ndjson' as n, file -> 'parquet' as p) f;
+  update bulwark.audit_archived_logs l
+  set exported_through = split_part(file ->> 'cursor', ':', 1)::bigint
+  where l.month = record_audit_archive_file.month
+    and l.organization_id is not distinct from (file ->> 'organization_id')::uuid;
+  return true;
+end;
+$$;
+comment on function bulwark.record_audit_archive_file(date, jsonb, jsonb) is
+  'Records a file that was stored, read back and verified (service role and holder of the signing
+   key): file is that of next_audit_archive with removed, snapshot, place, and key, bytes, sha256
+   and etag of ndjson and parquet. False if it is not the next one any more. Errors:
+   AUDIT_UNKNOWN_ARCHIVE, AUDIT_NOT_THE_KEY_HOLDER.';
+
+create function bulwark.forget_audit_archive_files(month date, organization_id uuid default null)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write tombstones directly
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from bulwark.audit_archive_files f
+  where f.month = forget_audit_archive_files.month
+    and f.organization_id is not distinct from forget_audit_archive_files.organization_id;
+  update bulwark.audit_archived_logs l set exported_through = 0
+  where l.month = forget_audit_archive_files.month
+    and l.organization_id is not distinct from forget_audit_archive_files.organization_id;
+end;
+$$;
+comment on function bulwark.forget_audit_archive_files(date, uuid) is
+  'Lets the files of an organization be written again (service role), because they were deleted: a
+   month that is being archived only.';
 
 -- Audit pruning: deletes whole seals with their entries from the beginning of the log.
 -- Protects against a beginning that is cut off: a sealed tombstone entry says through which seal
@@ -8640,12 +9302,26 @@ as $$
     select
     from bulwark_private.audit_prunings p
     join bulwark_private.audit_seals s on s.number = p.through_seal
-    join bulwark.audit_logs e on e.id = p.record_id
+    -- The record of the newest archive restates the pruning, whose own record may be archived.
+    cross join lateral (
+      select p.record_id as id, false as is_restated
+      union all
+      (
+        select a.record_id, true from bulwark.audit_archives a
+        where a.archived_at is not null
+        order by a.month desc
+        limit 1
+      )
+    ) k
+    join bulwark.audit_logs e on e.id = k.id
+    cross join lateral (
+      select case when k.is_restated then e.details -> 'pruned' else e.details end as details
+    ) d
     where p.through_seal = audit_pruning_is_recorded.through_seal
       and e.event_type = 'compliance.data_deleted'
       and e.source = 'system'
-      and e.details ->> 'through_seal' = p.through_seal::text
-      and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
+      and d.details ->> 'through_seal' = p.through_seal::text
+      and d.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
       and (
         bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is null
         or bulwark_private.audit_entry_is_sealed(e.id)
@@ -8706,6 +9382,11 @@ begin
         (select max(c.tree_size) from bulwark.audit_checkpoints c),
         (select max(l.number) - 1 from bulwark_private.audit_seals l)
       )
+      -- A month that is being archived is exported first.
+      and s.number < coalesce(
+        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+        s.number + 1
+      )
     order by s.number
     limit 100000
   ) w
@@ -8729,6 +9410,10 @@ begin
       and e.removed_by is null
       and e.event_type <> 'compliance.data_deleted'
       and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
+    -- Nobody can see in the database whether a hold keeps something of an archived month.
+    select least(v_through, min(a.first_seal) - 1) into v_through
+    from bulwark.audit_archives a
+    where a.archived_at is not null and a.last_seal > v_pruned;
     select max(s.number) into v_through
     from bulwark_private.audit_seals s where s.number <= v_through and s.through is null;
     select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
@@ -8841,6 +9526,578 @@ values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerpri
   'bulwark_private.audit_prunings'
 ));
 
+-- Audit archive restores: entries of an archived month, loaded back for an investigation.
+-- Protects against a file that was altered in the bucket: an entry is loaded only if it is what its
+-- seal holds. They lie in a table of their own, under the same policy as the log, for some days.
+-- SECURITY DEFINER: begin_audit_restore, restore_audit_entries, discard_restored_audit_logs,
+--   because nobody may write restored entries directly.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.restored_days', '30', 'After how many days restored entries of an archive are deleted');
+
+create table bulwark.audit_restored_logs (
+  like bulwark.audit_logs,
+  month date not null,
+  restored_at timestamptz not null default clock_timestamp(),
+  primary key (id)
+);
+comment on table bulwark.audit_restored_logs is
+  'Entries of archived months, loaded back for an investigation and verified against their seals:
+   copies of what the archive''s files hold, with the columns of audit_logs. They are deleted after
+   audit.restored_days. Not audited: who restored them is an entry.';
+create index audit_restored_logs_organization_id_idx
+  on bulwark.audit_restored_logs (organization_id, id);
+
+alter table bulwark.audit_restored_logs enable row level security;
+
+create policy "Members read the restored log of organizations where they may"
+  on bulwark.audit_restored_logs for select to authenticated
+  using (
+    organization_id = any (array(select bulwark_private.audited_organizations()))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+create function bulwark_private.audit_leaf_of(entry jsonb)
+  returns bytea
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The bytes of the view audit_leaves, from the JSON of an export; a test compares the two.
+  return sha256(
+    '\x0001'::bytea
+    || uuid_send((entry ->> 'id')::uuid)
+    || coalesce('\x01'::bytea || uuid_send((entry ->> 'organization_id')::uuid), '\x00'::bytea)
+    || int4send((entry ->> 'timeline')::integer)
+    || xid8send((entry ->> 'xid')::xid8)
+    || timestamptz_send((entry ->> 'occurred_at')::timestamptz)
+    || int2send(octet_length(entry ->> 'source')::smallint)
+    || int2send(octet_length(entry ->> 'severity')::smallint)
+    || int2send(octet_length(entry ->> 'result')::smallint)
+    || int2send(octet_length(entry ->> 'event_type')::smallint)
+    || int2send(coalesce(octet_length(entry ->> 'resource_type'), 0)::smallint)
+    || convert_to(concat(
+      entry ->> 'source', entry ->> 'severity', entry ->> 'result', entry ->> 'event_type',
+      entry ->> 'resource_type'
+    ), 'UTF8')
+    || case
+      when entry ? 'payload'
+      then sha256(
+        uuid_send((entry ->> 'salt')::uuid) || convert_to(entry ->> 'payload', 'UTF8')
+      )
+      else decode(entry ->> 'commitment', 'base64')
+    end
+  );
+end;
+$$;
+comment on function bulwark_private.audit_leaf_of(jsonb) is
+  'The leaf of an entry in the JSON of exports (bulwark_private.audit_entry_json).';
+
+create function bulwark.begin_audit_restore(
+  month date,
+  reason text,
+  organization_id uuid default null,
+  everybody boolean default false
+)
+  returns setof bulwark.audit_archive_files
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write entries of the log
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if length(btrim(reason)) between 1 and 500 is not true then
+    raise exception 'Cannot restore the archive: it takes a reason of up to 500 characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RESTORE';
+  end if;
+  if not exists (
+    select from bulwark.audit_archives a
+    where a.month = begin_audit_restore.month and a.archived_at is not null
+  ) then
+    raise exception 'Cannot restore the archive: the month is not archived'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+  end if;
+  if exists (
+    select from bulwark_private.audit_prunings p
+    join bulwark.audit_archives a on a.month = begin_audit_restore.month
+    where p.through_seal >= a.first_seal
+  ) then
+    raise exception 'Cannot restore the archive: the month was pruned'
+      using errcode = 'PT410', detail = 'AUDIT_ARCHIVE_PRUNED',
+            hint = 'Its files prove themselves: npm run verify-audit';
+  end if;
+  perform bulwark_private.append_audit_entry(
+    'compliance.data_deleted',
+    organization_id => begin_audit_restore.organization_id,
+    resource_type => 'bulwark.audit_archives',
+    action => 'restoring',
+    details => jsonb_build_object('kind', 'restoring', 'month', month, 'reason', btrim(reason))
+  );
+  return query
+    select f.* from bulwark.audit_archive_files f
+    where f.month = begin_audit_restore.month
+      and (everybody or f.organization_id is not distinct from begin_audit_restore.organization_id)
+    order by f.organization_id, f.number;
+end;
+$$;
+comment on function bulwark.begin_audit_restore(date, text, uuid, boolean) is
+  'The files from which an organization''s entries (null: those without one; everybody: all) of an
+   archived month are restored (service role), recorded as an entry with the reason. Errors:
+   AUDIT_INVALID_RESTORE, AUDIT_UNKNOWN_ARCHIVE, AUDIT_ARCHIVE_PRUNED.';
+
+create function bulwark.restore_audit_entries(
+  month date,
+  seal bigint,
+  entries jsonb,
+  organization_id uuid default null,
+  first bigint default 0
+)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write restored entries directly
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_bad uuid;
+  v_count bigint;
+  v_leaves bytea;
+begin
+  select g.leaves into v_leaves
+  from bulwark_private.audit_groups g
+  join bulwark.audit_archives a
+    on a.month = restore_audit_entries.month and a.archived_at is not null
+    and g.seal between a.first_seal and a.last_seal
+  where g.seal = restore_audit_entries.seal
+    and g.organization_id is not distinct from restore_audit_entries.organization_id;
+  select (e.entry ->> 'id')::uuid into v_bad
+  from jsonb_array_elements(restore_audit_entries.entries) with ordinality as e (entry, place)
+  where bulwark_private.audit_leaf_of(e.entry) is distinct from
+    substring(v_leaves from ((restore_audit_entries.first + e.place - 1) * 32 + 1)::integer for 32)
+    or (e.entry ->> 'organization_id')::uuid
+      is distinct from restore_audit_entries.organization_id
+  order by e.place
+  limit 1;
+  if v_leaves is null or v_bad is not null then
+    raise exception 'Cannot restore the archive: entry % is not what seal % holds',
+      coalesce(v_bad::text, 'none'), restore_audit_entries.seal
+      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_ALTERED';
+  end if;
+  insert into bulwark.audit_restored_logs
+  select (jsonb_populate_record(
+    null::bulwark.audit_restored_logs,
+    coalesce((e.entry ->> 'payload')::jsonb, '{}') || (e.entry - 'payload') || jsonb_build_object(
+      'month', restore_audit_entries.month,
+      'restored_at', clock_timestamp(),
+      'commitment', '\x' || encode(decode(e.entry ->> 'commitment', 'base64'), 'hex')
+    )
+  )).*
+  from jsonb_array_elements(restore_audit_entries.entries) as e (entry)
+  on conflict (id) do nothing;
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function bulwark.restore_audit_entries(date, bigint, jsonb, uuid, bigint) is
+  'Loads entries of an organization''s group in a seal, from position first on, in the JSON of
+   exports (service role), and returns how many were not there yet. Each has to be what the seal
+   holds. Errors: AUDIT_ARCHIVE_ALTERED.';
+
+create function bulwark.discard_restored_audit_logs(older_than_days integer default 0)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write restored entries directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  delete from bulwark.audit_restored_logs r
+  where r.restored_at <= clock_timestamp() - make_interval(days => older_than_days);
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function bulwark.discard_restored_audit_logs(integer) is
+  'Deletes restored entries that were loaded so many days ago or earlier (service role), and returns
+   how many. The job calls it with audit.restored_days.';
+
+-- Audit tombstones: drops a month whose files are all recorded, and the entry that attests to it.
+-- Protects against a month that is dropped with something that no file holds: an entry under a
+-- legal hold, an entry that was never sealed, or one whose file still has a payload that was
+-- removed.
+-- SECURITY DEFINER: finish_audit_archive, because nobody may write tombstones directly.
+
+create function bulwark_private.audit_month_is_held(archive bulwark.audit_archives)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_held boolean;
+  v_holds constant uuid[] := array(
+    select h.id from bulwark.audit_legal_holds h where h.released_at is null order by h.id
+  );
+  v_last uuid := archive.holds_checked_through;
+  v_started constant timestamptz := clock_timestamp();
+begin
+  if archive.holds_checked is null or not v_holds <@ archive.holds_checked then
+    v_last := '00000000-0000-0000-0000-000000000000';
+  end if;
+  while v_last is not null and v_holds <> '{}' loop
+    select
+      bool_or(e.removed_by is null and e.event_type <> 'compliance.data_deleted' and not exists (
+        select from bulwark_private.audit_removable r where r.id = e.id
+      )),
+      (array_agg(e.id order by e.id desc))[1]
+    into v_held, v_last
+    from (
+      select l.id, l.removed_by, l.event_type
+      from bulwark.audit_logs l
+      where l.id > v_last and l.id < archive.end_id
+        and l.tableoid <> 'bulwark_private.audit_logs_default'::regclass
+      order by l.id
+      limit 5000
+    ) e;
+    if v_held then
+      update bulwark.audit_archives a set holds_checked = null, holds_checked_through = null
+      where a.month = archive.month;
+      return true;
+    end if;
+    exit when clock_timestamp() - v_started > interval '3 seconds';
+  end loop;
+  update bulwark.audit_archives a
+  set holds_checked = v_holds, holds_checked_through = case when v_holds <> '{}' then v_last end
+  where a.month = archive.month;
+  return case when v_last is null or v_holds = '{}' then false end;
+end;
+$$;
+comment on function bulwark_private.audit_month_is_held(bulwark.audit_archives) is
+  'Whether a legal hold keeps an entry of a month; null: not known after three seconds, call it
+   again. Afterwards holds_checked names the holds that were compared.';
+
+-- One probe of an index for each record, however many entries it covers.
+create function bulwark_private.audit_removals_below(end_id uuid)
+  returns setof uuid
+  language plpgsql
+  stable
+  rows 1000
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_partition regclass;
+begin
+  for v_partition in
+    select p.relation from bulwark_private.audit_partitions p
+    where not p.is_default and p.high <= end_id
+  loop
+    return query execute format(
+      $query$
+        with recursive records (id) as (
+          (
+            select p.removed_by from %1$s p
+            where p.removed_by is not null
+            order by p.removed_by
+            limit 1
+          )
+          union all
+          select (
+            select p.removed_by from %1$s p
+            where p.removed_by > r.id
+            order by p.removed_by
+            limit 1
+          )
+          from records r
+          where r.id is not null
+        )
+        select r.id from records r where r.id is not null
+      $query$, v_partition
+    );
+  end loop;
+end;
+$$;
+comment on function bulwark_private.audit_removals_below(uuid) is
+  'The records of the removals of payloads in the months below an id.';
+
+create function bulwark_private.outdated_audit_archive(archive bulwark.audit_archives)
+  returns table (organization_id uuid)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+  select r.organization_id
+  from bulwark_private.audit_removals_below(archive.end_id) as d (id)
+  join bulwark.audit_logs r on r.id = d.id
+  join bulwark.audit_archive_files f
+    on f.month = archive.month and f.organization_id is not distinct from r.organization_id
+  where r.timeline = (select max(t.timeline) from bulwark_private.audit_timelines t)
+    and not pg_visible_in_snapshot(r.xid, f.snapshot)
+  limit 1;
+$$;
+comment on function bulwark_private.outdated_audit_archive(bulwark.audit_archives) is
+  'An organization whose files may still have payloads that were removed since they were written.';
+
+create function bulwark_private.restated_audit_removals(end_id uuid)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+  select coalesce(jsonb_object_agg(
+    r.id, jsonb_build_object('entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids))
+  ), '{}')
+  from (
+    select d.id, count(e.id) as entries, array_agg(e.id) as ids
+    from (
+      select distinct a.id
+      from bulwark_private.audit_removals_below(restated_audit_removals.end_id) as a (id)
+    ) d
+    cross join lateral (
+      select l.id from bulwark.audit_logs l
+      where l.removed_by = d.id and l.id >= restated_audit_removals.end_id
+      union all
+      select l.id from bulwark_private.audit_logs_default l
+      where l.removed_by = d.id and l.id < restated_audit_removals.end_id
+    ) e
+    group by d.id
+  ) r;
+$$;
+comment on function bulwark_private.restated_audit_removals(uuid) is
+  'The removals that cover entries of a month and later ones, restated for those that stay.';
+
+create function bulwark_private.audit_tombstones_digest(through date)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(sha256(convert_to(concat_ws(
+    E'\n',
+    (
+      select string_agg(concat_ws(
+        ' ', a.month, a.from_month, a.end_id, a.first_seal, a.last_seal,
+        bulwark_private.base64(a.seal_hash)
+      ), E'\n' order by a.month)
+      from bulwark.audit_archives a where a.month <= audit_tombstones_digest.through
+    ),
+    (
+      select string_agg(concat_ws(
+        ' ', l.month, l.organization_id, l.first_seal, l.last_seal, l.entries,
+        bulwark_private.base64(l.last_hash)
+      ), E'\n' order by l.month, l.organization_id)
+      from bulwark.audit_archived_logs l where l.month <= audit_tombstones_digest.through
+    ),
+    (
+      select string_agg(concat_ws(
+        ' ', f.month, f.organization_id, f.number, f.after, f.cursor, f.entries, f.place, f.key,
+        f.bytes, bulwark_private.base64(f.sha256), f.parquet_key, f.parquet_bytes,
+        bulwark_private.base64(f.parquet_sha256)
+      ), E'\n' order by f.month, f.organization_id, f.number)
+      from bulwark.audit_archive_files f where f.month <= audit_tombstones_digest.through
+    )
+  ), 'UTF8')), 'base64');
+$$;
+comment on function bulwark_private.audit_tombstones_digest(date) is
+  'SHA-256 over the tombstones of all months through one, base64.';
+
+-- The newest entry attests to all tombstones, because those of before may be archived themselves.
+create function bulwark_private.audit_archive_is_recorded()
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select exists (
+        select
+        from bulwark.audit_logs e
+        where e.id = a.record_id
+          and e.event_type = 'compliance.data_deleted'
+          and e.source = 'system'
+          and e.details ->> 'month' = a.month::text
+          and e.details ->> 'through_seal' = a.last_seal::text
+          and e.details ->> 'tombstones' = bulwark_private.audit_tombstones_digest(a.month)
+          and (
+            bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is null
+            or bulwark_private.audit_entry_is_sealed(e.id)
+          )
+      )
+      from bulwark.audit_archives a
+      where a.archived_at is not null
+      order by a.month desc
+      limit 1
+    ),
+    true
+  );
+$$;
+comment on function bulwark_private.audit_archive_is_recorded() is
+  'Whether the newest tombstone has its entry, as sealed, and this attests to all tombstones as they
+   are; true if nothing is archived.';
+
+create function bulwark_private.detach_audit_month(end_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'     -- writers wait behind this lock
+as $$
+declare
+  v_before constant text := bulwark_private.audit_fingerprint('bulwark.audit_logs');
+  v_partition regclass;
+begin
+  for v_partition in
+    select p.relation from bulwark_private.audit_partitions p
+    where not p.is_default and p.high <= detach_audit_month.end_id
+  loop
+    execute format('alter table bulwark.audit_logs detach partition %s', v_partition);
+    delete from bulwark_private.audit_watched_tables g where g.relation = v_partition;
+    execute format('drop table %s', v_partition);
+  end loop;
+  -- A touch by somebody else is not accepted with it.
+  update bulwark_private.audit_watched_tables g
+  set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  where g.relation = 'bulwark.audit_logs'::regclass and g.fingerprint = v_before;
+end;
+$$;
+comment on function bulwark_private.detach_audit_month(uuid) is
+  'Takes the partitions below an id out of the log and drops them. Writers wait for a moment, at
+   most two seconds.';
+
+create function bulwark.finish_audit_archive(month date, signers jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write tombstones directly
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_archive bulwark.audit_archives;
+  v_count bigint := 0;
+  v_held boolean;
+  v_in_partition bigint;
+  v_organization uuid;
+  v_partition regclass;
+  v_record uuid;
+  v_seal bulwark_private.audit_seals;
+begin
+  perform bulwark_private.require_audit_writer(signers);
+  perform bulwark_private.begin_audit_removal();
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_archive from bulwark.audit_archives a
+  where a.month = finish_audit_archive.month for update;
+  if v_archive.month is null then
+    raise exception 'Cannot archive: the month is not being archived'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+  end if;
+  if v_archive.archived_at is not null then
+    return jsonb_build_object('step', 'done', 'dropped', v_archive.dropped);
+  end if;
+  if v_archive.checked_through < v_archive.last_seal
+    or bulwark_private.next_audit_archive_file(month) is not null then
+    return jsonb_build_object('step', 'export');
+  end if;
+  if exists (
+    select from bulwark_private.audit_partitions p
+    where not p.is_default and p.low < v_archive.end_id and p.high > v_archive.end_id
+  ) then
+    return jsonb_build_object('step', 'copied', 'because', 'partition_not_over');
+  end if;
+  v_held := bulwark_private.audit_month_is_held(v_archive);
+  if v_held is null then
+    return jsonb_build_object('step', 'check');
+  elsif v_held then
+    return jsonb_build_object('step', 'copied', 'because', 'legal_hold');
+  end if;
+  -- Removals wait from here on, writers and readers do not.
+  for v_partition in
+    select p.relation from bulwark_private.audit_partitions p
+    where not p.is_default and p.high <= v_archive.end_id
+  loop
+    execute format('lock table %s in share mode', v_partition);
+    execute format('select count(*) from %s', v_partition) into v_in_partition;
+    v_count := v_count + v_in_partition;
+  end loop;
+  perform pg_advisory_xact_lock_shared(hashtextextended('bulwark.audit_holds', 0));
+  if exists (
+    select from bulwark.audit_legal_holds h
+    join bulwark.audit_archives a on a.month = finish_audit_archive.month
+    where h.released_at is null and h.id <> all (a.holds_checked)
+  ) then
+    return jsonb_build_object('step', 'check');
+  end if;
+  select * into v_seal from bulwark_private.audit_seals s where s.number = v_archive.last_seal;
+  if v_seal.hash is distinct from v_archive.seal_hash or exists (
+    select from bulwark.audit_logs e
+    where e.id < v_archive.end_id and e.tableoid <> 'bulwark_private.audit_logs_default'::regclass
+      and (e.timeline, e.xid) >= (v_seal.timeline, pg_snapshot_xmin(v_seal.snapshot))
+  ) then
+    raise exception 'Cannot archive: the month has entries that its seals do not hold'
+      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_NOT_INTACT',
+            hint = 'Run verify_audit_log';
+  end if;
+  select o.organization_id into v_organization
+  from bulwark_private.outdated_audit_archive(v_archive) o;
+  if found then
+    return jsonb_build_object('step', 'stale', 'organization_id', v_organization);
+  end if;
+  v_record := bulwark_private.append_audit_entry(
+    'compliance.data_deleted',
+    resource_type => 'bulwark.audit_logs',
+    action => 'archiving',
+    details => jsonb_build_object(
+      'kind', 'archiving',
+      'month', month,
+      'through_seal', v_archive.last_seal,
+      'seal_hash', bulwark_private.base64(v_seal.hash),
+      'archived', v_count,
+      'tombstones', bulwark_private.audit_tombstones_digest(month),
+      'pruned', (
+        select jsonb_build_object(
+          'through_seal', p.through_seal, 'seal_hash', bulwark_private.base64(s.hash)
+        )
+        from bulwark_private.audit_prunings p
+        join bulwark_private.audit_seals s on s.number = p.through_seal
+        where bulwark_private.audit_pruning_is_recorded(p.through_seal)
+        order by p.through_seal desc
+        limit 1
+      ),
+      'removals', bulwark_private.restated_audit_removals(v_archive.end_id)
+    )
+  );
+  update bulwark.audit_archived_logs l set archived_at = clock_timestamp()
+  where l.month = finish_audit_archive.month;
+  update bulwark.audit_archives a
+  set archived_at = clock_timestamp(), record_id = v_record, dropped = v_count
+  where a.month = finish_audit_archive.month;
+  perform bulwark_private.detach_audit_month(v_archive.end_id);
+  return jsonb_build_object('step', 'done', 'dropped', v_count);
+end;
+$$;
+comment on function bulwark.finish_audit_archive(date, jsonb) is
+  'Drops a month whose files are all recorded, under a tombstone and its entry (service role and
+   holder of the signing key): { step: done }. Otherwise step says why not: check (call it again),
+   export (files are missing), copied (a legal hold keeps an entry, or the month''s partition is not
+   over: files and month both stay), stale (payloads of an organization were removed after its files
+   were written: delete those and write them again). Errors: AUDIT_UNKNOWN_ARCHIVE,
+   AUDIT_ARCHIVE_NOT_INTACT, AUDIT_NOT_THE_KEY_HOLDER, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+
 -- Audit schedule: the jobs that seal, sign and clean up the log without anybody calling.
 -- Protects against a log that silently stays unsealed.
 -- No function here is SECURITY DEFINER: pg_cron runs jobs as the role that scheduled them.
@@ -8901,8 +10158,15 @@ insert into bulwark_private.jobs (name, every, command, function_path) values
       from (
         select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days
       ) s
-      where keep_days is not null
+      where keep_days is not null;
+      select bulwark.discard_restored_audit_logs(
+        (bulwark_private.setting('audit.restored_days'))::integer
+      )
     $$, null
+  ),
+  (
+    'audit-archive', '10 minutes',
+    $$select bulwark_private.request_function('bulwark-audit/archive')$$, 'bulwark-audit/archive'
   );
 
 revoke all on table
@@ -8922,6 +10186,9 @@ revoke all on table
   bulwark_private.audit_columns,
   bulwark_private.audit_parents,
   bulwark_private.audit_gaps,
+  bulwark.audit_archives,
+  bulwark.audit_archived_logs,
+  bulwark.audit_archive_files,
   bulwark_private.audit_seals,
   bulwark_private.audit_groups,
   bulwark_private.audit_seal_ranges,
@@ -8933,7 +10200,8 @@ revoke all on table
   bulwark.audit_legal_holds,
   bulwark_private.audit_removable,
   bulwark_private.audit_retention_progress,
-  bulwark_private.audit_prunings
+  bulwark_private.audit_prunings,
+  bulwark.audit_restored_logs
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark.raise_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb),
@@ -9014,6 +10282,10 @@ revoke all on function
   bulwark_private.audit_position_hash(place bulwark_private.audit_position),
   bulwark_private.audit_seal_hash(number bigint, previous_hash bytea, root bytea, timeline integer, sealed_at timestamptz, snapshot pg_snapshot, through bulwark_private.audit_position),
   bulwark_private.base64(value bytea),
+  bulwark_private.audit_archived_through(),
+  bulwark_private.archived_audit_months(organization_id uuid, since timestamptz, until timestamptz),
+  bulwark_private.audit_archives_refuse_change(),
+  bulwark_private.audit_archive_parts_refuse_change(),
   bulwark_private.audit_seal_nodes(number bigint, hash bytea),
   bulwark_private.audit_group_before(organization uuid, seal bigint),
   bulwark_private.audit_groups_of(organization uuid, first_seal bigint, last_seal bigint),
@@ -9094,9 +10366,30 @@ revoke all on function
   bulwark_private.erase_invitations(addresses text[], organization_id uuid),
   bulwark_private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb),
   bulwark.erase_subject(user_id uuid, reason text, organization_id uuid, evidence boolean, after uuid, max_entries integer, max_seconds integer),
+  bulwark_private.require_audit_writer(signers jsonb),
+  bulwark_private.audit_id_time(id uuid),
+  bulwark_private.last_seal_before(end_id uuid),
+  bulwark_private.begin_audit_archive(month date, end_id uuid),
+  bulwark_private.next_audit_archive_file(month date),
+  bulwark.next_audit_archive(through date),
+  bulwark.check_audit_archive(month date),
+  bulwark.record_audit_archive_file(month date, file jsonb, signers jsonb),
+  bulwark.forget_audit_archive_files(month date, organization_id uuid),
   bulwark_private.audit_pruning_is_recorded(through_seal bigint),
   bulwark.prune_audit_log(keep_days integer),
   bulwark_private.audit_prunings_refuse_change(),
+  bulwark_private.audit_leaf_of(entry jsonb),
+  bulwark.begin_audit_restore(month date, reason text, organization_id uuid, everybody boolean),
+  bulwark.restore_audit_entries(month date, seal bigint, entries jsonb, organization_id uuid, first bigint),
+  bulwark.discard_restored_audit_logs(older_than_days integer),
+  bulwark_private.audit_month_is_held(archive bulwark.audit_archives),
+  bulwark_private.audit_removals_below(end_id uuid),
+  bulwark_private.outdated_audit_archive(archive bulwark.audit_archives),
+  bulwark_private.restated_audit_removals(end_id uuid),
+  bulwark_private.audit_tombstones_digest(through date),
+  bulwark_private.audit_archive_is_recorded(),
+  bulwark_private.detach_audit_month(end_id uuid),
+  bulwark.finish_audit_archive(month date, signers jsonb),
   bulwark_private.keep_audit_partitions()
   from public, anon, authenticated, service_role;
 
@@ -9110,7 +10403,11 @@ grant select (
 grant select on
   bulwark.audit_event_types,
   bulwark.audit_logs,
-  bulwark.audit_legal_holds
+  bulwark.audit_legal_holds,
+  bulwark.audit_archives,
+  bulwark.audit_archived_logs,
+  bulwark.audit_archive_files,
+  bulwark.audit_restored_logs
   to authenticated, service_role;
 
 grant select (
@@ -9131,6 +10428,7 @@ grant execute on function
   bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(timestamptz),
+  bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz),
   bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer,
     integer),
@@ -9154,7 +10452,15 @@ grant execute on function
   bulwark.continue_audit_export(uuid, text, uuid),
   bulwark.note_audit_export(uuid, text, boolean, boolean, uuid),
   bulwark.cleanup_old_audit_logs(integer),
-  bulwark.prune_audit_log(integer)
+  bulwark.prune_audit_log(integer),
+  bulwark.next_audit_archive(date),
+  bulwark.check_audit_archive(date),
+  bulwark.record_audit_archive_file(date, jsonb, jsonb),
+  bulwark.forget_audit_archive_files(date, uuid),
+  bulwark.finish_audit_archive(date, jsonb),
+  bulwark.begin_audit_restore(date, text, uuid, boolean),
+  bulwark.restore_audit_entries(date, bigint, jsonb, uuid, bigint),
+  bulwark.discard_restored_audit_logs(integer)
   to service_role;
 
 insert into bulwark_private.capabilities values ('audit', '0.1.0-alpha.1');

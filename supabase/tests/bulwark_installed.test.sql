@@ -66,31 +66,42 @@ insert into built_objects values
     bulwark.user_roles:user_roles_touch_updated_at bulwark.user_roles:user_roles_validate
   '),
   ('audit', 'table', '
+    bulwark.audit_archive_files bulwark.audit_archived_logs bulwark.audit_archives
     bulwark.audit_checkpoints bulwark.audit_event_types bulwark.audit_keys
-    bulwark.audit_legal_holds bulwark.audit_logs bulwark_private.audit_check_progress
-    bulwark_private.audit_closings bulwark_private.audit_columns bulwark_private.audit_commitments
-    bulwark_private.audit_exports bulwark_private.audit_gaps bulwark_private.audit_groups
-    bulwark_private.audit_key_acceptances bulwark_private.audit_late_entries
-    bulwark_private.audit_leaves bulwark_private.audit_parents bulwark_private.audit_partitions
-    bulwark_private.audit_payloads bulwark_private.audit_prunings bulwark_private.audit_removable
-    bulwark_private.audit_retention_progress bulwark_private.audit_seal_ranges
-    bulwark_private.audit_seals bulwark_private.audit_system_objects bulwark_private.audit_tables
+    bulwark.audit_legal_holds bulwark.audit_logs bulwark.audit_restored_logs
+    bulwark_private.audit_check_progress bulwark_private.audit_closings
+    bulwark_private.audit_columns bulwark_private.audit_commitments bulwark_private.audit_exports
+    bulwark_private.audit_gaps bulwark_private.audit_groups bulwark_private.audit_key_acceptances
+    bulwark_private.audit_late_entries bulwark_private.audit_leaves bulwark_private.audit_parents
+    bulwark_private.audit_partitions bulwark_private.audit_payloads bulwark_private.audit_prunings
+    bulwark_private.audit_removable bulwark_private.audit_retention_progress
+    bulwark_private.audit_seal_ranges bulwark_private.audit_seals
+    bulwark_private.audit_system_objects bulwark_private.audit_tables
     bulwark_private.audit_timelines bulwark_private.audit_types
     bulwark_private.audit_watched_tables
   '),
   ('audit', 'function', '
     bulwark.accept_audit_key bulwark.audit_consistency_proof bulwark.audit_coverage
     bulwark.audit_group_nodes bulwark.audit_histogram bulwark.audit_inclusion_proof
-    bulwark.audit_status bulwark.audit_tree_head bulwark.check_audit_log
-    bulwark.cleanup_old_audit_logs bulwark.continue_audit_export bulwark.disable_audit
-    bulwark.enable_audit bulwark.erase_subject bulwark.export_audit_log bulwark.log_audit_event
-    bulwark.note_audit_export bulwark.place_legal_hold bulwark.prune_audit_log
-    bulwark.raise_security_event bulwark.record_audit_delivery bulwark.refresh_audit_fingerprints
-    bulwark.release_legal_hold bulwark.report_checkpoint_problem bulwark.seal_audit_log
+    bulwark.audit_status bulwark.audit_tree_head bulwark.begin_audit_restore
+    bulwark.check_audit_archive bulwark.check_audit_log bulwark.cleanup_old_audit_logs
+    bulwark.continue_audit_export bulwark.disable_audit bulwark.discard_restored_audit_logs
+    bulwark.enable_audit bulwark.erase_subject bulwark.export_audit_log
+    bulwark.finish_audit_archive bulwark.forget_audit_archive_files bulwark.log_audit_event
+    bulwark.next_audit_archive bulwark.note_audit_export bulwark.place_legal_hold
+    bulwark.prune_audit_log bulwark.raise_security_event bulwark.record_audit_archive_file
+    bulwark.record_audit_delivery bulwark.refresh_audit_fingerprints bulwark.release_legal_hold
+    bulwark.report_checkpoint_problem bulwark.restore_audit_entries bulwark.seal_audit_log
     bulwark.search_audit_logs bulwark.store_audit_checkpoint bulwark.tail_audit_log
     bulwark.undelivered_audit_checkpoints bulwark.verify_audit_log
   '),
   ('audit', 'trigger', '
+    bulwark.audit_archive_files:audit_archive_files_refuse_change
+    bulwark.audit_archive_files:audit_archive_files_refuse_truncate
+    bulwark.audit_archived_logs:audit_archived_logs_refuse_change
+    bulwark.audit_archived_logs:audit_archived_logs_refuse_truncate
+    bulwark.audit_archives:audit_archives_refuse_change
+    bulwark.audit_archives:audit_archives_refuse_truncate
     bulwark.audit_checkpoints:audit_checkpoints_keep
     bulwark.audit_checkpoints:audit_checkpoints_refuse_removal
     bulwark.audit_checkpoints:audit_checkpoints_refuse_truncate
@@ -344,7 +355,9 @@ insert into built_grants values
     bulwark.audit_checkpoints
   '),
   ('audit', 'table', 'select', 'authenticated service_role', '
-    bulwark.audit_event_types; bulwark.audit_logs; bulwark.audit_legal_holds
+    bulwark.audit_event_types; bulwark.audit_logs; bulwark.audit_legal_holds;
+    bulwark.audit_archives; bulwark.audit_archived_logs; bulwark.audit_archive_files;
+    bulwark.audit_restored_logs
   '),
   ('audit',
   'table',
@@ -364,6 +377,7 @@ insert into built_grants values
     timestamptz, bigint, integer, integer); bulwark.audit_inclusion_proof(uuid);
     bulwark.audit_consistency_proof(bigint, bigint); bulwark.audit_group_nodes(bigint, bigint,
     bigint, uuid); bulwark.audit_status(); bulwark_private.audit_id_floor(timestamptz);
+    bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz);
     bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer, integer);
     bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean);
@@ -378,7 +392,12 @@ insert into built_grants values
     bulwark.undelivered_audit_checkpoints(integer); bulwark.report_checkpoint_problem(text, jsonb);
     bulwark.check_audit_log(integer); bulwark.continue_audit_export(uuid, text, uuid);
     bulwark.note_audit_export(uuid, text, boolean, boolean, uuid);
-    bulwark.cleanup_old_audit_logs(integer); bulwark.prune_audit_log(integer)
+    bulwark.cleanup_old_audit_logs(integer); bulwark.prune_audit_log(integer);
+    bulwark.next_audit_archive(date); bulwark.check_audit_archive(date);
+    bulwark.record_audit_archive_file(date, jsonb, jsonb); bulwark.forget_audit_archive_files(date,
+    uuid); bulwark.finish_audit_archive(date, jsonb); bulwark.begin_audit_restore(date, text, uuid,
+    boolean); bulwark.restore_audit_entries(date, bigint, jsonb, uuid, bigint);
+    bulwark.discard_restored_audit_logs(integer)
   '),
   ('encryption', 'function', 'execute', 'authenticated', '
     bulwark.encryption_progress(uuid); bulwark.key_encryption_status()
@@ -520,6 +539,12 @@ insert into built_policies values
     'Members read what their organizations decided about API keys'),
   ('api_keys', 'bulwark.api_keys', 'select', 'authenticated',
     'Owners read their API keys, members with api_key:read all'),
+  ('audit', 'bulwark.audit_archive_files', 'select', 'authenticated',
+    'Members read where their organizations'' logs are archived'),
+  ('audit', 'bulwark.audit_archived_logs', 'select', 'authenticated',
+    'Members read which months of their logs are archived'),
+  ('audit', 'bulwark.audit_archives', 'select', 'authenticated',
+    'A super_admin reads which months are archived'),
   ('audit', 'bulwark.audit_checkpoints', 'select', 'authenticated',
     'Anyone signed in reads checkpoints'),
   ('audit', 'bulwark.audit_event_types', 'select', 'authenticated',
@@ -530,6 +555,8 @@ insert into built_policies values
     'Compliance officers read the holds of their organizations'),
   ('audit', 'bulwark.audit_logs', 'select', 'authenticated',
     'Members read the audit log of organizations where they may'),
+  ('audit', 'bulwark.audit_restored_logs', 'select', 'authenticated',
+    'Members read the restored log of organizations where they may'),
   ('mfa', 'bulwark.mfa_policies', 'select', 'authenticated',
     'Members read what their organizations ask of second factors'),
   ('mfa', 'bulwark.mfa_resets', 'select', 'authenticated',

@@ -42,7 +42,8 @@ Deno.test("AUM-30: the job stops no writer, and a month is closed between two tr
     await sql`select bulwark.seal_audit_log()`;
     await sql.unsafe("insert into bulwark.permissions values ('late:t', 'x')");
     const late = async () => {
-      const [row] = await sql`select count(*)::integer as n from bulwark_private.audit_late_entries`;
+      const [row] =
+        await sql`select count(*)::integer as n from bulwark_private.audit_late_entries`;
       return row!.n as number;
     };
     assert.notEqual(await late(), 0, "entries of a closed month are noted");

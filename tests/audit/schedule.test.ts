@@ -40,11 +40,13 @@ Deno.test({
       // The other jobs are statements that run.
       const jobs = await sql<{ jobname: string; command: string }[]>`
         select jobname, command from cron.job
-        where jobname like 'bulwark-audit-%' and jobname <> 'bulwark-audit-checkpoint'
+        where jobname like 'bulwark-audit-%'
+          and jobname not in ('bulwark-audit-checkpoint', 'bulwark-audit-archive')
         order by jobname
       `;
       assert.deepEqual(jobs.map(({ jobname }) => jobname), [
         "bulwark-audit-check",
+        "bulwark-audit-partitions",
         "bulwark-audit-retention",
         "bulwark-audit-seal",
       ]);

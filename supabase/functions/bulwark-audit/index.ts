@@ -1,18 +1,18 @@
 /**
  * Function `bulwark-audit`: signs the log's head for the scheduler (`POST …/checkpoint`). A bearer
- * reads the checkpoint, proofs (`…/proof?id=`, `…/proof/consistency?from=&to=`) and exports.
+ * reads the checkpoint, proofs (`…/proof?id=`, `…/proof/consistency?from=&to=`) and exports. The
+ * scheduler also archives months (`POST …/archive`) and restores them (`POST …/archive/restore`).
  */
-import { makeCheckpoint, readLogKeys } from "../_bulwark/audit/checkpoint.ts";
+import { readLogKeys } from "../_bulwark/audit/checkpoint.ts";
 import { exportSource, respondWithExport } from "../_bulwark/audit/export.ts";
 import { consistencyQuery, exportQuery, proofQuery } from "../_bulwark/audit/input.ts";
 import { exportRule, notingPages } from "../_bulwark/audit/continuation.ts";
-import { checkpointLog } from "../_bulwark/audit/log.ts";
 import {
   consistencyProof,
   inclusionProof,
   publishedCheckpoint,
 } from "../_bulwark/audit/published.ts";
-import { openSink } from "../_bulwark/audit/sink.ts";
+import { scheduledRoutes } from "../_bulwark/audit/scheduled.ts";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { readAuditEnv } from "../_bulwark/audit/env.ts";
 import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
@@ -20,7 +20,6 @@ import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
 import { parse, queryOf } from "../_bulwark/foundation/input.ts";
 import { openLimits } from "../_bulwark/rate_limits/mod.ts";
 import { router } from "../_bulwark/foundation/router.ts";
-import { forScheduler, schedulerTimeoutMs } from "../_bulwark/foundation/scheduler.ts";
 import { callerOrService, serviceClient } from "../_bulwark/foundation/service.ts";
 
 const env = readAuditEnv();
@@ -28,10 +27,7 @@ const limit = openLimits(readRateLimitEnv());
 const service = (request: Request, more = {}) => serviceClient(env, correlationIdOf(request), more);
 
 const answer = router(limit, {
-  "POST /bulwark-audit/checkpoint": forScheduler(limit, env.schedulerSecret, async (request) => {
-    const log = checkpointLog(service(request, { timeoutMs: schedulerTimeoutMs }));
-    return Response.json(await makeCheckpoint(log, await readLogKeys(env), openSink(env)));
-  }),
+  ...scheduledRoutes(limit, env, service),
   "GET /bulwark-audit/checkpoint": limit("api_default", async (request) => {
     return Response.json(await publishedCheckpoint(callerClient(request, env)));
   }),

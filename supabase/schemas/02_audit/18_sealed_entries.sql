@@ -120,14 +120,19 @@ begin
   if not found then
     return 'removal_without_record';
   end if;
-  -- Pruning deletes some of the entries that a record covers; the tombstone restates the rest.
+  -- Pruning and archiving take some of the entries that a record covers; the tombstone restates the
+  -- rest.
   select coalesce(
     (
       select e.details -> 'removals' -> audit_removal_problem.record_id::text
-      from bulwark_private.audit_prunings p
+      from (
+        select p.record_id from bulwark_private.audit_prunings p
+        union all
+        select a.record_id from bulwark.audit_archives a where a.record_id is not null
+      ) p
       join bulwark.audit_logs e on e.id = p.record_id
       where e.details -> 'removals' ? audit_removal_problem.record_id::text
-      order by p.through_seal desc
+      order by e.id desc
       limit 1
     ),
     v_record

@@ -37,6 +37,7 @@ create function bulwark.verify_audit_log(
   set jit = off
 as $$
 declare
+  v_archived constant bigint := bulwark_private.audit_archived_through();
   v_chunk record;
   v_everybody constant boolean := organization_id is null;
   v_high bigint;
@@ -137,8 +138,14 @@ begin
       union all
       select
         3, c.seal, b.problem, b.entry, b.detail, 0, 0, null, b.problem = 'entry_missing'
-      from (select * from compared c where c.differs and not c.altered offset 0) c
+      from (
+        select * from compared c
+        where c.differs and not c.altered and (c.seal > v_archived or c.entries > 0)
+        offset 0
+      ) c
       cross join lateral bulwark_private.name_bad_entry(c.seal, c.organization_id) b
+      -- Of archived seals, only what is still in the log is compared.
+      where c.seal > v_archived or b.problem <> 'entry_missing'
       union all
       select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
       from bulwark_private.audit_backdated(
@@ -206,6 +213,10 @@ begin
     from bulwark_private.audit_prunings p
     -- Earlier tombstones may have been pruned with the prefix of a later one.
     where p.through_seal = v_pruned and not bulwark_private.audit_pruning_is_recorded(v_pruned)
+    union all
+    select 'archive_without_record', v_archived, null,
+      'the tombstones of archived months differ from the sealed record of them'
+    where not bulwark_private.audit_archive_is_recorded()
     union all
     select 'checkpoint_ahead', c.tree_size, null,
       format('seal %s was signed and is gone', c.tree_size)
@@ -276,6 +287,11 @@ begin
       detail := v_chunk.detail;
     end if;
   end loop;
+  if problem is null and first_seal <= v_archived then
+    detail := format(
+      'the entries of the seals up to %s are archived: see bulwark.audit_archive_files', v_archived
+    );
+  end if;
   return next;
 end;
 $$;
@@ -285,7 +301,8 @@ comment on function bulwark.verify_audit_log(
   'Verifies the log of an organization (audit:read there; null: the whole installation, for a
    super_admin and the service role) over the seals made between two times. intact: nothing present
    was altered. complete: nothing is missing. problem names the first finding, with its seal and
-   entry; problems counts them. It stops after max_entries or max_seconds; pass next_after_seal as
-   after_seal to continue, null at the end. Call seal_audit_log() before, in a request of its own,
-   to include the last second. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_LIMIT,
+   entry; problems counts them. Entries of archived months are not there to be compared, which
+   detail says: verify their files. It stops after max_entries or max_seconds; pass next_after_seal
+   as after_seal to continue, null at the end. Call seal_audit_log() before, in a request of its
+   own, to include the last second. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_LIMIT,
    RBAC_PERMISSION_DENIED.';

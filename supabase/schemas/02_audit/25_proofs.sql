@@ -178,6 +178,17 @@ declare
 begin
   perform bulwark_private.require_caller();
   select * into v_entry from bulwark_private.audit_commitments e where e.id = entry_id;
+  -- For any id of an archived month, so that nobody learns whether there was such an entry.
+  if v_entry.id is null and entry_id < (
+    select a.end_id from bulwark.audit_archives a
+    where a.archived_at is not null
+    order by a.month desc
+    limit 1
+  ) then
+    raise exception 'Cannot prove the entry: its month is archived'
+      using errcode = 'PT410', detail = 'AUDIT_ENTRY_ARCHIVED',
+            hint = 'The archive''s files prove it: see audit_archive_files';
+  end if;
   -- The same answer for an entry that does not exist and one that the caller may not read.
   if v_entry.id is null or not bulwark_private.caller_is_service() and not bulwark.is_super_admin()
     and (
@@ -214,7 +225,7 @@ $$;
 comment on function bulwark.audit_inclusion_proof(uuid) is
   'Proves that an entry (audit:read in its organization) is in the log: from the entry to its
    organization''s root, to its seal, to the newest checkpoint. Errors: AUDIT_UNKNOWN_ENTRY,
-   AUDIT_NOT_SEALED_YET, AUDIT_ENTRY_ALTERED.';
+   AUDIT_ENTRY_ARCHIVED, AUDIT_NOT_SEALED_YET, AUDIT_ENTRY_ALTERED.';
 
 create function bulwark.audit_consistency_proof(from_size bigint, to_size bigint)
   returns jsonb

@@ -237,6 +237,10 @@ begin
     'undelivered_checkpoints', (
       select count(*) from bulwark.audit_checkpoints c where c.delivered_at is null
     ),
+    'archived_through_seal', bulwark_private.audit_archived_through(),
+    'archived_through_month', (
+      select max(a.month) from bulwark.audit_archives a where a.archived_at is not null
+    ),
     'gaps', (select count(*) from bulwark_private.audit_gaps),
     'audited_tables', (
       select count(*) from bulwark_private.audit_watched_tables g where g.captures

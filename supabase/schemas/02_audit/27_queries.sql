@@ -32,6 +32,7 @@ create function bulwark.search_audit_logs(
 as $$
 declare
   v_all boolean := organization_id is null;
+  v_archived jsonb;
   v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
   v_entries jsonb := '[]'::jsonb;
   v_floor uuid := '00000000-0000-0000-0000-000000000000'::uuid;
@@ -72,6 +73,7 @@ begin
   if search is not null and v_from is null then
     v_from := coalesce(until, now()) - interval '31 days';
   end if;
+  v_archived := bulwark_private.archived_audit_months(organization_id, v_from, until);
   if v_from is not null then
     v_floor := bulwark_private.audit_id_floor(v_from);
   end if;
@@ -160,7 +162,7 @@ begin
     ) f;
     v_entries := v_entries || coalesce(v_page, '[]');
     if jsonb_array_length(v_entries) = page_size then
-      return jsonb_build_object('entries', v_entries, 'next', v_last);
+      return jsonb_build_object('entries', v_entries, 'next', v_last, 'archived', v_archived);
     end if;
     v_before := v_low;
     v_left := v_left - v_step;
@@ -170,7 +172,7 @@ begin
       v_step := least(v_step * 2, 64000);
     end if;
   end loop;
-  return jsonb_build_object('entries', v_entries, 'next', v_low);
+  return jsonb_build_object('entries', v_entries, 'next', v_low, 'archived', v_archived);
 end;
 $$;
 comment on function bulwark.search_audit_logs(
@@ -178,10 +180,11 @@ comment on function bulwark.search_audit_logs(
   text, text, uuid, text, uuid, integer, integer
 ) is
   'A page of the entries that the caller may read and that match all given filters, newest first:
-   { entries, next }. Pass next as before to continue; null: there are no more. A page has fewer
-   entries than page_size, or none, if it would read more than max_entries, in each organization, or
-   for longer than about two seconds. Only organization and time use an index. search
-   looks for text in resource, action and payload, by default of the last 31 days. Errors:
+   { entries, next, archived }. archived lists the months of that time whose entries are in the
+   archive and not here, such as 2026-01. Pass next as before to continue; null: there are no more.
+   A page has fewer entries than page_size, or none, if it would read more than max_entries, in each
+   organization, or for longer than about two seconds. Only organization and time use an index.
+   search looks for text in resource, action and payload, by default of the last 31 days. Errors:
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
    an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
 
@@ -217,7 +220,13 @@ declare
   v_next text;
   v_page bigint;
   v_place bigint := 0;
-  v_pruned constant bigint := (select max(r.through_seal) from bulwark_private.audit_prunings r);
+  -- Archived entries are in files, so an export begins after them, as after pruned ones.
+  v_pruned constant bigint := nullif(
+    greatest(
+      (select max(r.through_seal) from bulwark_private.audit_prunings r),
+      bulwark_private.audit_archived_through()
+    ), 0
+  );
   v_range bulwark_private.audit_range;
   v_read integer := 0;
   v_seal bigint := 0;
@@ -410,5 +419,6 @@ comment on function bulwark.export_audit_log(
    for a super_admin and the service role) in the order it was sealed, with its proof. next requests
    the next page and is null at the end. A follower continues later at cursor: no entry is ever
    sealed before it. signed ends the log at the newest checkpoint, so that all of it can be proved.
-   Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
+   Archived entries are not exported again: pruned is the seal up to which they, or pruned ones, are
+   missing. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
    AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';

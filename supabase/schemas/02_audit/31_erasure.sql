@@ -154,7 +154,7 @@ create function bulwark.erase_subject(
   max_entries integer default 5000,
   max_seconds integer default 4
 )
-  returns table (removed integer, kept integer, next_after uuid)
+  returns table (removed integer, kept integer, next_after uuid, archived jsonb)
   language plpgsql
   volatile
   rows 1
@@ -260,6 +260,17 @@ begin
     ) r;
   end if;
   perform bulwark_private.finish_audit_removal(v_holds, v_organizations);
+  -- Restored entries are copies, so whole rows go. The archive's files are out of reach.
+  delete from bulwark.audit_restored_logs r
+  where (erase_subject.organization_id is null or r.organization_id = erase_subject.organization_id)
+    and (
+      r.actor_id = erase_subject.user_id
+      or bulwark_private.mentions_person(
+        concat_ws(' ', r.resource_id, r.action, r.before, r.after, r.details),
+        erase_subject.user_id, v_pattern
+      )
+    );
+  archived := bulwark_private.archived_audit_months(erase_subject.organization_id, null, null);
   return next;
 end;
 $$;
@@ -270,6 +281,7 @@ comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integ
    stay, and so do entries that are critical or of category security, unless evidence is true
    (compliance:manage system-wide). One step of bounded size: call it again with after set to
    next_after until that is null. Returns how many this step removed and how many it kept as
-   evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD, AUDIT_HOLD_PLACED,
+   evidence, and the archived months, whose files it does not reach; restored entries it deletes.
+   The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD, AUDIT_HOLD_PLACED,
    AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT, AUDIT_REMOVAL_CONFLICT,
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';

@@ -30,12 +30,26 @@ as $$
     select
     from bulwark_private.audit_prunings p
     join bulwark_private.audit_seals s on s.number = p.through_seal
-    join bulwark.audit_logs e on e.id = p.record_id
+    -- The record of the newest archive restates the pruning, whose own record may be archived.
+    cross join lateral (
+      select p.record_id as id, false as is_restated
+      union all
+      (
+        select a.record_id, true from bulwark.audit_archives a
+        where a.archived_at is not null
+        order by a.month desc
+        limit 1
+      )
+    ) k
+    join bulwark.audit_logs e on e.id = k.id
+    cross join lateral (
+      select case when k.is_restated then e.details -> 'pruned' else e.details end as details
+    ) d
     where p.through_seal = audit_pruning_is_recorded.through_seal
       and e.event_type = 'compliance.data_deleted'
       and e.source = 'system'
-      and e.details ->> 'through_seal' = p.through_seal::text
-      and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
+      and d.details ->> 'through_seal' = p.through_seal::text
+      and d.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
       and (
         bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) is null
         or bulwark_private.audit_entry_is_sealed(e.id)
@@ -96,6 +110,11 @@ begin
         (select max(c.tree_size) from bulwark.audit_checkpoints c),
         (select max(l.number) - 1 from bulwark_private.audit_seals l)
       )
+      -- A month that is being archived is exported first.
+      and s.number < coalesce(
+        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+        s.number + 1
+      )
     order by s.number
     limit 100000
   ) w
@@ -119,6 +138,10 @@ begin
       and e.removed_by is null
       and e.event_type <> 'compliance.data_deleted'
       and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
+    -- Nobody can see in the database whether a hold keeps something of an archived month.
+    select least(v_through, min(a.first_seal) - 1) into v_through
+    from bulwark.audit_archives a
+    where a.archived_at is not null and a.last_seal > v_pruned;
     select max(s.number) into v_through
     from bulwark_private.audit_seals s where s.number <= v_through and s.through is null;
     select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;

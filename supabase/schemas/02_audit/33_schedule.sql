@@ -58,6 +58,13 @@ insert into bulwark_private.jobs (name, every, command, function_path) values
       from (
         select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days
       ) s
-      where keep_days is not null
+      where keep_days is not null;
+      select bulwark.discard_restored_audit_logs(
+        (bulwark_private.setting('audit.restored_days'))::integer
+      )
     $$, null
+  ),
+  (
+    'audit-archive', '10 minutes',
+    $$select bulwark_private.request_function('bulwark-audit/archive')$$, 'bulwark-audit/archive'
   );

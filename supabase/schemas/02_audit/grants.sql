@@ -8,7 +8,11 @@ grant select (
 grant select on
   bulwark.audit_event_types,
   bulwark.audit_logs,
-  bulwark.audit_legal_holds
+  bulwark.audit_legal_holds,
+  bulwark.audit_archives,
+  bulwark.audit_archived_logs,
+  bulwark.audit_archive_files,
+  bulwark.audit_restored_logs
   to authenticated, service_role;
 
 grant select (
@@ -29,6 +33,7 @@ grant execute on function
   bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(timestamptz),
+  bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz),
   bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer,
     integer),
@@ -52,5 +57,13 @@ grant execute on function
   bulwark.continue_audit_export(uuid, text, uuid),
   bulwark.note_audit_export(uuid, text, boolean, boolean, uuid),
   bulwark.cleanup_old_audit_logs(integer),
-  bulwark.prune_audit_log(integer)
+  bulwark.prune_audit_log(integer),
+  bulwark.next_audit_archive(date),
+  bulwark.check_audit_archive(date),
+  bulwark.record_audit_archive_file(date, jsonb, jsonb),
+  bulwark.forget_audit_archive_files(date, uuid),
+  bulwark.finish_audit_archive(date, jsonb),
+  bulwark.begin_audit_restore(date, text, uuid, boolean),
+  bulwark.restore_audit_entries(date, bigint, jsonb, uuid, bigint),
+  bulwark.discard_restored_audit_logs(integer)
   to service_role;

@@ -31,7 +31,8 @@ select is(
   (select string_agg(distinct tgenabled::text, '') from pg_trigger
    where tgrelid in ('audit_logs'::regclass, 'audit_checkpoints'::regclass,
      'bulwark_private.audit_seals'::regclass, 'bulwark_private.audit_groups'::regclass,
-     'bulwark_private.audit_gaps'::regclass, 'bulwark_private.audit_prunings'::regclass)
+     'bulwark_private.audit_gaps'::regclass, 'bulwark_private.audit_prunings'::regclass,
+     'audit_archives'::regclass, 'audit_archived_logs'::regclass, 'audit_archive_files'::regclass)
      and not tgisinternal),
   'A', 'AUD-61: the log''s own triggers fire always'
 );

@@ -34,6 +34,13 @@ insert into declared values
   ('invitations', 'email', 'erased', 'the whole row'),
   ('bulwark_private.invitation_accounts', 'user_id', 'erased', 'with the invitation'),
   ('bulwark_private.departures', 'user_id', 'kept', 'while an invitation of before could be valid'),
+  ('audit_restored_logs', 'actor_id session_id correlation_id parent_id salt removed_by resource_id
+    action database_user ip user_agent before after details', 'erased', 'the whole row'),
+  ('audit_restored_logs', 'event_type resource_type', 'nobody', 'the skeleton'),
+  ('audit_archives', 'end_id holds_checked holds_checked_through record_id', 'nobody',
+    'ids of entries and holds'),
+  ('audit_archive_files', 'after cursor place key etag parquet_key parquet_etag', 'nobody',
+    'places of files'),
   ('audit_legal_holds', 'subject_id resource_type resource_id reason placed_by released_by',
     'kept', 'why evidence was kept'),
   ('bulwark_private.shredded_organizations', 'shredded_by slug', 'kept', 'who destroyed the keys'),

@@ -65,9 +65,9 @@ select set_eq(
   $$ select name from jobs where name like 'bulwark-audit-%' $$,
   case when exists (select from pg_extension where extname = 'pg_cron') then array[
     'bulwark-audit-seal', 'bulwark-audit-retention', 'bulwark-audit-checkpoint',
-    'bulwark-audit-check'
+    'bulwark-audit-check', 'bulwark-audit-partitions', 'bulwark-audit-archive'
   ] else array[]::text[] end,
-  'AUC-06: sealing, retention, checkpoints and verification are scheduled'
+  'AUC-06: sealing, retention, checkpoints, verification, partitions and archive are scheduled'
 );
 
 select * from finish();

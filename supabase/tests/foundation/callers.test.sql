@@ -43,6 +43,9 @@ insert into listed values
     bulwark.find_key_encryption_key bulwark.finish_login bulwark.installed_capabilities
     bulwark.is_shredded bulwark.list_encrypted_columns bulwark.next_reencryption_batch
     bulwark.note_audit_export bulwark.open_mfa_attempt bulwark.organizations_by_key
+    bulwark.begin_audit_restore bulwark.check_audit_archive bulwark.discard_restored_audit_logs
+    bulwark.finish_audit_archive bulwark.forget_audit_archive_files bulwark.next_audit_archive
+    bulwark.record_audit_archive_file bulwark.restore_audit_entries
     bulwark.prune_audit_log bulwark.prune_webhook_deliveries
     bulwark.rate_limit_block_of bulwark.rate_limit_rule bulwark.read_data_keys
     bulwark.read_index_keys bulwark.record_audit_delivery bulwark.record_metrics
@@ -88,7 +91,8 @@ insert into listed values
     bulwark.set_rate_limit bulwark.set_webhook_destination bulwark.shred_organization
     bulwark.top_queries bulwark.unlist_network bulwark.update_organization bulwark.update_role
     bulwark.update_webhook_endpoint bulwark.user_has_permission bulwark.verify_audit_log
-    bulwark_private.audit_id_floor bulwark_private.organization_of
+    bulwark_private.archived_audit_months bulwark_private.audit_id_floor
+    bulwark_private.organization_of
     bulwark_private.uuid_or_null
   '),
   ('anon api_key authenticated service_role', '

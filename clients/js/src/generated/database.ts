@@ -28,6 +28,55 @@ export interface ApiKeysRow {
   scopes: string[];
 }
 
+export interface AuditArchiveFilesRow {
+  after: string | null;
+  bytes: number;
+  cursor: string;
+  entries: number;
+  etag: string;
+  key: string;
+  month: string;
+  number: number;
+  organization_id: string | null;
+  parquet_bytes: number;
+  parquet_etag: string;
+  parquet_key: string;
+  parquet_sha256: string;
+  place: string;
+  removed: number;
+  sha256: string;
+  snapshot: string;
+  verified_at: string;
+}
+
+export interface AuditArchivedLogsRow {
+  archived_at: string | null;
+  entries: number;
+  exported_through: number;
+  first_seal: number;
+  from_month: string;
+  last_hash: string;
+  last_seal: number;
+  month: string;
+  organization_id: string | null;
+}
+
+export interface AuditArchivesRow {
+  archived_at: string | null;
+  begun_at: string;
+  checked_through: number;
+  dropped: number | null;
+  end_id: string;
+  first_seal: number;
+  from_month: string;
+  holds_checked: string[] | null;
+  holds_checked_through: string | null;
+  last_seal: number;
+  month: string;
+  record_id: string | null;
+  seal_hash: string;
+}
+
 export interface AuditCheckpointsRow {
   delivered_at: string | null;
   key_id: string;
@@ -84,6 +133,37 @@ export interface AuditLogsRow {
   removed_by: string | null;
   resource_id: string | null;
   resource_type: string | null;
+  result: Enums["audit_result"];
+  salt: string | null;
+  session_id: string | null;
+  severity: Enums["audit_severity"];
+  source: Enums["audit_source"];
+  timeline: number;
+  user_agent: string | null;
+  xid: string;
+}
+
+export interface AuditRestoredLogsRow {
+  action: string | null;
+  actor_id: string | null;
+  actor_type: Enums["audit_actor_type"] | null;
+  after: Json | null;
+  before: Json | null;
+  commitment: string | null;
+  correlation_id: string | null;
+  database_user: string | null;
+  details: Json | null;
+  event_type: string;
+  id: string;
+  ip: string | null;
+  month: string;
+  occurred_at: string;
+  organization_id: string | null;
+  parent_id: string | null;
+  removed_by: string | null;
+  resource_id: string | null;
+  resource_type: string | null;
+  restored_at: string;
   result: Enums["audit_result"];
   salt: string | null;
   session_id: string | null;
@@ -332,11 +412,15 @@ export interface WebhookSubscriptionsRow {
 export interface Rows {
   api_key_policies: ApiKeyPoliciesRow;
   api_keys: ApiKeysRow;
+  audit_archive_files: AuditArchiveFilesRow;
+  audit_archived_logs: AuditArchivedLogsRow;
+  audit_archives: AuditArchivesRow;
   audit_checkpoints: AuditCheckpointsRow;
   audit_event_types: AuditEventTypesRow;
   audit_keys: AuditKeysRow;
   audit_legal_holds: AuditLegalHoldsRow;
   audit_logs: AuditLogsRow;
+  audit_restored_logs: AuditRestoredLogsRow;
   invitations: InvitationsRow;
   mfa_policies: MfaPoliciesRow;
   mfa_resets: MfaResetsRow;
@@ -638,6 +722,7 @@ export interface Functions {
       user_id: string;
     };
     Returns: {
+      archived: Json;
       kept: number;
       next_after: string;
       removed: number;

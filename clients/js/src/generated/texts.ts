@@ -150,6 +150,21 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   AUDIT_REMOVAL_NEEDS_READ_COMMITTED:
     "Retention, erasure or pruning was called at another isolation level.",
   AUDIT_UNKNOWN_HOLD: "The hold is not in force.",
+  AUDIT_ENTRY_ARCHIVED: "The entry's month is in the archive, whose files prove it.",
+  AUDIT_UNKNOWN_ARCHIVE: "The month is not archived, or not being archived.",
+  AUDIT_ARCHIVE_NOT_INTACT:
+    "The month, or an export of it, does not verify, so it is not archived: run verify_audit_log.",
+  AUDIT_ARCHIVE_ALTERED:
+    "A file of the archive, or an entry in it, is not what was stored and sealed.",
+  AUDIT_ARCHIVE_MISSING:
+    "A file of the archive is not in the bucket: emptied, another bucket, or moved.",
+  AUDIT_ARCHIVE_NOT_STORED:
+    "The bucket did not take a file, or gave back another: see the message for its answer.",
+  AUDIT_ARCHIVE_UNREACHABLE: "The bucket does not answer, or refuses the request.",
+  AUDIT_ARCHIVE_PRUNED:
+    "The month was pruned, so its entries cannot be compared with their seals; its files still verify.",
+  AUDIT_ARCHIVE_NOT_CONFIGURED: "BULWARK_AUDIT_ARCHIVE is not set.",
+  AUDIT_INVALID_RESTORE: "A restore takes a reason of up to 500 characters.",
   SECURITY_UNKNOWN_EVENT_TYPE: "The type is not in the catalogue of security event types.",
   SECURITY_EVENT_NOT_REPORTABLE:
     "Only the audit log itself raises events about the audit log (audit_…).",

@@ -14,9 +14,22 @@ export interface AuditEnv extends ServiceEnv {
   sink: string | null;
   /** The bearer token that the HTTP endpoint wants. */
   sinkToken: string | null;
+  /** Where months of the log are archived; null: nowhere. */
+  archive: ArchiveEnv | null;
 }
 
-/** @throws Error naming the variable that is missing */
+/** A place in an S3 bucket. */
+export interface ArchiveEnv {
+  /** The URL of the bucket, or of a folder in it, without a trailing slash. */
+  url: string;
+  region: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+  /** The object lock of each file; null: none. */
+  lock: { mode: "GOVERNANCE" | "COMPLIANCE"; days: number } | null;
+}
+
+/** @throws Error naming the variable that is missing or has no valid form */
 export function readAuditEnv(get: GetVariable = fromDeno): AuditEnv {
   const env = readServiceEnv(get);
   return {
@@ -27,5 +40,35 @@ export function readAuditEnv(get: GetVariable = fromDeno): AuditEnv {
     origin: get("BULWARK_AUDIT_ORIGIN") || `${new URL(env.url).host}/audit`,
     sink: get("BULWARK_AUDIT_SINK") || null,
     sinkToken: get("BULWARK_AUDIT_SINK_TOKEN") || null,
+    archive: readArchiveEnv(get),
+  };
+}
+
+/** @throws Error naming the variable; its text never contains a key */
+function readArchiveEnv(get: GetVariable): ArchiveEnv | null {
+  const text = get("BULWARK_AUDIT_ARCHIVE");
+  if (!text) return null;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const local = url?.protocol === "http:" && ["127.0.0.1", "localhost"].includes(url.hostname);
+  const isPlain = url && !url.username && !url.password && !url.search && !url.hash;
+  if (!isPlain || url.protocol !== "https:" && !local) {
+    throw new Error("BULWARK_AUDIT_ARCHIVE is not the https URL of a bucket");
+  }
+  const demand = (name: string) => {
+    const value = get(name);
+    if (!value) throw new Error(`${name} is not set`);
+    return value;
+  };
+  const lock = get("BULWARK_AUDIT_ARCHIVE_LOCK");
+  const [, mode, days] = /^(governance|compliance):([1-9]\d{0,4})$/.exec(lock ?? "") ?? [];
+  if (lock && !mode) throw new Error("BULWARK_AUDIT_ARCHIVE_LOCK is not <mode>:<days>");
+  return {
+    url: url.href.replace(/\/+$/, ""),
+    region: get("BULWARK_AUDIT_ARCHIVE_REGION") || "us-east-1",
+    accessKeyId: demand("BULWARK_AUDIT_ARCHIVE_KEY_ID"),
+    secretAccessKey: demand("BULWARK_AUDIT_ARCHIVE_SECRET"),
+    lock: mode === undefined
+      ? null
+      : { mode: mode === "compliance" ? "COMPLIANCE" : "GOVERNANCE", days: Number(days) },
   };
 }

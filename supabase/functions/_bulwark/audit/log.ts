@@ -37,6 +37,15 @@ export interface CheckpointLog {
   report(action: Alarm, details: Record<string, string | number>): Promise<void>;
 }
 
+/** Shows the database that the caller holds these keys. */
+export async function writerProofs(signers: readonly Signer[]) {
+  return await Promise.all(signers.map(async (signer) => ({
+    name: signer.name,
+    public_key: toBase64(signer.publicKey),
+    writer: await writerSecret(signer),
+  })));
+}
+
 /** The log, accessed as the service role through the Data API. */
 export function checkpointLog(client: CallerClient): CheckpointLog {
   return {
@@ -62,12 +71,8 @@ export function checkpointLog(client: CallerClient): CheckpointLog {
       return proof as unknown as ConsistencyProof;
     },
     async store({ size, root }, signers, note) {
-      const holders = await Promise.all(signers.map(async (signer) => ({
-        name: signer.name,
-        public_key: toBase64(signer.publicKey),
-        writer: await writerSecret(signer),
-      })));
-      const stored = { tree_size: size, root_hash: root, note, signers: holders };
+      const proofs = await writerProofs(signers);
+      const stored = { tree_size: size, root_hash: root, note, signers: proofs };
       return unwrap(await client.rpc("store_audit_checkpoint", stored));
     },
     async undelivered() {

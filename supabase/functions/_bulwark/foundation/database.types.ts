@@ -119,6 +119,172 @@ export type Database = {
           },
         ];
       };
+      "audit_archive_files": {
+        Row: {
+          "after": string | null;
+          "bytes": number;
+          "cursor": string;
+          "entries": number;
+          "etag": string;
+          "key": string;
+          "month": string;
+          "number": number;
+          "organization_id": string | null;
+          "parquet_bytes": number;
+          "parquet_etag": string;
+          "parquet_key": string;
+          "parquet_sha256": string;
+          "place": string;
+          "removed": number;
+          "sha256": string;
+          "snapshot": unknown;
+          "verified_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "after"?: string | null;
+          "bytes": number;
+          "cursor": string;
+          "entries": number;
+          "etag": string;
+          "key": string;
+          "month": string;
+          "number": number;
+          "organization_id"?: string | null;
+          "parquet_bytes": number;
+          "parquet_etag": string;
+          "parquet_key": string;
+          "parquet_sha256": string;
+          "place": string;
+          "removed": number;
+          "sha256": string;
+          "snapshot": unknown;
+          "verified_at"?: string;
+        };
+        Update: {
+          "after"?: string | null;
+          "bytes"?: number;
+          "cursor"?: string;
+          "entries"?: number;
+          "etag"?: string;
+          "key"?: string;
+          "month"?: string;
+          "number"?: number;
+          "organization_id"?: string | null;
+          "parquet_bytes"?: number;
+          "parquet_etag"?: string;
+          "parquet_key"?: string;
+          "parquet_sha256"?: string;
+          "place"?: string;
+          "removed"?: number;
+          "sha256"?: string;
+          "snapshot"?: unknown;
+          "verified_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "audit_archive_files_of_a_log";
+            columns: ["month"];
+            isOneToOne: false;
+            referencedRelation: "audit_archives";
+            referencedColumns: ["month"];
+          },
+        ];
+      };
+      "audit_archived_logs": {
+        Row: {
+          "archived_at": string | null;
+          "entries": number;
+          "exported_through": number;
+          "first_seal": number;
+          "from_month": string;
+          "last_hash": string;
+          "last_seal": number;
+          "month": string;
+          "organization_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "entries": number;
+          "exported_through"?: number;
+          "first_seal": number;
+          "from_month": string;
+          "last_hash": string;
+          "last_seal": number;
+          "month": string;
+          "organization_id"?: string | null;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "entries"?: number;
+          "exported_through"?: number;
+          "first_seal"?: number;
+          "from_month"?: string;
+          "last_hash"?: string;
+          "last_seal"?: number;
+          "month"?: string;
+          "organization_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "audit_archived_logs_month_fkey";
+            columns: ["month"];
+            isOneToOne: false;
+            referencedRelation: "audit_archives";
+            referencedColumns: ["month"];
+          },
+        ];
+      };
+      "audit_archives": {
+        Row: {
+          "archived_at": string | null;
+          "begun_at": string;
+          "checked_through": number;
+          "dropped": number | null;
+          "end_id": string;
+          "first_seal": number;
+          "from_month": string;
+          "holds_checked": (string)[] | null;
+          "holds_checked_through": string | null;
+          "last_seal": number;
+          "month": string;
+          "record_id": string | null;
+          "seal_hash": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "begun_at"?: string;
+          "checked_through": number;
+          "dropped"?: number | null;
+          "end_id": string;
+          "first_seal": number;
+          "from_month": string;
+          "holds_checked"?: (string)[] | null;
+          "holds_checked_through"?: string | null;
+          "last_seal": number;
+          "month": string;
+          "record_id"?: string | null;
+          "seal_hash": string;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "begun_at"?: string;
+          "checked_through"?: number;
+          "dropped"?: number | null;
+          "end_id"?: string;
+          "first_seal"?: number;
+          "from_month"?: string;
+          "holds_checked"?: (string)[] | null;
+          "holds_checked_through"?: string | null;
+          "last_seal"?: number;
+          "month"?: string;
+          "record_id"?: string | null;
+          "seal_hash"?: string;
+        };
+        Relationships: [];
+      };
       "audit_checkpoints": {
         Row: {
           "delivered_at": string | null;
@@ -328,6 +494,100 @@ export type Database = {
           "removed_by"?: string | null;
           "resource_id"?: string | null;
           "resource_type"?: string | null;
+          "result"?: Database["bulwark"]["Enums"]["audit_result"];
+          "salt"?: string | null;
+          "session_id"?: string | null;
+          "severity"?: Database["bulwark"]["Enums"]["audit_severity"];
+          "source"?: Database["bulwark"]["Enums"]["audit_source"];
+          "timeline"?: number;
+          "user_agent"?: string | null;
+          "xid"?: unknown;
+        };
+        Relationships: [];
+      };
+      "audit_restored_logs": {
+        Row: {
+          "action": string | null;
+          "actor_id": string | null;
+          "actor_type": Database["bulwark"]["Enums"]["audit_actor_type"] | null;
+          "after": Json | null;
+          "before": Json | null;
+          "commitment": string | null;
+          "correlation_id": string | null;
+          "database_user": string | null;
+          "details": Json | null;
+          "event_type": string;
+          "id": string;
+          "ip": string | null;
+          "month": string;
+          "occurred_at": string;
+          "organization_id": string | null;
+          "parent_id": string | null;
+          "removed_by": string | null;
+          "resource_id": string | null;
+          "resource_type": string | null;
+          "restored_at": string;
+          "result": Database["bulwark"]["Enums"]["audit_result"];
+          "salt": string | null;
+          "session_id": string | null;
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
+          "source": Database["bulwark"]["Enums"]["audit_source"];
+          "timeline": number;
+          "user_agent": string | null;
+          "xid": unknown;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action"?: string | null;
+          "actor_id"?: string | null;
+          "actor_type"?: Database["bulwark"]["Enums"]["audit_actor_type"] | null;
+          "after"?: Json | null;
+          "before"?: Json | null;
+          "commitment"?: string | null;
+          "correlation_id"?: string | null;
+          "database_user"?: string | null;
+          "details"?: Json | null;
+          "event_type": string;
+          "id": string;
+          "ip"?: string | null;
+          "month": string;
+          "occurred_at": string;
+          "organization_id"?: string | null;
+          "parent_id"?: string | null;
+          "removed_by"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type"?: string | null;
+          "restored_at"?: string;
+          "result": Database["bulwark"]["Enums"]["audit_result"];
+          "salt"?: string | null;
+          "session_id"?: string | null;
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
+          "source": Database["bulwark"]["Enums"]["audit_source"];
+          "timeline": number;
+          "user_agent"?: string | null;
+          "xid": unknown;
+        };
+        Update: {
+          "action"?: string | null;
+          "actor_id"?: string | null;
+          "actor_type"?: Database["bulwark"]["Enums"]["audit_actor_type"] | null;
+          "after"?: Json | null;
+          "before"?: Json | null;
+          "commitment"?: string | null;
+          "correlation_id"?: string | null;
+          "database_user"?: string | null;
+          "details"?: Json | null;
+          "event_type"?: string;
+          "id"?: string;
+          "ip"?: string | null;
+          "month"?: string;
+          "occurred_at"?: string;
+          "organization_id"?: string | null;
+          "parent_id"?: string | null;
+          "removed_by"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type"?: string | null;
+          "restored_at"?: string;
           "result"?: Database["bulwark"]["Enums"]["audit_result"];
           "salt"?: string | null;
           "session_id"?: string | null;
@@ -1505,6 +1765,40 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "begin_audit_restore": {
+        Args: {
+          "everybody"?: boolean;
+          "month": string;
+          "organization_id"?: string;
+          "reason": string;
+        };
+        Returns: {
+          "after": string | null;
+          "bytes": number;
+          "cursor": string;
+          "entries": number;
+          "etag": string;
+          "key": string;
+          "month": string;
+          "number": number;
+          "organization_id": string | null;
+          "parquet_bytes": number;
+          "parquet_etag": string;
+          "parquet_key": string;
+          "parquet_sha256": string;
+          "place": string;
+          "removed": number;
+          "sha256": string;
+          "snapshot": unknown;
+          "verified_at": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "audit_archive_files";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "begin_backup_codes": { Args: Record<PropertyKey, never>; Returns: string };
       "begin_login": {
         Args: { "account": string; "address"?: string; "rule"?: string };
@@ -1529,6 +1823,7 @@ export type Database = {
         }[];
       };
       "cancel_mfa_reset": { Args: { "reset_id": string }; Returns: undefined };
+      "check_audit_archive": { Args: { "month": string }; Returns: boolean };
       "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
@@ -1745,6 +2040,7 @@ export type Database = {
       "delete_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
       "disable_audit": { Args: { "target": unknown }; Returns: undefined };
       "disable_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
+      "discard_restored_audit_logs": { Args: { "older_than_days"?: number }; Returns: number };
       "empty_for_restore": { Args: { "first_month"?: string }; Returns: undefined };
       "enable_audit": {
         Args: {
@@ -1790,6 +2086,7 @@ export type Database = {
           "user_id": string;
         };
         Returns: {
+          "archived": Json;
           "kept": number;
           "next_after": string;
           "removed": number;
@@ -1846,6 +2143,7 @@ export type Database = {
           "salt": string;
         }[];
       };
+      "finish_audit_archive": { Args: { "month": string; "signers": Json }; Returns: Json };
       "finish_login": {
         Args: {
           "account": string;
@@ -1854,6 +2152,10 @@ export type Database = {
           "longitude"?: number;
           "user_id"?: string;
         };
+        Returns: undefined;
+      };
+      "forget_audit_archive_files": {
+        Args: { "month": string; "organization_id"?: string };
         Returns: undefined;
       };
       "get_user_roles": {
@@ -2232,6 +2534,7 @@ export type Database = {
           "user_agent": string;
         }[];
       };
+      "next_audit_archive": { Args: { "through"?: string }; Returns: Json };
       "next_reencryption_batch": {
         Args: { "batch_size"?: number };
         Returns: {
@@ -2384,6 +2687,10 @@ export type Database = {
         }[];
       };
       "read_native_mfa": { Args: { "claims"?: unknown; "factors"?: unknown }; Returns: undefined };
+      "record_audit_archive_file": {
+        Args: { "file": Json; "month": string; "signers": Json };
+        Returns: boolean;
+      };
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
@@ -2501,6 +2808,16 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "restore_audit_entries": {
+        Args: {
+          "entries": Json;
+          "first"?: number;
+          "month": string;
+          "organization_id"?: string;
+          "seal": number;
+        };
+        Returns: number;
       };
       "retry_reencryption": { Args: { "organization_id"?: string }; Returns: number };
       "revoke_api_key": {

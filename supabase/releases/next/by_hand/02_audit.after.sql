@@ -161,3 +161,34 @@ end;
 $$;
 
 select count(*) from bulwark_private.make_audit_partitions();
+
+-- The archive of months.
+insert into bulwark.settings (name, value, description) values
+  ('audit.archive_after_days', 'null',
+    'After how many days the job archives a month; null: only npm run audit-archive does'),
+  ('audit.archive_file_entries', '10000', 'Entries in a file of the archive'),
+  ('audit.restored_days', '30', 'After how many days restored entries of an archive are deleted');
+update bulwark_private.jobs set command = $$
+      select bulwark.cleanup_old_audit_logs(
+        (bulwark_private.setting('audit.retention_days'))::integer
+      );
+      select bulwark.prune_audit_log(keep_days)
+      from (
+        select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days
+      ) s
+      where keep_days is not null;
+      select bulwark.discard_restored_audit_logs(
+        (bulwark_private.setting('audit.restored_days'))::integer
+      )
+    $$
+where name = 'audit-retention';
+insert into bulwark_private.jobs (name, every, command, function_path) values
+  (
+    'audit-archive', '10 minutes',
+    $$select bulwark_private.request_function('bulwark-audit/archive')$$, 'bulwark-audit/archive'
+  );
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest(
+  '{bulwark.audit_archives, bulwark.audit_archived_logs, bulwark.audit_archive_files}'::regclass[]
+) as r;
