@@ -45,6 +45,7 @@ insert into declared values
     'kept', 'why evidence was kept'),
   ('bulwark_private.shredded_organizations', 'shredded_by slug', 'kept', 'who destroyed the keys'),
   ('bulwark_private.audit_closings', 'below', 'nobody', 'a bound'),
+  ('bulwark_private.setting_rules', 'accepts', 'nobody', 'the form of a setting'),
   ('bulwark_private.audit_exports', 'caller', 'kept', 'for a day: how far an export is'),
   ('rate_limit_networks', 'network reason created_by', 'kept', 'until the list is changed'),
   ('webhook_endpoints', 'created_by', 'kept', 'while the endpoint is'),
