@@ -824,8 +824,9 @@ alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;
 
 -- Audit partitions: the log by months, made ahead by a job.
 -- Protects writers from a partition that is missing (the default partition takes what no other one
--- does, and that is reported), and readers from a way around row-level security: a partition is open
--- to nobody but its owner. Months that are over are closed, so that the sealer need not read them.
+-- does, and that is reported), and readers from a way around row-level security: a partition is
+-- open to nobody but its owner. Months that are over are closed, so that the sealer need not read
+-- them.
 -- No function here is SECURITY DEFINER: the owner runs the job.
 
 create function bulwark_private.audit_id_floor(moment timestamptz)
@@ -3438,7 +3439,8 @@ as $$
     or coalesce(action, '') = any ('{
       administrator_lost, checkpoint_forged, checkpoint_missing, checkpoint_refused,
       checkpoints_missing, export_audit_log, fork, partition_missing, restore_mended,
-      stamp_replaced, timeline_started, verification_failed, watched_object_changed, watched_object_dropped
+      stamp_replaced, timeline_started, verification_failed, watched_object_changed,
+      watched_object_dropped
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is
@@ -7083,7 +7085,8 @@ end;
 $$;
 comment on function bulwark_private.report_late_entries(pg_snapshot) is
   'Records, at most once an hour, that entries were written into no partition of the present: the
-   clock was wrong, or the job that makes partitions does not run. They are sealed like all others.';
+   clock was wrong, or the job that makes partitions does not run. They are sealed like all
+   others.';
 
 create function bulwark.report_checkpoint_problem(action text, details jsonb default '{}')
   returns void

@@ -1048,7 +1048,8 @@ as $$
     or coalesce(action, '') = any ('{
       administrator_lost, checkpoint_forged, checkpoint_missing, checkpoint_refused,
       checkpoints_missing, export_audit_log, fork, partition_missing, restore_mended,
-      stamp_replaced, timeline_started, verification_failed, watched_object_changed, watched_object_dropped
+      stamp_replaced, timeline_started, verification_failed, watched_object_changed,
+      watched_object_dropped
     }');
 $$;
 create table bulwark.audit_archives (
@@ -2571,7 +2572,8 @@ end;
 $$;
 comment on function bulwark_private.report_late_entries(pg_snapshot) is
   'Records, at most once an hour, that entries were written into no partition of the present: the
-   clock was wrong, or the job that makes partitions does not run. They are sealed like all others.';
+   clock was wrong, or the job that makes partitions does not run. They are sealed like all
+   others.';
 create or replace function bulwark.audit_status()
   returns jsonb
   language plpgsql
@@ -4922,8 +4924,8 @@ grant execute on function bulwark.finish_audit_archive(date, jsonb) to service_r
 grant execute on function bulwark.begin_audit_restore(date, text, uuid, boolean) to service_role;
 grant execute on function bulwark.restore_audit_entries(date, bigint, jsonb, uuid, bigint) to service_role;
 grant execute on function bulwark.discard_restored_audit_logs(integer) to service_role;
--- The log becomes a partitioned table, with the present one as its first partition. Writers wait for
--- the rest of the upgrade. Postgres proves the partition's bound by reading the table, unless a
+-- The log becomes a partitioned table, with the present one as its first partition. Writers wait
+-- for the rest of the upgrade. Postgres proves the partition's bound by reading the table, unless a
 -- constraint that was validated before does (docs/audit.md).
 do $$
 declare

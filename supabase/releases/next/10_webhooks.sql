@@ -703,7 +703,7 @@ grant execute on function bulwark.webhook_stats(uuid, timestamptz) to authentica
 grant execute on function bulwark.webhook_stats(uuid, timestamptz) to service_role;
 grant execute on function bulwark.preview_webhook_delivery(uuid, uuid) to authenticated;
 grant execute on function bulwark.preview_webhook_delivery(uuid, uuid) to service_role;
--- Until here the trigger of the log made the deliveries. It is dropped, and the lock that this takes
--- waited for every writer, so all entries that it saw are finished in this snapshot.
+-- Until here the trigger of the log made the deliveries. It is dropped, and the lock that this
+-- takes waited for every writer, so all entries that it saw are finished in this snapshot.
 insert into bulwark_private.webhook_upgrades (timeline, snapshot)
 select bulwark_private.audit_timeline(), pg_current_snapshot();

@@ -98,8 +98,8 @@ $$;
 comment on function bulwark.empty_for_restore(date) is
   'Deletes all rows that the migrations inserted into Bulwark''s tables, the log included, so that a
    data-only backup can be loaded; the log gets the partitions of the months from the given one on,
-   which is the first that the backup has. For the owner, in the transaction of the restore, in a project
-   without users, organizations and audit keys. Errors: RESTORE_PROJECT_IN_USE.';
+   which is the first that the backup has. For the owner, in the transaction of the restore, in a
+   project without users, organizations and audit keys. Errors: RESTORE_PROJECT_IN_USE.';
 revoke all on function bulwark.empty_for_restore(first_month date) from public;
 revoke all on function bulwark.empty_for_restore(first_month date) from anon;
 revoke all on function bulwark.empty_for_restore(first_month date) from authenticated;

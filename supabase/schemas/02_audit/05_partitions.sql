@@ -1,7 +1,8 @@
 -- Audit partitions: the log by months, made ahead by a job.
 -- Protects writers from a partition that is missing (the default partition takes what no other one
--- does, and that is reported), and readers from a way around row-level security: a partition is open
--- to nobody but its owner. Months that are over are closed, so that the sealer need not read them.
+-- does, and that is reported), and readers from a way around row-level security: a partition is
+-- open to nobody but its owner. Months that are over are closed, so that the sealer need not read
+-- them.
 -- No function here is SECURITY DEFINER: the owner runs the job.
 
 create function bulwark_private.audit_id_floor(moment timestamptz)

@@ -30,7 +30,8 @@ as $$
     or coalesce(action, '') = any ('{
       administrator_lost, checkpoint_forged, checkpoint_missing, checkpoint_refused,
       checkpoints_missing, export_audit_log, fork, partition_missing, restore_mended,
-      stamp_replaced, timeline_started, verification_failed, watched_object_changed, watched_object_dropped
+      stamp_replaced, timeline_started, verification_failed, watched_object_changed,
+      watched_object_dropped
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is

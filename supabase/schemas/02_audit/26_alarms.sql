@@ -131,7 +131,8 @@ end;
 $$;
 comment on function bulwark_private.report_late_entries(pg_snapshot) is
   'Records, at most once an hour, that entries were written into no partition of the present: the
-   clock was wrong, or the job that makes partitions does not run. They are sealed like all others.';
+   clock was wrong, or the job that makes partitions does not run. They are sealed like all
+   others.';
 
 create function bulwark.report_checkpoint_problem(action text, details jsonb default '{}')
   returns void

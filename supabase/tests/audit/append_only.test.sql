@@ -41,8 +41,9 @@ insert into audit_logs (id, xid, occurred_at, timeline, salt, source, severity, 
 select
   f.id, '3', '2001-01-01', 99, '00000000-0000-0000-0000-000000000000', 'service', 'info',
   'data.read', 'forged'
-from bulwark_private.audit_id_floor(date_trunc('month', now() at time zone 'UTC') at time zone 'UTC')
-  as f (id);
+from bulwark_private.audit_id_floor(
+  date_trunc('month', now() at time zone 'UTC') at time zone 'UTC'
+) as f (id);
 select ok(
   (select xid = pg_current_xact_id() and occurred_at > now() - interval '1 hour' and timeline < 99
      and salt <> '00000000-0000-0000-0000-000000000000'

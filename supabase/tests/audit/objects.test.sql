@@ -71,7 +71,8 @@ from (values
     'critical', 'a foreign key that is dropped'),
   (6, 'alter table bulwark.audit_logs add constraint quiet check (event_type <> ''auth.login'')',
     'critical', 'a check that keeps entries out'),
-  (7, 'create unique index quiet on bulwark.audit_logs (event_type, id) where event_type = ''auth.x''',
+  (7, 'create unique index quiet on bulwark.audit_logs (event_type, id)
+      where event_type = ''auth.x''',
     'critical', 'a unique index that keeps entries out'),
   (8, 'drop index bulwark.audit_logs_xid_idx', 'warning', 'an index that is dropped'),
   (9, 'create index more on bulwark.audit_logs (actor_id)', 'warning', 'one that came'),

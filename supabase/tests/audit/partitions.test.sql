@@ -179,7 +179,9 @@ select is(
 );
 select is(
   (select count(*)::int from bulwark_private.audit_late_entries l
-   where not exists (select from audit_logs e where e.id = l.id and e.action = 'partition_missing')),
+   where not exists (
+     select from audit_logs e where e.id = l.id and e.action = 'partition_missing'
+   )),
   0, 'AUM-22: and is done with it'
 );
 select bulwark_private.make_audit_partitions();

@@ -36,7 +36,8 @@ declare
   v_fetched bigint;
   v_scans bigint;
 begin
-  select sum(pg_stat_get_xact_numscans(t.relation)), sum(pg_stat_get_xact_tuples_fetched(t.relation))
+  select sum(pg_stat_get_xact_numscans(t.relation)),
+    sum(pg_stat_get_xact_tuples_fetched(t.relation))
   into v_scans, v_fetched
   from read_tables t;
   execute statement;

@@ -19,7 +19,9 @@ as $$
 $$;
 
 select tests.log_entry(1, 'acme', 1);
-select lives_ok('select tests.seal_log(1)', 'WHK-80: without a subscription an entry is only sealed');
+select lives_ok(
+  'select tests.seal_log(1)', 'WHK-80: without a subscription an entry is only sealed'
+);
 select tests.webhook_endpoint(tests.a(), tests.acme(), '{audit.data.read,audit.*}');
 select tests.webhook_endpoint(tests.b(), tests.globex(), '{audit.data.read}');
 select is(pg_temp.told(tests.a()), '', 'WHK-80: and is not sent to those who subscribe later');
@@ -79,7 +81,9 @@ insert into bulwark_private.webhook_upgrades (timeline, snapshot, xid)
 select max(e.timeline), format('%1$s:%2$s:%1$s', b.xid + 9, b.xid + 11)::pg_snapshot,
   (b.xid + 11)::text::xid8
 from tests.base b, bulwark.audit_logs e group by b.xid;
-select bulwark_private.queue_webhooks(array[tests.entry_id('acme22', now() + interval '32 seconds')]);
+select bulwark_private.queue_webhooks(
+  array[tests.entry_id('acme22', now() + interval '32 seconds')]
+);
 select tests.seal_log(11) from generate_series(1, 4);
 select is(
   pg_temp.told(tests.a()), '22 20 23',
