@@ -17,6 +17,7 @@ import type {
   Member,
   MfaStatus,
   RateLimitUsage,
+  SentInvitation,
   Setting,
   Whoami,
 } from "./shapes.ts";
@@ -32,6 +33,7 @@ interface NullableColumns {
   erase_subject: "next_after";
   explain_permission: "expires_at" | "inherited_from" | "role" | "starts_at" | "system_wide";
   get_user_roles: "expires_at" | "granted_by";
+  invite_member: "token";
   list_alerts:
     | "critical"
     | "evaluated_at"
@@ -49,6 +51,9 @@ interface NullableColumns {
     | "rotated_from";
   list_metrics: "last_at";
   list_names: "email" | "name";
+  my_invitations: "invited_by" | "invited_by_email" | "invited_by_name";
+  preview_invitation: "invitation_id" | "invited_by_name";
+  resend_invitation: "token";
   mfa_compliance:
     | "email"
     | "last_used_at"
@@ -83,6 +88,7 @@ interface Shapes {
   audit_inclusion_proof: EntryProof;
   create_api_key: IssuedApiKey;
   encryption_overview: EncryptionOverview;
+  list_invitations: SentInvitation[];
   list_members: Member[];
   list_settings: Setting[];
   mfa_status: MfaStatus[];

@@ -22,6 +22,18 @@ export interface MemberRole {
   granted_by: string | null;
 }
 
+/** The state of an invitation. */
+export type InvitationState = "pending" | "accepted" | "declined" | "revoked" | "expired";
+
+/** An invitation of an organization. */
+export interface SentInvitation extends
+  WithNull<
+    Omit<Generated["list_invitations"]["Returns"][number], "state">,
+    "accepted_by" | "ended_at" | "invited_by" | "invited_by_name"
+  > {
+  state: InvitationState;
+}
+
 /** A member of an organization. */
 export interface Member extends
   WithNull<

@@ -32,7 +32,7 @@ export interface RawRequest {
 /** The body of a message. */
 export interface WebhookMessage {
   id: string;
-  /** `audit.<type>`, `security.<type>`, `security.<type>.resolved` or `webhook.test`. */
+  /** `audit.<type>`, `security.<type>`, `security.<type>.resolved` or `webhook.test`, `invitation.created`. */
   type: string;
   timestamp: string;
   severity: "debug" | "info" | "warning" | "error" | "critical";

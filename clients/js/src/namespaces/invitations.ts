@@ -1,21 +1,33 @@
-import { type Calls, first } from "../calls.ts";
+import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
+import type { InvitationState } from "../shapes.ts";
 
 /** Invitations into an organization. */
-export function invitations<T extends boolean>({ rpc, select }: Calls<T>) {
+export function invitations<T extends boolean>({ rpc }: Calls<T>) {
   return {
-    /** The invitations of an organization that the caller may see, newest first. */
-    list: (organization: string) =>
-      select(
-        "invitations",
-        (query) =>
-          query.eq("organization_id", organization).order("created_at", { ascending: false }),
-      ),
-    /** Invites an address and returns the token, this once. */
+    /** A page of the invitations of an organization, newest first. */
+    list: (
+      organization: string,
+      filter: Omit<Args<"list_invitations">, "organization_id" | "states"> & {
+        states?: readonly InvitationState[] | null | undefined;
+      } = {},
+    ) => rpc("list_invitations", { organization_id: organization, ...filter }),
+    /** Invites an address and returns the token, this once; null if a webhook sends it as e-mail. */
     create: (organization: string, invitation: Omit<Args<"invite_member">, "organization_id">) =>
       rpc("invite_member", { organization_id: organization, ...invitation }, first),
+    /** Replaces an invitation by a new one, with a new token. */
+    resend: (invitation: string, expires_in?: string) =>
+      rpc("resend_invitation", { invitation_id: invitation, expires_in }, first),
+    revoke: (invitation: string) => rpc("revoke_invitation", { invitation_id: invitation }),
+    /** The invitations of the caller's confirmed address. */
+    mine: () => rpc("my_invitations", {}),
+    /** The invitation behind a token, also for somebody without an account; null if there is none. */
+    preview: (token: string) => rpc("preview_invitation", { token }, firstOrNull),
     /** Accepts an invitation to the caller's own confirmed address. */
     accept: (token: string) => rpc("accept_invitation", { token }),
-    revoke: (invitation: string) => rpc("revoke_invitation", { invitation_id: invitation }),
+    /** Accepts one of `mine`. */
+    acceptMine: (invitation: string) => rpc("accept_my_invitation", { invitation_id: invitation }),
+    /** Declines one of `mine`. */
+    decline: (invitation: string) => rpc("decline_invitation", { invitation_id: invitation }),
   };
 }
