@@ -5100,14 +5100,14 @@ declare
   v_role_id uuid;
   v_roles uuid[];
 begin
-  if roles is null or array_position(roles, null) is not null then
-    raise exception 'Cannot set roles: the list is null or has a null in it'
-      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
-  end if;
   if cardinality(roles) not between 1 and 20 or array_ndims(roles) > 1 then
     raise exception 'Cannot set roles: a plain list of 1 to 20 roles'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE',
             hint = 'Without a role nobody is a member: call remove_member';
+  end if;
+  if roles is null or array_position(roles, null) is not null then
+    raise exception 'Cannot set roles: the list is null or has a null in it'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
   perform bulwark_private.require_permission_to_change('role:grant', organization_id);
   perform bulwark_private.require_membership(user_id, organization_id);

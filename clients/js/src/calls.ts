@@ -116,6 +116,8 @@ export function openCalls<Throws extends boolean>(
     path: string,
     { method, body, query, signal }: FunctionRequest,
   ): Promise<Result<FunctionReply>> => {
+    // An id with slashes or dots could lead to another function, with the caller's token.
+    if (!/^[a-z-]+(?:\/[\w-]+)*$/.test(path)) return failed(malformedId());
     const { data, error, response } = await functions.invoke(path + queryOf(query), {
       method: method ?? "POST",
       ...(body ? { body } : {}),
@@ -171,6 +173,14 @@ export function openCalls<Throws extends boolean>(
       settle(() => reply(path, request), ({ data }) => (data === "" ? null : data) as never),
     reply: (path, request) => settle(() => reply(path, request), (answer) => answer),
   };
+}
+
+function malformedId(): BulwarkError {
+  return new BulwarkError({
+    code: "INVALID_INPUT",
+    message: "Cannot call the function: the id is malformed",
+    status: 0,
+  });
 }
 
 const same = (data: unknown): unknown => data;

@@ -90,10 +90,10 @@ export async function functionError(error: unknown): Promise<BulwarkError> {
   const { status, headers } = context;
   const body = await context.json().catch(() => null) as Record<string, unknown> | null;
   const { code, message: told, correlation_id } = body ?? {};
-  const isOurs = typeof correlation_id === "string" && typeof code === "string";
+  const isOurs = typeof correlation_id === "string" && isCode(code);
   const wait = Number(headers.get("retry-after") ?? NaN);
   return new BulwarkError({
-    code: isOurs ? code as BulwarkCode : codeOf("", status),
+    code: isOurs ? code : codeOf("", status),
     message: typeof told === "string" ? told : message ?? `HTTP ${status}`,
     status,
     correlationId: isOurs ? correlation_id : headers.get("x-correlation-id") ?? undefined,

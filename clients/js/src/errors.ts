@@ -10,5 +10,5 @@ export const codes: readonly BulwarkCode[] = Object.keys(texts) as BulwarkCode[]
 
 /** An English sentence about an error, for people. */
 export function textOf({ code, message }: { code: BulwarkCode; message: string }): string {
-  return texts[code] ?? message;
+  return Object.hasOwn(texts, code) ? texts[code] : message;
 }

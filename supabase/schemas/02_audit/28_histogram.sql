@@ -44,9 +44,10 @@ begin
     raise exception 'Cannot count the audit log: the range of time is empty or lies ahead'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
   end if;
-  -- Months differ in length.
+  -- Months differ in length. Longer ones than a century would overflow.
   if bucket is null or extract(year from bucket) <> 0 or extract(month from bucket) <> 0
-    or bucket < interval '1 second' or v_until - v_since > 1000 * bucket then
+    or bucket < interval '1 second' or bucket > interval '36525 days'
+    or v_until - v_since > 1000 * bucket then
     raise exception 'Cannot count the audit log: a range has up to 1000 buckets of days or less'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_BUCKET',
             hint = 'Choose longer buckets, such as ''1 day'', or a shorter range';

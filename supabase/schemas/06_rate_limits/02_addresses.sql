@@ -39,7 +39,9 @@ create function bulwark_private.client_network(address text)
 as $$
 declare
   v_address text := btrim(left(address, 100));
+  v_groups text;
   v_inet inet;
+  v_last text;
 begin
   -- Some proxies append the port.
   if position(':' in v_address) > 0 or left(v_address, 1) = '[' then
@@ -57,12 +59,24 @@ begin
     or position(':' in v_address) = 0 then
     return null;
   end if;
-  begin
-    v_inet := v_address::inet;
-  exception
-    when invalid_text_representation then
+  -- Checked before the cast, because catching its error takes a subtransaction, and Postgres before
+  -- 17 refuses those in a parallel plan. An IPv4 address at the end stands for two groups.
+  v_groups := v_address;
+  if position('.' in v_address) > 0 then
+    v_last := substring(v_address from '[^:]*$');
+    if bulwark_private.client_network(v_last) is null then
       return null;
-  end;
+    end if;
+    v_groups := left(v_address, -length(v_last)) || '0:0';
+  end if;
+  if v_groups !~ '^(?:[^:]{1,4}:){7}[^:]{1,4}$'
+    and (
+      v_groups !~ '^(?:[^:]{1,4}(?::[^:]{1,4})*)?::(?:[^:]{1,4}(?::[^:]{1,4})*)?$'
+      or regexp_count(v_groups, '[^:]+') > 7
+    ) then
+    return null;
+  end if;
+  v_inet := v_address::inet;
   -- An IPv4-mapped IPv6 address is the same client.
   if v_inet <<= '::ffff:0:0/96' then
     return host('0.0.0.0'::inet + (v_inet - '::ffff:0.0.0.0'::inet));

@@ -1,7 +1,7 @@
 -- Charts and followers of the log: counts by time, what is new, and how far it is proved.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(39);
+select plan(40);
 select tests.create_organizations();
 create temporary table base as
   select (select max(timeline) from bulwark_private.audit_timelines) as timeline;
@@ -112,6 +112,8 @@ from (values
     $$ select audit_histogram(tests.acme(), now() - interval '1 day', bucket => '1 minute') $$),
   ('a month is no length', 'AUDIT_INVALID_BUCKET',
     $$ select audit_histogram(tests.acme(), bucket => '1 month') $$),
+  ('nor are millions of days', 'AUDIT_INVALID_BUCKET',
+    $$ select audit_histogram(tests.acme(), bucket => '2000000000 days') $$),
   ('nor is null', 'AUDIT_INVALID_BUCKET',
     $$ select audit_histogram(tests.acme(), bucket => null) $$),
   ('what identifies people is no group', 'AUDIT_INVALID_GROUP',

@@ -2,7 +2,7 @@
 -- load. Counts what is read, never time. Transaction ids are made up.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(33);
+select plan(35);
 select tests.create_organizations();
 -- Ten years.
 select count(*) from bulwark_private.make_audit_partitions(119);
@@ -78,6 +78,11 @@ insert into bounded values
        (select max(timeline) from bulwark_private.audit_timelines), now(),
        now() + interval ''1 hour'', pg_current_snapshot(), null, null, null, null
      )::text, ''UTF8''), ''base64''))'),
+  ('a page of a follower that missed most of the log', 100,
+    'select tail_audit_log(tests.globex(), encode(convert_to(row(
+       (select max(timeline) from bulwark_private.audit_timelines), now(),
+       now() - interval ''10 years'', ''1:1:''::pg_snapshot, null, null, null, null
+     )::text, ''UTF8''), ''base64''), 5)'),
   ('how far a log is proved', 50, 'select audit_coverage(tests.acme())'),
   ('retention of what is old', 200, 'select cleanup_old_audit_logs(90)'),
   ('a step of an erasure', 500,

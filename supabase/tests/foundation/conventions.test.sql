@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: the rules of every capability.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(29);
+select plan(30);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -316,6 +316,24 @@ select is_empty(
          '(create|add|drop) +(unique +)?(constraint|index|trigger|policy|table|function)'
        and p.prosrc ~ '(\mleft\(|::name\M|\|\| *''_)' $$,
   'CONV-30: names of objects that may be cut are made by bulwark_private.object_name'
+);
+-- Catching an error takes a subtransaction, which Postgres before 17 refuses in a parallel plan.
+select is_empty(
+  $$ with recursive code as (
+       select f.oid, f.name, p.proparallel, p.prosrc, format('%s.%s(', f.schema, p.proname) as call
+       from our_functions f join pg_proc p on p.oid = f.oid
+     ),
+     reached (oid) as (
+       select c.oid from code c where c.proparallel <> 'u'
+       union
+       select called.oid
+       from reached r
+       join code c on c.oid = r.oid
+       join code called on position(called.call in c.prosrc) > 0
+     )
+     select c.name from reached r join code c on c.oid = r.oid
+     where c.prosrc ~* '\mexception\s+(--[^\n]*\s+)*when\M' $$,
+  'CONV-31: no function that a parallel plan may run catches errors'
 );
 
 select * from finish();

@@ -1,7 +1,7 @@
 -- Rate limits: buckets, who is charged, and blocks.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(49);
+select plan(50);
 select tests.create_organizations();
 
 -- the catalogue
@@ -112,6 +112,31 @@ select is(
    ]) j),
   array['yes 8', 'yes 7', 'yes 6', 'yes 5', 'yes 4', 'yes 3', 'yes 2', 'yes 1', 'yes 0'],
   'RATE-28: malformed addresses share one bucket with missing ones'
+);
+create table tests.addresses (address text, network text);
+insert into tests.addresses values
+  ('::', '::/64'), ('1::', '1::/64'), ('1:2:3:4:5:6:7::', '1:2:3:4::/64'),
+  ('1:2:3:4:5:6:7:8', '1:2:3:4::/64'), ('1:2:3:4:5:6:9.8.7.6', '1:2:3:4::/64'),
+  ('::FFFF:9.8.7.6', '9.8.7.6'), ('[2001:db8::1]:443', '2001:db8::/64'), (':', null),
+  (':::', null), ('1::2::3', null), ('1:2:3', null), ('12345::', null), ('1:2:3:4:5:6:7:8:9', null),
+  ('1:2:3:4::5:6:7:8', null), ('1:2:3:4:5:6:7:9.8.7.6', null), ('::9.8.7', null),
+  ('9.8.7.6::', null), ('::9.8.7.256', null);
+select set_config(
+  case
+    when current_setting('server_version_num')::integer < 160000 then 'force_parallel_mode'
+    else 'debug_parallel_query'
+  end, 'on', true
+);
+select is_empty(
+  $$ select a.*, bulwark_private.client_network(a.address) from tests.addresses a
+     where bulwark_private.client_network(a.address) is distinct from a.network $$,
+  'RATE-28: addresses are read in a parallel plan too'
+);
+select set_config(
+  case
+    when current_setting('server_version_num')::integer < 160000 then 'force_parallel_mode'
+    else 'debug_parallel_query'
+  end, 'off', true
 );
 select is(
   (select array_agg(b.id = bulwark_private.rate_limit_hash('address/203.0.113.1'))

@@ -1,7 +1,7 @@
 -- Members: listing and naming them, all roles of one at once, removal and leaving.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(56);
+select plan(57);
 select tests.create_organizations();
 update auth.users
 set raw_user_meta_data = jsonb_build_object('full_name', E'Ada\u202eLovelace\n'),
@@ -180,6 +180,8 @@ select tests.error_is('MEM-31: null neither', '22004 RBAC_NULL_ARGUMENT',
 select tests.error_is('MEM-32: a list is limited', '22023 RBAC_BATCH_TOO_LARGE',
   $$ select set_member_roles(tests.acme(), tests.user_id('viewer@acme.test'),
     array_fill('viewer'::text, array[21])) $$);
+select tests.error_is('MEM-32: and plain', '22023 RBAC_BATCH_TOO_LARGE',
+  $$ select set_member_roles(tests.acme(), tests.user_id('viewer@acme.test'), '{{viewer}}') $$);
 select tests.error_is('MEM-33: super_admin is not of one organization',
   '22023 RBAC_ROLE_NOT_ASSIGNABLE',
   $$ select set_member_roles(tests.acme(), tests.user_id('viewer@acme.test'), '{super_admin}') $$);

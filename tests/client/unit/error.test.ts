@@ -143,3 +143,22 @@ Deno.test("CLIENT-09: codes and texts are those of docs/errors.md, without the c
   const error = { code: "RBAC_SLUG_TAKEN", message: "Cannot" } as const;
   assert.equal(textOf(error), "Another organization has the slug.");
 });
+
+Deno.test("CLIENT-18: a server's own word is neither a code nor a text", async () => {
+  for (const code of ["constructor", "__proto__", "toString", "", "not a code"]) {
+    answer = { status: 500, body: json({ code, message: "told", correlation_id: "1" }) };
+    const [, error] = await errorsAt(here);
+    assert.equal(error.code, "INTERNAL");
+    assert.equal(textOf({ code: code as BulwarkError["code"], message: "told" }), "told");
+  }
+});
+
+Deno.test("CLIENT-19: an id leads to no other function", async () => {
+  answer = { status: 200, body: json({ reached: true }) };
+  const { webhooks } = clientAt(here);
+  assert.ok((await webhooks.test(crypto.randomUUID())).data);
+  for (const id of ["../../bulwark-login", "..", "%2e%2e", "a?b", "a#b", "a\\b", "", "a\n"]) {
+    const { data, error } = await webhooks.test(id);
+    assert.deepEqual([data, error?.code], [null, "INVALID_INPUT"], id);
+  }
+});
