@@ -7,8 +7,8 @@ const copied = ["clients/js/src/api_key.ts", "supabase/functions/_bulwark/webhoo
 
 /** The types that a program may have: of a browser, of Node, of both. */
 const surroundings = [
-  // A folder without packages: no types but those of the browser.
-  ["--lib", "ES2022,DOM", "--typeRoots", inRepository("docs")],
+  // A folder without folders, so without packages: no types but those of the browser.
+  ["--lib", "ES2022,DOM", "--typeRoots", inRepository("scripts", "checking")],
   ["--lib", "ES2022", "--types", "node"],
   ["--lib", "ES2022,DOM", "--types", "node"],
 ];

@@ -3082,9 +3082,10 @@ begin
     raise exception 'Cannot count the audit log: the range of time is empty or lies ahead'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
   end if;
-  -- Months differ in length.
+  -- Months differ in length. Longer ones than a century would overflow.
   if bucket is null or extract(year from bucket) <> 0 or extract(month from bucket) <> 0
-    or bucket < interval '1 second' or v_until - v_since > 1000 * bucket then
+    or bucket < interval '1 second' or bucket > interval '36525 days'
+    or v_until - v_since > 1000 * bucket then
     raise exception 'Cannot count the audit log: a range has up to 1000 buckets of days or less'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_BUCKET',
             hint = 'Choose longer buckets, such as ''1 day'', or a shorter range';
@@ -3297,29 +3298,36 @@ begin
     if v_tail.last is null then
       v_tail := bulwark_private.next_audit_tail(v_tail);
     end if;
-    v_floor := bulwark_private.audit_id_floor(v_tail.floor);
-    -- Materialized, so that the order of the page does not decide which index is used.
-    with recent as materialized (
-      select e.* from bulwark.audit_logs e
-      where e.organization_id = tail_audit_log.organization_id and e.id >= v_floor
-      union all
-      select e.* from bulwark.audit_logs e
-      where tail_audit_log.organization_id is null and e.organization_id is null
-        and e.id >= v_floor
-    )
+    v_floor := greatest(bulwark_private.audit_id_floor(v_tail.floor), v_tail.last);
+    -- One more than a page, to know whether it is the last. In the index's order, so that a page
+    -- reads no further: after a long absence most of the log may be new.
     select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]') into v_entries
     from (
-      select *
-      from recent r
-      where (v_tail.last is null or r.id > v_tail.last)
-        and (
-          r.timeline > v_tail.timeline
-          or not pg_visible_in_snapshot(r.xid, v_tail.seen)
-            and pg_visible_in_snapshot(r.xid, v_tail.seeing)
-        )
-      order by r.id
-      -- One more than a page, to know whether it is the last.
-      limit page_size + 1
+      (
+        select e.* from bulwark.audit_logs e
+        where (e.organization_id, e.id) >= (tail_audit_log.organization_id, v_floor)
+          and (e.organization_id, e.id) <= (tail_audit_log.organization_id, c_last)
+          and e.id is distinct from v_tail.last
+          and (
+            e.timeline > v_tail.timeline
+            or not pg_visible_in_snapshot(e.xid, v_tail.seen)
+              and pg_visible_in_snapshot(e.xid, v_tail.seeing)
+          )
+        order by e.organization_id, e.id limit page_size + 1
+      )
+      union all
+      (
+        select e.* from bulwark.audit_logs e
+        where tail_audit_log.organization_id is null and e.organization_id is null
+          and e.id >= v_floor
+          and e.id is distinct from v_tail.last
+          and (
+            e.timeline > v_tail.timeline
+            or not pg_visible_in_snapshot(e.xid, v_tail.seen)
+              and pg_visible_in_snapshot(e.xid, v_tail.seeing)
+          )
+        order by e.organization_id, e.id limit page_size + 1
+      )
     ) n;
   end if;
   if jsonb_array_length(v_entries) > page_size then
