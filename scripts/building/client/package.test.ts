@@ -50,7 +50,9 @@ const program = `
 import { createBulwark, type BulwarkError, type Permission } from "@bulwark/client";
 import { apiKeyToken } from "@bulwark/client/api-key";
 import { codes, textOf } from "@bulwark/client/errors";
+import { BulwarkProvider, Can, useCan, useWhoami } from "@bulwark/client/react";
 import { verifyWebhook } from "@bulwark/client/webhooks";
+import { createElement, type ReactElement } from "react";
 import { createClient } from "@supabase/supabase-js";
 
 declare module "@bulwark/client" {
@@ -101,6 +103,19 @@ export async function main(id: string): Promise<string> {
   return [answer, lastUsed, used, factors?.[0]?.name, stream, refused?.retryAfter, codes].join();
 }
 
+export function Page(): ReactElement {
+  const can = useCan("invoice:approve", null);
+  // @ts-expect-error it may be unknown
+  const known: boolean = can;
+  // @ts-expect-error nobody may be known
+  useWhoami().data.user;
+  // @ts-expect-error a typo
+  createElement(Can, { do: "analytics:raed", in: null });
+  // @ts-expect-error hooks give { data, error }
+  createElement(BulwarkProvider, { client: strict, account: null });
+  return createElement(BulwarkProvider, { client: bulwark, account: null }, known);
+}
+
 export const token = apiKeyToken({ url: "https://project.example", apiKey: "key" });
 export const verified = verifyWebhook(new Request("https://project.example"), ["whsec_"]);
 `;
@@ -130,6 +145,15 @@ for (const compiler of ["typescript-5.5", "typescript", "typescript-7"]) {
   });
 }
 
+Deno.test("CLIENT-20: the React bindings use names alone that React 18 has, too", async () => {
+  const bindings = await Deno.readTextFile(join(installed, "dist", "react.js"));
+  const names = /import \{([^}]*)\} from "react"/.exec(bindings)?.[1]?.match(/\w+/g) ?? [];
+  assert.ok(names.length > 4);
+  const old = await import("react-18");
+  assert.match(old.version, /^18\./);
+  assert.deepEqual(names.filter((name) => !(name in old)), []);
+});
+
 /** The names that the guide's examples take for granted. */
 const granted = `
 import type { BulwarkError, Client } from "@bulwark/client";
@@ -151,7 +175,7 @@ declare const app: any, express: any;
 Deno.test("CLIENT-15: the examples of the guide are free of type errors", async () => {
   const guide = await Deno.readTextFile(inRepository("docs", "client.md"));
   const imports = new Set<string>();
-  const examples = [...guide.matchAll(/```ts\n([^]*?)```/g)].map(([, text = ""], index) => {
+  const examples = [...guide.matchAll(/```tsx?\n([^]*?)```/g)].map(([, text = ""], index) => {
     const lines = text.split("\n");
     for (const line of lines) if (line.startsWith("import ")) imports.add(line);
     const body = lines.filter((line) => !line.startsWith("import ")).join("\n");
@@ -163,14 +187,14 @@ Deno.test("CLIENT-15: the examples of the guide are free of type errors", async 
   const project = join(consumer, "guide");
   await Deno.mkdir(project);
   await Deno.writeTextFile(
-    join(project, "main.ts"),
+    join(project, "main.tsx"),
     [granted, ...imports, ...examples].join("\n"),
   );
   await run("node", [
     inRepository("node_modules", "typescript", "bin", "tsc"),
     ...["--noEmit", "--strict", "--noImplicitAny", "false", "--target", "ES2022"],
-    ...["--module", "NodeNext", "--skipLibCheck", "--typeRoots", project],
-    join(project, "main.ts"),
+    ...["--module", "NodeNext", "--jsx", "react-jsx", "--skipLibCheck", "--typeRoots", project],
+    join(project, "main.tsx"),
   ]);
 });
 

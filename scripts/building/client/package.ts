@@ -5,7 +5,7 @@ import { inRepository } from "../../stack/paths.ts";
 /** A package that was built and packed. */
 export interface BuiltPackage {
   tarball: string;
-  /** A folder in which the package and supabase-js can be imported. */
+  /** A folder in which the package, supabase-js and React can be imported. */
   consumer: string;
 }
 
@@ -16,6 +16,7 @@ export async function buildClient(scratch: string): Promise<BuiltPackage> {
   for (const name of ["src", "package.json", "tsconfig.json", "README.md", "LICENSE"]) {
     await run("cp", ["-R", inRepository("clients", "js", name), join(source, name)]);
   }
+  await Deno.symlink(inRepository("node_modules"), join(source, "node_modules"));
   await run("node", [inRepository("node_modules", "typescript", "bin", "tsc"), "-p", source]);
   await run(
     "npm",
@@ -28,7 +29,7 @@ export async function buildClient(scratch: string): Promise<BuiltPackage> {
   const installed = join(consumer, "node_modules", "@bulwark", "client");
   await Deno.mkdir(installed, { recursive: true });
   await run("tar", ["-xzf", join(scratch, tarball), "-C", installed, "--strip-components=1"]);
-  for (const name of ["@supabase", "@types"]) {
+  for (const name of ["@supabase", "@types", "react"]) {
     await Deno.symlink(inRepository("node_modules", name), join(consumer, "node_modules", name));
   }
   await Deno.writeTextFile(join(consumer, "package.json"), '{ "type": "module" }');
