@@ -50,6 +50,11 @@ export function typesOfClient(): Promise<TestResult> {
   return checkProject("clients", "js");
 }
 
+/** The sample app is free of type errors. */
+export function typesOfSample(): Promise<TestResult> {
+  return checkProject("examples", "app");
+}
+
 function checkProject(...path: string[]): Promise<TestResult> {
   const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
   return runTool("node", [tsc, "--noEmit", "-p", inRepository(...path)]);

@@ -31,7 +31,7 @@ export interface BulwarkProviderProps {
   children?: ReactNode;
 }
 
-/** What all hooks share. */
+/** The state that all hooks share. */
 interface Shared {
   client: Client;
   whoami: Watch<Whoami> | null;
