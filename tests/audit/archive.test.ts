@@ -322,7 +322,7 @@ Deno.test("AUD-A06: verification, search, proofs and exports say what is archive
     entry_id: "01955555-0000-7000-8000-000000000000",
   });
   assert.equal(proof.error?.details, "AUDIT_ENTRY_ARCHIVED");
-  // What was there is readable for its members, and for nobody else.
+  // The restored entries are readable for members, and for nobody else.
   const tombstone = await ada.client.from("audit_archived_logs").select("*");
   assert.deepEqual(tombstone.data?.map(({ organization_id }) => organization_id), [acme]);
   assert.ok((tombstone.data?.[0]?.entries ?? 0) >= 230);

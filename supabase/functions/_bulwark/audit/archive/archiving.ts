@@ -12,7 +12,7 @@ import { readArchivedBundle } from "./bundle.ts";
 import type { ArchiveLog, ArchiveStep, DueFile } from "./log.ts";
 import { writeParquet } from "./parquet.ts";
 
-/** What a call has done. */
+/** The work that a call has done. */
 export interface ArchiveReport {
   /** Months that were dropped, with the number of their entries. */
   archived: { month: string; entries: number }[];
@@ -24,7 +24,7 @@ export interface ArchiveReport {
   more: boolean;
 }
 
-/** What archiving needs. */
+/** The parts that archiving needs. */
 export interface Archiving {
   log: ArchiveLog;
   bucket: Bucket;

@@ -7,7 +7,7 @@ import type { Bucket } from "./bucket.ts";
 import { readArchivedBundle } from "./bundle.ts";
 import type { ArchiveLog, RestoredLog } from "./log.ts";
 
-/** What a call has restored. */
+/** The entries that a call has restored. */
 export interface RestoreReport {
   files: number;
   entries: number;
@@ -15,7 +15,7 @@ export interface RestoreReport {
   next: number | null;
 }
 
-/** What restoring needs. */
+/** The parts that restoring needs. */
 export interface Restoring {
   log: ArchiveLog;
   bucket: Bucket;
