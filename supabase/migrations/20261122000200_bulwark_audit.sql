@@ -840,7 +840,7 @@ as $$
     -- The id has 48 bits of milliseconds: times before 1970 or after 10889 map to the ends of the
     -- range.
     int8send(
-      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
+      least(greatest(floor(date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
     ) || '\x0000000000000000'::bytea,
     'hex'
   )::uuid;
@@ -4132,18 +4132,22 @@ create function bulwark_private.archived_audit_months(
   until timestamptz
 )
   returns jsonb
-  language sql
+  language plpgsql            -- plpgsql, because an sql function keeps the policies of another role
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(jsonb_agg(distinct to_char(m.month, 'YYYY-MM')), '[]')
-  from bulwark.audit_archived_logs l
-  cross join lateral generate_series(l.from_month, l.month, interval '1 month') as m (month)
-  where l.archived_at is not null
-    and (archived_audit_months.organization_id is null
-      or l.organization_id = archived_audit_months.organization_id)
-    and m.month < coalesce(until at time zone 'UTC', 'infinity')
-    and m.month + interval '1 month' > coalesce(since at time zone 'UTC', '-infinity');
+begin
+  return (
+    select coalesce(jsonb_agg(distinct to_char(m.month, 'YYYY-MM')), '[]')
+    from bulwark.audit_archived_logs l
+    cross join lateral generate_series(l.from_month, l.month, interval '1 month') as m (month)
+    where l.archived_at is not null
+      and (archived_audit_months.organization_id is null
+        or l.organization_id = archived_audit_months.organization_id)
+      and m.month < coalesce(until at time zone 'UTC', 'infinity')
+      and m.month + interval '1 month' > coalesce(since at time zone 'UTC', '-infinity')
+  );
+end;
 $$;
 comment on function bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz) is
   'The archived months of a log (null: of any) in a range of time, oldest first, as far as the
@@ -7290,7 +7294,8 @@ begin
   end if;
   v_archived := bulwark_private.archived_audit_months(organization_id, v_from, until);
   if v_from is not null then
-    v_floor := bulwark_private.audit_id_floor(v_from);
+    -- The time of an entry is that of its id, rounded to a microsecond.
+    v_floor := bulwark_private.audit_id_floor(v_from - interval '1 microsecond');
   end if;
   if until is not null then
     v_before := least(
@@ -7791,7 +7796,7 @@ begin
             hint = 'One of event_type, category, severity, result, source, actor_type, '
               'resource_type';
   end if;
-  v_floor := bulwark_private.audit_id_floor(v_since);
+  v_floor := bulwark_private.audit_id_floor(v_since - interval '1 microsecond');
   v_before := least(v_before, bulwark_private.audit_id_floor(v_until + interval '1 millisecond'));
   loop
     v_step_started := clock_timestamp();
@@ -9141,7 +9146,7 @@ begin
     v_step := 'check';
   else
     v_file := bulwark_private.next_audit_archive_file(v_month);
-    v_step := case when v_file is null then 'finish' else 'export' end;
+    v_step := case when v_file is null then 'finish' else 'write' end;
   end if;
   return jsonb_build_object(
     'month', v_month,
@@ -9154,7 +9159,7 @@ $$;
 comment on function bulwark.next_audit_archive(date) is
   'The next step of archiving the oldest month (service role): { month, step }, null if no month is
    due. Months through that of a date are due; null: those that ended audit.archive_after_days ago,
-   none while that is null. step is check, export (with file), finish, or wait (for a seal or a
+   none while that is null. step is check, write (with file), finish, or wait (for a seal or a
    delivered checkpoint after the month). Months are archived in order.';
 
 create function bulwark.check_audit_archive(month date)
@@ -10022,7 +10027,7 @@ begin
   end if;
   if v_archive.checked_through < v_archive.last_seal
     or bulwark_private.next_audit_archive_file(month) is not null then
-    return jsonb_build_object('step', 'export');
+    return jsonb_build_object('step', 'write');
   end if;
   if exists (
     select from bulwark_private.audit_partitions p
@@ -10104,7 +10109,7 @@ $$;
 comment on function bulwark.finish_audit_archive(date, jsonb) is
   'Drops a month whose files are all recorded, under a tombstone and its entry (service role and
    holder of the signing key): { step: done }. Otherwise step says why not: check (call it again),
-   export (files are missing), copied (a legal hold keeps an entry, or the month''s partition is not
+   write (files are missing), copied (a legal hold keeps an entry, or the month''s partition is not
    over: files and month both stay), stale (payloads of an organization were removed after its files
    were written: delete those and write them again). Errors: AUDIT_UNKNOWN_ARCHIVE,
    AUDIT_ARCHIVE_NOT_INTACT, AUDIT_NOT_THE_KEY_HOLDER, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';

@@ -16,7 +16,7 @@ as $$
     -- The id has 48 bits of milliseconds: times before 1970 or after 10889 map to the ends of the
     -- range.
     int8send(
-      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
+      least(greatest(floor(date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
     ) || '\x0000000000000000'::bytea,
     'hex'
   )::uuid;

@@ -139,18 +139,22 @@ create function bulwark_private.archived_audit_months(
   until timestamptz
 )
   returns jsonb
-  language sql
+  language plpgsql            -- plpgsql, because an sql function keeps the policies of another role
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(jsonb_agg(distinct to_char(m.month, 'YYYY-MM')), '[]')
-  from bulwark.audit_archived_logs l
-  cross join lateral generate_series(l.from_month, l.month, interval '1 month') as m (month)
-  where l.archived_at is not null
-    and (archived_audit_months.organization_id is null
-      or l.organization_id = archived_audit_months.organization_id)
-    and m.month < coalesce(until at time zone 'UTC', 'infinity')
-    and m.month + interval '1 month' > coalesce(since at time zone 'UTC', '-infinity');
+begin
+  return (
+    select coalesce(jsonb_agg(distinct to_char(m.month, 'YYYY-MM')), '[]')
+    from bulwark.audit_archived_logs l
+    cross join lateral generate_series(l.from_month, l.month, interval '1 month') as m (month)
+    where l.archived_at is not null
+      and (archived_audit_months.organization_id is null
+        or l.organization_id = archived_audit_months.organization_id)
+      and m.month < coalesce(until at time zone 'UTC', 'infinity')
+      and m.month + interval '1 month' > coalesce(since at time zone 'UTC', '-infinity')
+  );
+end;
 $$;
 comment on function bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz) is
   'The archived months of a log (null: of any) in a range of time, oldest first, as far as the

@@ -75,7 +75,8 @@ begin
   end if;
   v_archived := bulwark_private.archived_audit_months(organization_id, v_from, until);
   if v_from is not null then
-    v_floor := bulwark_private.audit_id_floor(v_from);
+    -- The time of an entry is that of its id, rounded to a microsecond.
+    v_floor := bulwark_private.audit_id_floor(v_from - interval '1 microsecond');
   end if;
   if until is not null then
     v_before := least(

@@ -60,7 +60,7 @@ begin
             hint = 'One of event_type, category, severity, result, source, actor_type, '
               'resource_type';
   end if;
-  v_floor := bulwark_private.audit_id_floor(v_since);
+  v_floor := bulwark_private.audit_id_floor(v_since - interval '1 microsecond');
   v_before := least(v_before, bulwark_private.audit_id_floor(v_until + interval '1 millisecond'));
   loop
     v_step_started := clock_timestamp();

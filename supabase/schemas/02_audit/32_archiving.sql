@@ -237,7 +237,7 @@ begin
     v_step := 'check';
   else
     v_file := bulwark_private.next_audit_archive_file(v_month);
-    v_step := case when v_file is null then 'finish' else 'export' end;
+    v_step := case when v_file is null then 'finish' else 'write' end;
   end if;
   return jsonb_build_object(
     'month', v_month,
@@ -250,7 +250,7 @@ $$;
 comment on function bulwark.next_audit_archive(date) is
   'The next step of archiving the oldest month (service role): { month, step }, null if no month is
    due. Months through that of a date are due; null: those that ended audit.archive_after_days ago,
-   none while that is null. step is check, export (with file), finish, or wait (for a seal or a
+   none while that is null. step is check, write (with file), finish, or wait (for a seal or a
    delivered checkpoint after the month). Months are archived in order.';
 
 create function bulwark.check_audit_archive(month date)

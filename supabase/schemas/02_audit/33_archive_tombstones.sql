@@ -284,7 +284,7 @@ begin
   end if;
   if v_archive.checked_through < v_archive.last_seal
     or bulwark_private.next_audit_archive_file(month) is not null then
-    return jsonb_build_object('step', 'export');
+    return jsonb_build_object('step', 'write');
   end if;
   if exists (
     select from bulwark_private.audit_partitions p
@@ -366,7 +366,7 @@ $$;
 comment on function bulwark.finish_audit_archive(date, jsonb) is
   'Drops a month whose files are all recorded, under a tombstone and its entry (service role and
    holder of the signing key): { step: done }. Otherwise step says why not: check (call it again),
-   export (files are missing), copied (a legal hold keeps an entry, or the month''s partition is not
+   write (files are missing), copied (a legal hold keeps an entry, or the month''s partition is not
    over: files and month both stay), stale (payloads of an organization were removed after its files
    were written: delete those and write them again). Errors: AUDIT_UNKNOWN_ARCHIVE,
    AUDIT_ARCHIVE_NOT_INTACT, AUDIT_NOT_THE_KEY_HOLDER, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';

@@ -133,7 +133,7 @@ select is(
   'ARC-08: up to the seal of the last transaction that was open when it ended'
 );
 select is(
-  (select finish_audit_archive('2025-03-01', pg_temp.signers()) ->> 'step'), 'export',
+  (select finish_audit_archive('2025-03-01', pg_temp.signers()) ->> 'step'), 'write',
   'ARC-09: nothing is dropped before'
 );
 do $$ begin
@@ -142,7 +142,7 @@ do $$ begin
   end loop;
 end $$;
 select is(
-  next_audit_archive('2025-03-31') ->> 'step', 'export', 'ARC-10: and written to files'
+  next_audit_archive('2025-03-31') ->> 'step', 'write', 'ARC-10: and written to files'
 );
 select ok(
   (select l.entries = sum(g.entry_count) and l.entries >= 5

@@ -19,6 +19,7 @@ Deno.test("readAuditEnv() names the log after the project, and leaves off what i
     origin: "abc.supabase.co/audit",
     sink: null,
     sinkToken: null,
+    archive: null,
   });
   assert.equal(read({ ...base, BULWARK_AUDIT_ORIGIN: "log.test/a" }).origin, "log.test/a");
   assert.equal(read({ ...base, BULWARK_AUDIT_SIGNING_KEYS: "" }).signingKeys, null);

@@ -12,7 +12,7 @@ import { openSigner } from "./signing.ts";
 
 const invitation = z.object({
   organization: z.object({ name: z.string(), slug: z.string() }),
-  email: z.email(),
+  email: z.string(),
   role: z.string(),
   invited_by: z.object({ name: z.string().nullable(), email: z.string().nullable() }).nullable(),
   expires_at: z.string(),

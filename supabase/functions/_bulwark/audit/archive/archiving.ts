@@ -56,7 +56,7 @@ export async function archiveMonths(options: Archiving): Promise<ArchiveReport> 
     if (performance.now() - started > timeMs) return { ...report, more: true };
     if (next.step === "check") {
       await log.check(month);
-    } else if (next.step === "export") {
+    } else if (next.step === "write") {
       if (await writeFile(next, options)) {
         report.files += 1;
         report.entries += next.file.entries;
@@ -80,7 +80,7 @@ export async function archiveMonths(options: Archiving): Promise<ArchiveReport> 
 
 /** Writes the next file of a month, and its copy as Parquet; false if another run was first. */
 async function writeFile(
-  { month, file, snapshot }: ArchiveStep & { step: "export" },
+  { month, file, snapshot }: ArchiveStep & { step: "write" },
   { log, bucket, keys }: Archiving,
 ): Promise<boolean> {
   const { body } = await startExport(log.source(file.organization_id), {

@@ -18,13 +18,13 @@ export type ArchiveStep =
   & (
     | { step: "wait"; for: "seal" | "checkpoint" }
     | { step: "check" | "finish" }
-    | { step: "export"; file: DueFile; snapshot: string }
+    | { step: "write"; file: DueFile; snapshot: string }
   );
 
 /** How an attempt to drop a month ended. */
 export type FinishStep =
   | { step: "done"; dropped: number }
-  | { step: "check" | "export" }
+  | { step: "check" | "write" }
   | { step: "copied"; because: "legal_hold" | "partition_not_over" }
   | { step: "stale"; organization_id: string | null };
 
