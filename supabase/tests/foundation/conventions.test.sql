@@ -244,6 +244,13 @@ select is(
   array['bulwark_private.session_permits(uuid,text,uuid,uuid)'],
   'CONV-25: or, where the account is looked up with the grant, of unexpired_sessions'
 );
+create temporary table our_calls as
+  select distinct s.oid, m.word[1] as called
+  from our_sources s
+  cross join lateral regexp_matches(
+    s.source, '\m(bulwark(?:_private)?\.[a-z_0-9]+)\M', 'g'
+  ) as m (word)
+  where s.oid <> 0;
 -- Each function that clients call checks the caller, itself or in a function it calls. Read-only
 -- functions without rights of their own may leave it to the policies of what they read.
 select is_empty(
@@ -251,12 +258,10 @@ select is_empty(
        select s.oid from our_sources s
        where s.source ~ '\m(bulwark_private\.live_sessions|bulwark\.current_person)\M'
        union
-       select s.oid
+       select c.oid
        from asks a
        join our_sources callee on callee.oid = a.oid
-       join our_sources s
-         on s.oid <> 0
-         and s.source ~ ('\m' || callee.schema || '\.' || callee.name || '\M')
+       join our_calls c on c.called = concat(callee.schema, '.', callee.name)
      )
      select f.name
      from our_functions f
@@ -319,17 +324,17 @@ select is_empty(
 );
 -- Catching an error takes a subtransaction, which Postgres before 17 refuses in a parallel plan.
 select is_empty(
-  $$ with recursive code as (
-       select f.oid, f.name, p.proparallel, p.prosrc, format('%s.%s(', f.schema, p.proname) as call
+  $$ with recursive code as materialized (
+       select f.oid, f.name, p.proparallel, p.prosrc, concat(f.schema, '.', p.proname) as called
        from our_functions f join pg_proc p on p.oid = f.oid
      ),
      reached (oid) as (
        select c.oid from code c where c.proparallel <> 'u'
        union
-       select called.oid
+       select c.oid
        from reached r
-       join code c on c.oid = r.oid
-       join code called on position(called.call in c.prosrc) > 0
+       join our_calls l on l.oid = r.oid
+       join code c on c.called = l.called
      )
      select c.name from reached r join code c on c.oid = r.oid
      where c.prosrc ~* '\mexception\s+(--[^\n]*\s+)*when\M' $$,
