@@ -95,7 +95,7 @@ interface Shapes {
   my_permissions: { permissions: Permission[] | null; version: string }[];
   rate_limit_usage: RateLimitUsage;
   rotate_api_key: IssuedApiKey;
-  search_audit_logs: { entries: AuditEntry[]; next: string | null };
+  search_audit_logs: { entries: AuditEntry[]; next: string | null; archived: string[] };
   tail_audit_log: { entries: AuditEntry[]; cursor: string; more: boolean };
   whoami: Whoami | null;
 }

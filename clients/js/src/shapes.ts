@@ -130,6 +130,8 @@ export interface AuditStatus {
   checkpoint_size: number | null;
   checkpoint_at: string | null;
   undelivered_checkpoints: number;
+  archived_through_seal: number;
+  archived_through_month: string | null;
   gaps: number;
   audited_tables: number;
   touched_objects: string[];
