@@ -51,7 +51,7 @@ export async function rateLimits(place: Place): Promise<void> {
     throw new Failure("TOUR", `the events are ${JSON.stringify(event)}`);
   }
   console.log(`           ${event.event_type}, ${event.severity}, about Vic`);
-  await expect("Eve lists", [], list(eve));
+  await refused("Eve lists", "RBAC_PERMISSION_DENIED", list(eve));
   await refused(
     "Vic resolves it",
     "SECURITY_EVENT_NOT_FOUND",
