@@ -11,9 +11,6 @@
 alter table bulwark_private.audit_check_progress add column late_reported_at timestamptz;
 insert into bulwark_private.jobs (name, every, command) values
   ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
-
--- It returns a column more.
-drop function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer);
 drop function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer);
 drop function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[]);
 drop function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb);

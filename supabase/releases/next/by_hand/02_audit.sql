@@ -2,5 +2,3 @@ alter table bulwark_private.audit_check_progress add column late_reported_at tim
 insert into bulwark_private.jobs (name, every, command) values
   ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
 
--- It returns a column more.
-drop function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer);
