@@ -53,11 +53,13 @@ Deno.test("WHK-F02: an organization is told of its own events, and of those it a
   const [ada, bob] = await Promise.all([signUp("ada"), signUp("bob")]);
   const [acme, globex] = await Promise.all([createOrganization(ada), createOrganization(bob)]);
   await using receiver = receive();
+  const sql = connect(1);
+  // An endpoint also gets entries that were not sealed when it subscribed.
+  await sql`select bulwark.seal_audit_log()`;
   await endpoint(ada, acme, receiver, {
     subscriptions: [{ pattern: "audit.data.*", minimum_severity: "info" }],
   });
   await cause(globex, 1);
-  const sql = connect(1);
   await sql`select bulwark.log_audit_event('compliance.export', 'x', ${acme})`;
   await sql`select bulwark.log_audit_event('data.read', 'x', ${acme}, severity => 'debug')`;
   await sql`select bulwark.log_audit_event('data.export', 'x', ${acme}, severity => 'warning')`;
