@@ -61,7 +61,7 @@ for (const [type, [ours, theirs]] of Object.entries(keys)) {
       const decrypt = (primary_keys: string[]) => ({ table, columns: ["note"], primary_keys });
       const { rows } = await done(ada.token, "decrypt", decrypt(["1", "2", "4"]));
       assert.deepEqual(
-        // deno-lint-ignore no-explicit-any
+        // deno-lint-ignore no-explicit-any -- the test asserts what it reads
         rows.map((row: any) => [row.primary_key, row.fields?.note ?? row.error.code]).sort(),
         [["1", "A"], ["2", "B"], ["4", "ENCRYPTION_FAILED"]],
       );

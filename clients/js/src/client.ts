@@ -21,8 +21,8 @@ import type { Answer } from "./result.ts";
 /** Everything of Bulwark; `Throws` says whether calls give `{ data, error }` or throw. */
 export interface Client<Throws extends boolean = false> {
   /**
-   * Who is calling: account, second factors, and organizations with roles and permissions. With the
-   * version that is known already it gives null while nothing has changed: cheap enough to poll.
+   * The signed-in user: account, second factors, and organizations with roles and permissions. Given
+   * the version of the last answer, it returns null while nothing has changed, so it can be polled.
    */
   whoami(): Promise<Answer<Whoami, Throws>>;
   whoami(knownVersion: string): Promise<Answer<Whoami | null, Throws>>;

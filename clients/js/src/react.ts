@@ -68,7 +68,7 @@ export function useBulwark(): Client {
   return useShared().client;
 }
 
-/** Who is signed in. `refresh` asks at once, and also for the permissions, as after a sign-in. */
+/** The signed-in user. `refresh` reads the user and the permissions again at once. */
 export function useWhoami(): Known<Whoami> & { refresh(): Promise<void> } {
   const { whoami, refresh } = useShared();
   const known = useKnown(whoami);

@@ -43,7 +43,7 @@ export interface Member extends
   roles: MemberRole[];
 }
 
-/** Who is calling, and what they may do. */
+/** The signed-in user, with roles and permissions. */
 export interface Whoami {
   /** Changes with every other field. */
   version: string;

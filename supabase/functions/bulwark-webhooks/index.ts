@@ -1,8 +1,6 @@
 /**
- * Function `bulwark-webhooks`. With a user's token: creates an endpoint (`POST …/endpoints`), moves it
- * (`PUT …/endpoints/<id>/destination`), rotates its secret (`POST …/<id>/rotate`), sends a sample
- * (`…/test`), shows what it would send (`…/preview`). The scheduler's: `…/deliver`. Its own deliveries
- * of invitations: `…/invitations`.
+ * Function `bulwark-webhooks`. For users: creates, moves, tests and previews endpoints, and rotates
+ * their secrets. For the scheduler: delivers. For its own deliveries: sends invitations as e-mail.
  */
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { openDataKeys } from "../_bulwark/encryption/mod.ts";

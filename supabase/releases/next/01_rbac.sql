@@ -998,7 +998,7 @@ begin
 end;
 $$;
 comment on function bulwark.whoami(text) is
-  'Who is calling: version, user (id, email, email_confirmed, name, anonymous), mfa of the account
+  'The caller: version, user (id, email, email_confirmed, name, anonymous), mfa of the account
    and session (enrolled, verified_at, satisfied), system-wide roles and permissions, and the first
    100 organizations by slug (id, name, slug, roles, permissions, mfa_required, mfa_required_from,
    mfa_met). Permissions are those that the session has right now. Null if known_version is still

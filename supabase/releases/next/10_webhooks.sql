@@ -173,7 +173,8 @@ begin
             hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
   end if;
   v_patterns := array(select s ->> 'pattern' from jsonb_array_elements(subscriptions) s);
-  -- Who gets this event could accept invitations, and another one would get tokens that are dead.
+  -- The receiver of this event gets tokens that accept invitations. Each delivery makes a new token
+  -- and ends the one before, so a second receiver would get tokens that no longer work.
   if 'invitation.created' = any (v_patterns) and (
     endpoint.organization_id is not null or endpoint.format <> 'json' or exists (
       select from bulwark.webhook_subscriptions s

@@ -1,4 +1,4 @@
--- Who is calling: one answer for a frontend that starts, and a version to poll.
+-- RBAC whoami: the caller's account, organizations and permissions in one answer, with a version.
 -- Protects against a screen that shows more than Postgres would do: the permissions are those of
 -- the session right now, as has_permission answers. Nothing else is decided by this answer.
 -- SECURITY DEFINER: whoami, because clients may read neither accounts, sessions nor all grants.
@@ -143,7 +143,7 @@ begin
 end;
 $$;
 comment on function bulwark.whoami(text) is
-  'Who is calling: version, user (id, email, email_confirmed, name, anonymous), mfa of the account
+  'The caller: version, user (id, email, email_confirmed, name, anonymous), mfa of the account
    and session (enrolled, verified_at, satisfied), system-wide roles and permissions, and the first
    100 organizations by slug (id, name, slug, roles, permissions, mfa_required, mfa_required_from,
    mfa_met). Permissions are those that the session has right now. Null if known_version is still

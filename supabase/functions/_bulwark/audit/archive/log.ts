@@ -115,7 +115,7 @@ export function archiveLog(client: CallerClient, signers: readonly Signer[]): Ar
 const fields =
   "organization_id, number, after, cursor, entries, key, bytes, sha256::text, etag, parquet_key, parquet_bytes, parquet_sha256::text, parquet_etag";
 
-// deno-lint-ignore no-explicit-any
+// deno-lint-ignore no-explicit-any -- the generated types do not know columns that are cast
 function recordedFile(row: any): RecordedFile {
   const { organization_id, number, after, cursor, entries, key, bytes, sha256, etag } = row;
   return {
