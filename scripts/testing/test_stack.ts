@@ -1,4 +1,4 @@
-import { Failure } from "../stack/failure.ts";
+import { Failure, reason } from "../stack/failure.ts";
 import { stackPaths } from "../stack/paths.ts";
 import { freePort } from "../stack/ports.ts";
 import { makeScratchFolder, type ScratchFolder } from "../stack/scratch.ts";
@@ -81,16 +81,25 @@ async function serve(scratch: ScratchFolder): Promise<TestStack> {
   const folder = folderIn(scratch.path);
   // A bucket that the tests of the archive serve; nothing answers there otherwise.
   const archive = `http://127.0.0.1:${freePort()}/archive/log`;
-  const program = startProgram({
-    folder,
-    env: {
-      BULWARK_AUDIT_ARCHIVE: archive,
-      BULWARK_AUDIT_ARCHIVE_KEY_ID: "S3RVER",
-      BULWARK_AUDIT_ARCHIVE_SECRET: "S3RVER",
-    },
-  });
+  const settings: Record<string, string> = {
+    BULWARK_AUDIT_ARCHIVE: archive,
+    BULWARK_AUDIT_ARCHIVE_KEY_ID: "S3RVER",
+    BULWARK_AUDIT_ARCHIVE_SECRET: "S3RVER",
+  };
+  let program = startProgram({ folder, env: settings });
   const state = await untilReady(program);
+  const restarts = serveRestarts(async (changed) => {
+    await program.stop();
+    for (const [name, value] of Object.entries(changed)) {
+      if (value === null) delete settings[name];
+      else settings[name] = value;
+    }
+    const args = ["--port", new URL(state.url).port, "--db-port", String(state.databasePort)];
+    program = startProgram({ folder, args, env: settings });
+    await untilReady(program);
+  });
   const stop = async () => {
+    await restarts.stop();
     await program.stop();
     await scratch.remove();
   };
@@ -109,9 +118,30 @@ async function serve(scratch: ScratchFolder): Promise<TestStack> {
     BULWARK_TEST_SCANNER_PRIVATE_KEY: secrets.scannerPrivateKey,
     BULWARK_TEST_DEMO_PASSWORD: secrets.demoPassword,
     BULWARK_TEST_ARCHIVE: archive,
+    BULWARK_TEST_RESTART: restarts.url,
+    BULWARK_TEST_LOG: `${folder}.log`,
     BULWARK_TEST_DB_URL: database("postgres"),
     BULWARK_TEST_ADMIN_DB_URL: database("supabase_admin"),
     BULWARK_TEST_AUTHENTICATOR_DB_URL: database("authenticator"),
   };
   return { env, stop };
+}
+
+/**
+ * Restarts a stack when a test posts the variables that its functions are to have from then on (null:
+ * not set), as a hosted project does after `supabase secrets set`.
+ */
+function serveRestarts(restart: (changed: Record<string, string | null>) => Promise<void>) {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request) => {
+      try {
+        await restart(await request.json());
+        return new Response(null, { status: 204 });
+      } catch (thrown) {
+        return new Response(reason(thrown), { status: 503 });
+      }
+    },
+  );
+  return { url: `http://127.0.0.1:${server.addr.port}/`, stop: () => server.shutdown() };
 }
