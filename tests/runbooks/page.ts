@@ -52,9 +52,11 @@ export async function blocksOf(page: string): Promise<Block[]> {
   const text = await Deno.readTextFile(inRepository("docs", "runbooks", `${page}.md`));
   const blocks: Block[] = [];
   let section = "";
-  for (const [, heading, language, body = ""] of text.matchAll(
-    /^#{2,4} (.+)$|^```(sql|sh)\n([\s\S]*?)^```$/gm,
-  )) {
+  for (
+    const [, heading, language, body = ""] of text.matchAll(
+      /^#{2,4} (.+)$|^```(sql|sh)\n([\s\S]*?)^```$/gm,
+    )
+  ) {
     if (heading) section = heading;
     else blocks.push({ section, language: language as Block["language"], text: body });
   }
@@ -116,7 +118,7 @@ function filled(text: string, values: Record<string, string>): string {
 async function query(sql: postgres.Sql, text: string): Promise<Record<string, unknown>[]> {
   const result = await sql.unsafe(text).simple() as unknown as unknown[];
   const sets = Array.isArray(result[0]) ? result as unknown[][] : [result];
-  return (sets.at(-1) ?? []) as Record<string, unknown>[];
+  return [...sets.at(-1) ?? []] as Record<string, unknown>[];
 }
 
 /**
