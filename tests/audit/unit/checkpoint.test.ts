@@ -17,8 +17,8 @@ import { OddSinkError, type Sink } from "../../../supabase/functions/_bulwark/au
 
 const origin = "example.test/audit";
 const seed = (byte: number) => toBase64(new Uint8Array(32).fill(byte));
-const keysOf = (signingKeys: string | null, retiredKeys = "") =>
-  readLogKeys({ signingKeys, retiredKeys, origin });
+const keysOf = (signingKeys: string | null, retiredKeys = "", abandoned = 0) =>
+  readLogKeys({ signingKeys, retiredKeys, origin, abandoned });
 
 /** A log in memory, of one, two or three seals. */
 async function makeLog() {
@@ -100,6 +100,28 @@ Deno.test("makeCheckpoint() signs a grown log once, and delivers what no sink ha
   assert.equal((await makeCheckpoint(log, keys, sink)).signed, false);
   const checkpoint = await openCheckpoint(state.stored.at(-1)!.note, keys.known);
   assert.deepEqual([checkpoint.size, checkpoint.origin], [3, origin]);
+});
+
+Deno.test("a history that the operator gave up is not continued, the one after it is", async () => {
+  const { log, state } = await makeLog();
+  state.size = 2;
+  await makeCheckpoint(log, await keysOf(seed(1)), null);
+  const note = state.stored[0]?.note ?? "";
+  state.leaves = [await leafHash(Uint8Array.of(9)), ...state.leaves.slice(1)];
+  state.size = 3;
+  const sink = sinkThat(() => Promise.resolve(), () => Promise.resolve(note));
+  // Less than what was signed is not enough, be it stored or in the sink.
+  await assert.rejects(makeCheckpoint(log, await keysOf(seed(1), "", 1), sink), {
+    code: "AUDIT_LOG_FORKED",
+  });
+  const keys = await keysOf(seed(1), "", 2);
+  state.size = 2;
+  assert.equal((await makeCheckpoint(log, keys, sink)).signed, false, "nothing is signed twice");
+  state.size = 3;
+  assert.equal((await makeCheckpoint(log, keys, sink)).signed, true);
+  // From there on the log is held to its new signature.
+  state.leaves = [await leafHash(Uint8Array.of(8)), ...state.leaves.slice(1)];
+  await assert.rejects(makeCheckpoint(log, keys, null), { code: "AUDIT_LOG_FORKED" });
 });
 
 Deno.test("a rewritten or shortened log gets no signature but a critical entry", async () => {

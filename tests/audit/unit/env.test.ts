@@ -16,6 +16,7 @@ Deno.test("readAuditEnv() names the log after the project, and leaves off what i
     schedulerSecret: null,
     signingKeys: null,
     retiredKeys: "",
+    abandoned: 0,
     origin: "abc.supabase.co/audit",
     sink: null,
     sinkToken: null,
@@ -23,6 +24,14 @@ Deno.test("readAuditEnv() names the log after the project, and leaves off what i
   });
   assert.equal(read({ ...base, BULWARK_AUDIT_ORIGIN: "log.test/a" }).origin, "log.test/a");
   assert.equal(read({ ...base, BULWARK_AUDIT_SIGNING_KEYS: "" }).signingKeys, null);
+  assert.equal(read(base).abandoned, 0);
+  assert.equal(read({ ...base, BULWARK_AUDIT_ABANDONED: "120" }).abandoned, 120);
+  for (const size of ["0", "-1", "1.5", "all"]) {
+    assert.throws(
+      () => read({ ...base, BULWARK_AUDIT_ABANDONED: size }),
+      /BULWARK_AUDIT_ABANDONED/,
+    );
+  }
 });
 
 Deno.test("readAuditEnv() names the secret key when it is missing", () => {

@@ -21,6 +21,8 @@ export interface LogKeys {
   signers: readonly Signer[];
   /** All keys that may have signed a checkpoint of the log. */
   known: readonly VerifierKey[];
+  /** Checkpoints up to this tree size sign a history that was given up; 0: none do. */
+  abandoned: number;
 }
 
 /** The outcome of a call. */
@@ -40,7 +42,7 @@ const deliveryTime = 15_000;
  * @throws BulwarkError 503 AUDIT_NOT_CONFIGURED if no signing key is set
  */
 export async function readLogKeys(
-  env: { signingKeys: string | null; retiredKeys: string; origin: string },
+  env: { signingKeys: string | null; retiredKeys: string; origin: string; abandoned: number },
 ): Promise<LogKeys> {
   if (env.signingKeys === null) {
     throw new BulwarkError(
@@ -52,7 +54,11 @@ export async function readLogKeys(
   const signers = distinct(await readSigningKeys(env.signingKeys, env.origin));
   const retired = env.retiredKeys.split(",").map((text) => text.trim()).filter(Boolean);
   const past = await Promise.all(retired.map(parseVerifierKey));
-  return { signers, known: distinct<VerifierKey>([...signers, ...past]) };
+  return {
+    signers,
+    known: distinct<VerifierKey>([...signers, ...past]),
+    abandoned: env.abandoned,
+  };
 }
 
 /** Each key once: a present key may be listed as retired too. */
@@ -65,12 +71,12 @@ function distinct<Key extends VerifierKey>(keys: Key[]): Key[] {
  * Seals new entries, signs the head of the log, stores the note and delivers undelivered
  * checkpoints. Signs only a head that extends the newest checkpoint, both stored and in the sink. A
  * log that was rewritten or cut short, or whose checkpoints are gone, gets a critical entry and no
- * signature.
+ * signature, unless the operator gave that history up: then the first head beyond it begins another.
  * @throws BulwarkError 409 AUDIT_LOG_FORKED
  */
 export async function makeCheckpoint(
   log: CheckpointLog,
-  { signers, known }: LogKeys,
+  { signers, known, abandoned }: LogKeys,
   sink: Sink | null,
 ): Promise<CheckpointReport> {
   await log.seal();
@@ -78,7 +84,7 @@ export async function makeCheckpoint(
   const stored = await newestSigned(log, known);
   const kept = await newestInSink(log, head, sink, known, stored !== null);
   for (const newest of [stored, kept?.checkpoint]) {
-    if (newest) await requireContinuation(log, head, newest);
+    if (newest && newest.size > abandoned) await requireContinuation(log, head, newest);
   }
   if (!stored && !kept && await log.knowsKeys()) {
     await refuse(log, head, "its checkpoints are gone, and no sink shows the newest", 0);
@@ -92,7 +98,7 @@ export async function makeCheckpoint(
   }
   let signed = false;
   const [signer] = signers;
-  if (signer && head.size > (stored?.size ?? 0)) {
+  if (signer && head.size > Math.max(stored?.size ?? 0, abandoned)) {
     const root = fromBase64(head.root, "root_hash", 32);
     const text = formatCheckpoint({ origin: signer.name, size: head.size, root });
     signed = await log.store(head, signers, await signNote(text, signers));

@@ -10,6 +10,8 @@ export interface AuditEnv extends ServiceEnv {
   retiredKeys: string;
   /** The log's name in its checkpoints: the project's host and /audit by default. */
   origin: string;
+  /** Checkpoints up to this tree size sign a history that was given up; 0: none do. */
+  abandoned: number;
   /** Where checkpoints go: an HTTP endpoint or storage:<bucket>; null: nowhere. */
   sink: string | null;
   /** The bearer token that the HTTP endpoint wants. */
@@ -38,10 +40,17 @@ export function readAuditEnv(get: GetVariable = fromDeno): AuditEnv {
     signingKeys: get("BULWARK_AUDIT_SIGNING_KEYS") || null,
     retiredKeys: get("BULWARK_AUDIT_RETIRED_KEYS") ?? "",
     origin: get("BULWARK_AUDIT_ORIGIN") || `${new URL(env.url).host}/audit`,
+    abandoned: readTreeSize(get("BULWARK_AUDIT_ABANDONED")),
     sink: get("BULWARK_AUDIT_SINK") || null,
     sinkToken: get("BULWARK_AUDIT_SINK_TOKEN") || null,
     archive: readArchiveEnv(get),
   };
+}
+
+function readTreeSize(text: string | undefined): number {
+  if (!text) return 0;
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new Error("BULWARK_AUDIT_ABANDONED is no tree size");
+  return Number(text);
 }
 
 /** @throws Error naming the variable; its text never contains a key */
