@@ -4,6 +4,7 @@ import { build, stop } from "esbuild";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { browser, html, javascript, visit } from "../foundation/browser.ts";
 import { createOrganization, join, liftLimits, publishableKey, signUp, url } from "../support.ts";
+import { assertAccessible, launch, openPage, picture, sizes } from "../foundation/page.ts";
 import type { SampleResult, SampleSettings } from "./sample_driver.ts";
 
 const sample = inRepository("examples", "app");
@@ -42,6 +43,68 @@ Deno.test({
     assert.deepEqual(refused, ["LOGIN_FAILED", "MFA_INVALID_CODE", "RBAC_INVALID_EMAIL"]);
     assert.deepEqual([me, backupCodes, guarded], [email, 10, true]);
     assert.match(log, /\w+\.\w+/);
+  },
+});
+
+Deno.test({
+  name: "CLIENT-E15: the sample app is accessible in light and dark, on a desktop and a phone" +
+    (browser ? "" : " (needs Chromium; Debian: chromium)"),
+  ignore: browser === null,
+  async fn() {
+    await liftLimits();
+    const ada = await signUp("ada");
+    await createOrganization(ada);
+    const files = {
+      "/": html(await Deno.readTextFile(`${sample}/index.html`)),
+      "/src/App.tsx": javascript(await bundle(`${sample}/src/App.tsx`)),
+      "/src/style.css": new Response(await Deno.readTextFile(`${sample}/src/style.css`), {
+        headers: { "content-type": "text/css" },
+      }),
+    };
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      (request) => {
+        const { pathname } = new URL(request.url);
+        const file = Object.entries(files).find(([path]) => path === pathname)?.[1];
+        return file?.clone() ?? new Response(null, { status: 204 });
+      },
+    );
+    const chromium = await launch();
+    try {
+      for (const colorScheme of ["light", "dark"] as const) {
+        for (const [size, viewport] of Object.entries(sizes)) {
+          const { page, faults } = await openPage(chromium, { colorScheme, viewport });
+          const seen = async (screen: string) => {
+            const name = `sample-${screen}-${size}-${colorScheme}`;
+            await picture(page, name);
+            await assertAccessible(page, name);
+          };
+          await page.goto(`http://localhost:${server.addr.port}/`);
+          await page.fill("[name=email]", ada.email);
+          await page.fill("[name=password]", ada.password);
+          await seen("sign-in");
+          const paper = () => page.evaluate("getComputedStyle(document.body).backgroundColor");
+          assert.equal(
+            await paper(),
+            colorScheme === "dark" ? "rgb(15, 17, 20)" : "rgb(247, 248, 249)",
+          );
+          await page.click("text=Sign in >> nth=-1");
+          await page.waitForSelector("#audit-log li");
+          await page.click("text=Add a second factor");
+          await page.waitForSelector("#secret");
+          await page.fill("form[name=invite] input", `${"e".repeat(65)}@people.test`);
+          await page.click("text=Invite >> nth=-1");
+          await page.waitForSelector("[role=alert]");
+          await seen("home");
+          const wide = await page.evaluate("document.documentElement.scrollWidth");
+          assert.ok(Number(wide) <= viewport.width, `${size}: scrolls sideways`);
+          assert.deepEqual(faults, []);
+          await page.context().close();
+        }
+      }
+    } finally {
+      await chromium.close();
+    }
   },
 });
 

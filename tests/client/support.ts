@@ -37,8 +37,8 @@ export function travellerOf({ id, email, password, token }: Person): Traveller {
 }
 
 /** A client of supabase-js with a token that is never renewed. */
-export function supabaseWith(token: string) {
-  return createClient(url, publishableKey, {
+export function supabaseWith(token: string, address = url) {
+  return createClient(address, publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
     global: { headers: { authorization: `Bearer ${token}` } },
   });

@@ -11,7 +11,10 @@ import { createRoot } from "react-dom/client";
 
 declare global {
   interface ImportMeta {
-    readonly env: { VITE_SUPABASE_URL: string; VITE_SUPABASE_PUBLISHABLE_KEY: string };
+    readonly env: {
+      VITE_SUPABASE_URL: string;
+      VITE_SUPABASE_PUBLISHABLE_KEY: string;
+    };
   }
 }
 
@@ -47,7 +50,9 @@ function Problem({ error }: { error: BulwarkError | null }) {
 /** A form that shows why its action was refused. */
 function Form({ name, action, children }: {
   name: string;
-  action: (field: (name: string) => string) => PromiseLike<{ error: BulwarkError | null }>;
+  action: (
+    field: (name: string) => string,
+  ) => PromiseLike<{ error: BulwarkError | null }>;
   children: ReactNode;
 }) {
   const [error, setError] = useState<BulwarkError | null>(null);
@@ -71,8 +76,20 @@ function SignIn() {
       name="sign-in"
       action={(field) => signIn({ email: field("email"), password: field("password") })}
     >
-      <input name="email" type="email" placeholder="E-mail" required />
-      <input name="password" type="password" placeholder="Password" required />
+      <h1>Sign in</h1>
+      <label>
+        E-mail
+        <input name="email" type="email" autoComplete="username" required />
+      </label>
+      <label>
+        Password
+        <input
+          name="password"
+          type="password"
+          autoComplete="current-password"
+          required
+        />
+      </label>
       <button type="submit">Sign in</button>
     </Form>
   );
@@ -83,7 +100,14 @@ function SecondFactor() {
   const { data: me, refresh } = useWhoami();
   const [secret, setSecret] = useState<string>();
   const [backupCodes, setBackupCodes] = useState<readonly string[]>();
-  if (backupCodes) return <p id="backup-codes">Keep these codes: {backupCodes.join(" ")}</p>;
+  if (backupCodes) {
+    return (
+      <section>
+        <h2>Backup codes</h2>
+        <p id="backup-codes">Keep these codes: {backupCodes.join(" ")}</p>
+      </section>
+    );
+  }
   if (!me || me.mfa.enrolled) return null;
   const enroll = async () => {
     const { data, error } = await mfa.enroll("Authenticator app");
@@ -98,34 +122,56 @@ function SecondFactor() {
     }
     return { error };
   };
-  return secret === undefined
-    ? (
-      <Form name="enrol" action={enroll}>
-        <button type="submit">Add a second factor</button>
-      </Form>
-    )
-    : (
-      <Form name="activate" action={(field) => activate(field("code"))}>
-        <p>
-          Add <code id="secret">{secret}</code> to your authenticator app.
-        </p>
-        <input name="code" inputMode="numeric" placeholder="Its code" required />
-        <button type="submit">Activate</button>
-      </Form>
-    );
+  return (
+    <section>
+      <h2>Second factor</h2>
+      {secret === undefined
+        ? (
+          <Form name="enrol" action={enroll}>
+            <p>
+              A code of your phone protects your account if your password is stolen.
+            </p>
+            <button type="submit">Add a second factor</button>
+          </Form>
+        )
+        : (
+          <Form name="activate" action={(field) => activate(field("code"))}>
+            <p>
+              Add <code id="secret">{secret}</code> to your authenticator app.
+            </p>
+            <label>
+              Its code
+              <input
+                name="code"
+                inputMode="numeric"
+                autoComplete="one-time-code"
+                required
+              />
+            </label>
+            <button type="submit">Activate</button>
+          </Form>
+        )}
+    </section>
+  );
 }
 
 function Invite({ organization }: { organization: string }) {
   const { invitations } = useBulwark();
   const [invited, setInvited] = useState<string>();
   const invite = async (email: string) => {
-    const { error } = await invitations.create(organization, { email, role: "viewer" });
+    const { error } = await invitations.create(organization, {
+      email,
+      role: "viewer",
+    });
     if (!error) setInvited(email);
     return { error };
   };
   return (
     <Form name="invite" action={(field) => invite(field("email"))}>
-      <input name="email" type="email" placeholder="E-mail" required />
+      <label>
+        E-mail
+        <input name="email" type="email" required />
+      </label>
       <button type="submit">Invite</button>
       {invited && <p id="invited">{invited} is invited.</p>}
     </Form>
@@ -138,24 +184,32 @@ function AuditLog({ organization }: { organization: string }) {
   const [error, setError] = useState<BulwarkError | null>(null);
   useEffect(() => {
     let isShown = true;
-    void audit.search({ organization_id: organization, page_size: 20 }).then((answer) => {
-      if (!isShown) return;
-      setEntries(answer.data?.entries ?? []);
-      setError(answer.error);
-    });
+    void audit.search({ organization_id: organization, page_size: 20 }).then(
+      (answer) => {
+        if (!isShown) return;
+        setEntries(answer.data?.entries ?? []);
+        setError(answer.error);
+      },
+    );
     return () => {
       isShown = false;
     };
   }, [audit, organization]);
   return (
-    <>
+    <section>
+      <h2>Audit log</h2>
       <ol id="audit-log">
         {entries.map(({ id, occurred_at, event_type }) => (
-          <li key={id}>{new Date(occurred_at).toLocaleString()} {event_type}</li>
+          <li key={id}>
+            <time dateTime={occurred_at}>
+              {new Date(occurred_at).toLocaleString()}
+            </time>
+            <span>{event_type}</span>
+          </li>
         ))}
       </ol>
       <Problem error={error} />
-    </>
+    </section>
   );
 }
 
@@ -163,12 +217,18 @@ function Home() {
   const { data: me, error } = useWhoami();
   const [chosen, choose] = useState<string>();
   if (!me) return <Problem error={error} />;
-  const organization = me.organizations.find(({ id }) => id === chosen) ?? me.organizations[0];
+  const organization = me.organizations.find(({ id }) => id === chosen) ??
+    me.organizations[0];
   return (
     <>
       <header>
+        <h1>Organizations</h1>
         <span id="me">{me.user.email}</span>
-        <button id="sign-out" type="button" onClick={() => supabase.auth.signOut()}>
+        <button
+          id="sign-out"
+          type="button"
+          onClick={() => supabase.auth.signOut()}
+        >
           Sign out
         </button>
       </header>
@@ -176,20 +236,26 @@ function Home() {
       <SecondFactor />
       {organization && (
         <>
-          <select
-            id="organization"
-            value={organization.id}
-            onChange={({ target }) => choose(target.value)}
-          >
-            {me.organizations.map(({ id, name }) => <option key={id} value={id}>{name}</option>)}
-          </select>
-          <Can
-            do="user:create"
-            in={organization.id}
-            otherwise={<p id="no-invitations">Administrators invite people.</p>}
-          >
-            <Invite key={organization.id} organization={organization.id} />
-          </Can>
+          <label>
+            Organization
+            <select
+              id="organization"
+              value={organization.id}
+              onChange={({ target }) => choose(target.value)}
+            >
+              {me.organizations.map(({ id, name }) => <option key={id} value={id}>{name}</option>)}
+            </select>
+          </label>
+          <section>
+            <h2>Invite people</h2>
+            <Can
+              do="user:create"
+              in={organization.id}
+              otherwise={<p id="no-invitations">Administrators invite people.</p>}
+            >
+              <Invite key={organization.id} organization={organization.id} />
+            </Can>
+          </section>
           <Can do="audit:read" in={organization.id}>
             <AuditLog organization={organization.id} />
           </Can>

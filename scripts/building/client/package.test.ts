@@ -51,7 +51,15 @@ import { createBulwark, type BulwarkError, type Permission } from "@bulwark/clie
 import { apiKeyToken } from "@bulwark/client/api-key";
 import { codes, textOf } from "@bulwark/client/errors";
 import { BulwarkProvider, Can, useCan, useWhoami } from "@bulwark/client/react";
+import { bulwarkQueries } from "@bulwark/client/react-query";
 import { verifyWebhook } from "@bulwark/client/webhooks";
+import {
+  QueryClient,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useSuspenseQuery,
+} from "@tanstack/react-query";
 import { createElement, type ReactElement } from "react";
 import { createClient } from "@supabase/supabase-js";
 
@@ -116,6 +124,39 @@ export function Page(): ReactElement {
   return createElement(BulwarkProvider, { client: bulwark, account: null }, known);
 }
 
+const queries = bulwarkQueries(strict);
+// @ts-expect-error it takes a client that throws
+bulwarkQueries(bulwark);
+
+export function usePeople(id: string): (string | undefined)[] {
+  const { data: members, error } = useQuery(queries.members.list(id, { search: "eve" }));
+  const code: BulwarkError["code"] | undefined = error?.code;
+  // @ts-expect-error there may be no data
+  members.length;
+  // @ts-expect-error a typo
+  queries.members.list(id, { serch: "eve" });
+  // @ts-expect-error a stream is no query
+  queries.audit.export;
+  const may: boolean | undefined = useQuery(queries.can("invoice:approve", id)).data;
+  // @ts-expect-error a typo
+  queries.can("analytics:raed", id);
+  const me: string = useSuspenseQuery(queries.whoami()).data.user.id;
+  const { data: log } = useInfiniteQuery(queries.audit.entries({ organization_id: id }));
+  const types: string[] = (log?.pages ?? []).flatMap(({ entries }) => entries)
+    .map((entry) => entry.event_type);
+  const grant = useMutation(queries.roles.grant());
+  grant.mutate([{ user: me, role: "viewer", organization: id }]);
+  // @ts-expect-error the role is missing
+  grant.mutate([{ user: me }]);
+  const codes = useMutation(queries.mfa.newBackupCodes());
+  codes.mutate();
+  const fresh: string[] | undefined = codes.data?.backup_codes;
+  const cached: string | undefined = new QueryClient()
+    .getQueryData(queries.organizations.list().queryKey)?.[0]?.slug;
+  const key: readonly ["bulwark", "members"] = queries.members.queryKey;
+  return [members?.[0]?.name ?? code, String(may), ...types, ...fresh ?? [], cached, ...key];
+}
+
 export const token = apiKeyToken({ url: "https://project.example", apiKey: "key" });
 export const verified = verifyWebhook(new Request("https://project.example"), ["whsec_"]);
 `;
@@ -165,11 +206,10 @@ declare const url: string, publishableKey: string, token: string, secret: string
 declare const file: { writable: WritableStream<Uint8Array> };
 declare const Deno: { serve(handler: (request: Request) => Promise<Response>): void };
 declare function act(value: unknown): Promise<void>;
-declare function askForCode(): Promise<string | null>;
 declare function receive(request: Request): Promise<Response>;
+declare function askForCode(): Promise<string | null>;
 declare function show(value: unknown): void;
 declare function suggestAnotherSlug(): void;
-declare const app: any, express: any;
 `;
 
 Deno.test("CLIENT-15: the examples of the guide are free of type errors", async () => {
@@ -181,7 +221,9 @@ Deno.test("CLIENT-15: the examples of the guide are free of type errors", async 
     const body = lines.filter((line) => !line.startsWith("import ")).join("\n");
     return body.includes("declare module")
       ? body
-      : `export async function example${index}() {\n${body.replaceAll(/^export /gm, "")}\n}`;
+      : `export async function example${index}() {\n${
+        body.replaceAll(/^export (default )?/gm, "")
+      }\n}`;
   });
   assert.ok(examples.length > 8);
   const project = join(consumer, "guide");
@@ -193,7 +235,7 @@ Deno.test("CLIENT-15: the examples of the guide are free of type errors", async 
   await run("node", [
     inRepository("node_modules", "typescript", "bin", "tsc"),
     ...["--noEmit", "--strict", "--noImplicitAny", "false", "--target", "ES2022"],
-    ...["--module", "NodeNext", "--jsx", "react-jsx", "--skipLibCheck", "--typeRoots", project],
+    ...["--module", "NodeNext", "--jsx", "react-jsx", "--skipLibCheck", "--types", "node"],
     join(project, "main.tsx"),
   ]);
 });

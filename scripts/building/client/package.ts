@@ -5,7 +5,7 @@ import { inRepository } from "../../stack/paths.ts";
 /** A package that was built and packed. */
 export interface BuiltPackage {
   tarball: string;
-  /** A folder in which the package, supabase-js and React can be imported. */
+  /** A folder in which the package and those that its guide uses can be imported. */
   consumer: string;
 }
 
@@ -29,7 +29,7 @@ export async function buildClient(scratch: string): Promise<BuiltPackage> {
   const installed = join(consumer, "node_modules", "@bulwark", "client");
   await Deno.mkdir(installed, { recursive: true });
   await run("tar", ["-xzf", join(scratch, tarball), "-C", installed, "--strip-components=1"]);
-  for (const name of ["@supabase", "@types", "react"]) {
+  for (const name of ["@supabase", "@tanstack", "@types", "express", "hono", "react"]) {
     await Deno.symlink(inRepository("node_modules", name), join(consumer, "node_modules", name));
   }
   await Deno.writeTextFile(join(consumer, "package.json"), '{ "type": "module" }');

@@ -1,0 +1,71 @@
+/** Pages in Chromium, driven and judged: console errors, violations of the policy, accessibility. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { inRepository } from "../../scripts/stack/paths.ts";
+import { browser as executablePath } from "./browser.ts";
+
+/** Chromium without a profile. */
+export async function launch(): Promise<Browser> {
+  return await chromium.launch({
+    executablePath: executablePath!,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+  });
+}
+
+/** The sizes on which pages have to be usable. */
+export const sizes = {
+  desktop: { width: 1280, height: 800 },
+  phone: { width: 390, height: 844 },
+} as const;
+
+/** A page whose faults are collected. */
+export interface WatchedPage {
+  page: Page;
+  /** Console errors, uncaught errors and violations of the policy so far. */
+  faults: string[];
+}
+
+/** Opens a page in a context of its own. */
+export async function openPage(
+  browser: Browser,
+  options: BrowserContextOptions = {},
+): Promise<WatchedPage> {
+  const context = await browser.newContext({ viewport: sizes.desktop, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  const faults: string[] = [];
+  page.on("console", (message) => {
+    // Chromium reports each refused request as an error, and refusals are part of the tests.
+    if (message.type() !== "error" || /^Failed to load resource/.test(message.text())) return;
+    faults.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => faults.push(`error: ${error}`));
+  await page.exposeFunction("reportViolation", (text: string) => faults.push(`policy: ${text}`));
+  await page.addInitScript(`document.addEventListener("securitypolicyviolation", (event) =>
+    reportViolation(event.effectiveDirective + " " + event.blockedURI + " " + event.sample))`);
+  return { page, faults };
+}
+
+interface AxeResult {
+  violations: { id: string; nodes: { target: unknown; failureSummary: string }[] }[];
+}
+
+/** Fails with all that axe finds in a page. Playwright's scripts are not subject to the policy. */
+export async function assertAccessible(page: Page, screen: string): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  const source = await Deno.readTextFile(inRepository("node_modules", "axe-core", "axe.min.js"));
+  await session.send("Runtime.evaluate", { expression: source });
+  const { violations } = await page.evaluate("axe.run()") as AxeResult;
+  await session.detach();
+  const found = violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${screen}: ${id} ${target} ${failureSummary}`)
+  );
+  assert.deepEqual(found, []);
+}
+
+/** Keeps a picture of a page in the folder of BULWARK_SCREENSHOTS, if that is set. */
+export async function picture(page: Page, name: string): Promise<void> {
+  const folder = Deno.env.get("BULWARK_SCREENSHOTS");
+  if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
+}
