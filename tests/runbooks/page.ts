@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type postgres from "postgres";
+import postgres from "postgres";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import {
   connect,
@@ -45,6 +45,8 @@ export interface Runbook {
   ): Promise<Ran[]>;
   /** Sets a variable of the page's shell, such as REDIS_URL. */
   set(name: string, value: string): void;
+  /** Runs the rest of the page against another database than the stack's, in another folder. */
+  move(databaseUrl: string, folder?: string): Promise<void>;
 }
 
 /** The blocks of a page. */
@@ -72,7 +74,8 @@ export function runbookTest(
   Deno.test(claim, async () => {
     const blocks = await blocksOf(page);
     const ran = new Set<Block>();
-    const sql = connect(2);
+    let sql = connect(1);
+    const own = sql;
     const shell = await openShell();
     const runbook: Runbook = {
       async run(section, values = {}, { blocks: chosen, exitCode = 0 } = {}) {
@@ -94,13 +97,20 @@ export function runbookTest(
         return results;
       },
       set: shell.set,
+      async move(databaseUrl, folder) {
+        if (sql !== own) await sql.end();
+        sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+        shell.set("DATABASE_URL", databaseUrl);
+        if (folder) shell.enter(folder);
+      },
     };
     try {
-      await test(runbook, sql);
+      await test(runbook, own);
       assert.deepEqual(blocks.filter((block) => !ran.has(block)), [], "blocks were not run");
     } finally {
       await shell.close();
-      await sql.end();
+      await own.end();
+      if (sql !== own) await sql.end();
     }
   });
 }
@@ -152,14 +162,18 @@ esac
     BULWARK_PARENT_PIPE: "",
     NO_COLOR: "1",
   };
+  let cwd = inRepository();
   return {
     set(name: string, value: string) {
       env[name] = value;
     },
+    enter(path: string) {
+      cwd = path;
+    },
     async run(text: string): Promise<{ output: string; exitCode: number }> {
       const { code, stdout, stderr } = await new Deno.Command("bash", {
         args: ["-euo", "pipefail", "-c", text],
-        cwd: inRepository(),
+        cwd,
         env,
         stdin: "null",
       }).output();

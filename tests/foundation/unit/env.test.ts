@@ -22,3 +22,17 @@ Deno.test("keys that are no JSON are named and never quoted", () => {
     }
   }
 });
+
+Deno.test("an empty new key leaves the legacy one, a malformed list does not", () => {
+  const legacy = { SUPABASE_ANON_KEY: "anon", SUPABASE_SERVICE_ROLE_KEY: "service" };
+  const reading = (keys: string) => {
+    const env: Record<string, string> = {
+      ...{ SUPABASE_URL: base.SUPABASE_URL, ...legacy },
+      ...{ SUPABASE_PUBLISHABLE_KEYS: keys, SUPABASE_SECRET_KEYS: keys },
+    };
+    return readServiceEnv((name) => env[name]);
+  };
+  const { publishableKey, secretKey } = reading('{"default":""}');
+  assert.deepEqual([publishableKey, secretKey], ["anon", "service"]);
+  assert.throws(() => reading("{}"), /holds a key/);
+});

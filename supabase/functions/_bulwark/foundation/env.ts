@@ -41,14 +41,18 @@ export function readSecretKey(get: GetVariable): string {
   return readKey(get, "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY");
 }
 
-/** The key named default of `{"default":"sb_..."}`, or else the legacy key. */
+/**
+ * The key named default of `{"default":"sb_..."}`, or else the legacy key: self-hosted, the first is
+ * `{"default":""}` where only legacy keys were made.
+ */
 function readKey(
   get: GetVariable,
   name: string,
   legacyName: string,
 ): string {
   const keys = get(name);
-  const key = keys ? defaultOf(keys) : get(legacyName);
+  const named = keys ? defaultOf(keys) : "";
+  const key = named === "" ? get(legacyName) : named;
   if (!key) throw new Error(`Neither ${name} nor ${legacyName} holds a key`);
   return key;
 }
