@@ -2,6 +2,7 @@ import type { TestTask } from "../testing/result.ts";
 import { migrationsAreBuilt } from "../building/migrations.ts";
 import type { TestClusters } from "../testing/clusters.ts";
 import { advisors } from "./advisors.ts";
+import { deployment } from "./deployment.ts";
 import { formatting, linting, typesOnCurrentDeno, typesOnHostedDeno } from "./deno.ts";
 import { generatedTypes } from "./generated_types.ts";
 import { plpgsql } from "./plpgsql.ts";
@@ -20,6 +21,7 @@ export function checks(clusters: TestClusters): TestTask[] {
     { kind: "check", name: "types of the sample app, tsc", run: typesOfSample },
     { kind: "check", name: "deno lint", run: linting },
     { kind: "check", name: "deno fmt", run: formatting },
+    { kind: "check", name: "files of deploy", run: deployment },
     { kind: "check", name: "squawk", run: migrationLint },
     { kind: "check", name: "supabase db advisors", run: () => advisors(clusters) },
     { kind: "check", name: "generated types are current", run: () => generatedTypes(clusters) },
