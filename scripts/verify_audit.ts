@@ -14,22 +14,14 @@
  * Ends with 0 where every entry of what was asked for is proved, 1 where something is wrong, and 2
  * where neither can be said.
  */
+import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
-import {
-  type Checkpoint,
-  openCheckpoint,
-  parseVerifierKey,
-  type VerifierKey,
-} from "../supabase/functions/_bulwark/audit/note.ts";
-import type { ConsistencyProof } from "../supabase/functions/_bulwark/audit/records.ts";
-import { compareWithKept } from "./audit/anchor.ts";
-import type { Asked } from "./audit/bundle.ts";
-import { inline, workerPool } from "./audit/pool.ts";
+import { VerificationError, verifyExport } from "../clients/js/src/audit.ts";
+import { inline } from "../clients/js/src/audit/reader.ts";
+import type { StreamHash } from "../clients/js/src/audit/sha256.ts";
+import { workerPool } from "./audit/pool.ts";
 import { progressLine } from "./audit/progress.ts";
-import { readConsistency } from "./audit/records.ts";
-import { reportLines } from "./audit/report.ts";
-import { exitCode } from "./audit/verdict.ts";
-import { verifyBundle } from "./audit/verify.ts";
+import { exitCode, reportLines } from "./audit/report.ts";
 import { exists } from "./stack/binaries.ts";
 import { Failure, reason } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
@@ -42,8 +34,9 @@ const largeBundle = 8 * 1024 * 1024;
 
 await main((signal) =>
   verify(signal).catch((thrown) => {
-    // A defect of the verifier says nothing about the log.
     if (thrown instanceof Failure) throw thrown;
+    if (thrown instanceof VerificationError) throw new Failure(thrown.code, thrown.message, 2);
+    // A defect of the verifier says nothing about the log.
     throw new Failure("UNEXPECTED", `Cannot verify: ${reason(thrown)}`, 2);
   })
 );
@@ -51,35 +44,43 @@ await main((signal) =>
 async function verify(signal: AbortSignal): Promise<number> {
   // There is nothing to clean up, and a pipe could block forever.
   signal.addEventListener("abort", () => Deno.exit(signal.reason.status));
-  const { bundle, keyTexts, checkpoint, consistency, json, asked } = readArguments();
-  const keys = await Promise.all(keyTexts.map(readKey));
-  const kept = checkpoint ? await readCheckpoint(checkpoint, keys) : null;
-  const proof = consistency ? await readProof(consistency) : null;
+  const { bundle, key, checkpoint, consistency, json, asked } = readArguments();
+  const keys = await Promise.all(
+    key.map((given) => exists(given) ? readText(given) : given),
+  );
+  const kept = checkpoint === undefined ? undefined : await readText(checkpoint);
+  const proof = consistency === undefined ? undefined : await readProof(consistency);
 
   const file = await openBundle(bundle);
   const { size } = await file.stat();
   const reader = size < largeBundle ? inline() : workerPool(navigator.hardwareConcurrency);
   const progress = progressLine();
   const started = performance.now();
-  const { verdict, checkpoint: own } = await verifyBundle(chunksOf(file, bundle), {
+  const verdict = await verifyExport(chunksOf(file, bundle), {
     keys,
-    reader,
-    asked,
-    onProgress(bytes, entries) {
+    ...asked,
+    checkpoint: kept,
+    consistency: proof,
+    onProgress({ bytes, entries }) {
       // The length of a pipe is unknown.
       const part = size > 0 ? `${Math.floor(100 * bytes / size)} %, ` : "";
       progress.update(`${part}${entries.toLocaleString()} entries`);
     },
-  }).finally(() => {
+  }, { reader, newHash: nativeHash }).finally(() => {
     progress.end();
     reader.stop();
   });
-  const compared = kept && await compareWithKept(own, kept, proof);
-  if (compared?.code === "NOT_COMPARED") verdict.unproved.push(compared);
-  else if (compared) verdict.findings.push(compared);
   const seconds = (performance.now() - started) / 1000;
   print(json ? JSON.stringify(verdict) : reportLines(verdict, seconds).join("\n"));
   return exitCode(verdict);
+}
+
+function nativeHash(): StreamHash {
+  const hash = createHash("sha256");
+  return {
+    update: (bytes) => void hash.update(bytes),
+    digest: () => new Uint8Array(hash.digest()),
+  };
 }
 
 function readArguments() {
@@ -111,16 +112,15 @@ function readArguments() {
     if (values.pruned !== undefined && !/^[1-9]\d{0,14}$/.test(values.pruned)) {
       throw new Error("--pruned needs the number of a seal");
     }
-    const organization = values.system ? null : values.organization?.toLowerCase();
-    const { after, until, pruned, empty } = values;
-    const asked: Asked = {
+    const { key, after, until, empty, checkpoint, consistency, json } = values;
+    const asked = {
+      organization: values.system ? null : values.organization,
+      after,
+      until,
+      pruned: values.pruned === undefined ? undefined : Number(values.pruned),
       empty,
-      ...(organization === undefined ? {} : { organization }),
-      ...(after === undefined ? {} : { after }),
-      ...(until === undefined ? {} : { until }),
-      ...(pruned === undefined ? {} : { pruned: Number(pruned) }),
     };
-    return { ...values, bundle, keyTexts: values.key, asked };
+    return { bundle, key, checkpoint, consistency, json, asked };
   } catch (thrown) {
     throw new Failure("USAGE", `${reason(thrown).split(". To")[0]}; usage: ${usage}`, 2);
   }
@@ -136,26 +136,9 @@ function print(text: string): void {
   }
 }
 
-async function readKey(given: string): Promise<VerifierKey> {
+async function readProof(file: string): Promise<unknown> {
   try {
-    return await parseVerifierKey((exists(given) ? await Deno.readTextFile(given) : given).trim());
-  } catch (thrown) {
-    throw new Failure("BAD_KEY", `Cannot read the key: ${reason(thrown)}`, 2);
-  }
-}
-
-async function readCheckpoint(file: string, keys: VerifierKey[]): Promise<Checkpoint> {
-  try {
-    return await openCheckpoint(await readText(file), keys);
-  } catch (thrown) {
-    if (thrown instanceof Failure) throw thrown;
-    throw new Failure("BAD_CHECKPOINT", `Cannot use ${file}: ${reason(thrown)}`, 2);
-  }
-}
-
-async function readProof(file: string): Promise<ConsistencyProof> {
-  try {
-    return readConsistency(JSON.parse(await readText(file)));
+    return JSON.parse(await readText(file));
   } catch (thrown) {
     if (thrown instanceof Failure) throw thrown;
     throw new Failure("BAD_PROOF", `Cannot use ${file}: ${reason(thrown)}`, 2);

@@ -10,7 +10,7 @@ import { sha256 } from "../../supabase/functions/_bulwark/audit/merkle.ts";
 import { timeText, uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
 import { commitmentOf, entryLeaf } from "../../supabase/functions/_bulwark/audit/proof.ts";
 import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
-import { inline } from "./pool.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
 import { reportLines } from "./report.ts";
 import {
   asBytes,
@@ -23,8 +23,8 @@ import {
   SampleLog,
   sampleSigner,
 } from "./sample.ts";
-import { exitCode } from "./verdict.ts";
-import { verifyBundle } from "./verify.ts";
+import { exitCode } from "./report.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 import {
   codesOf,
   copy,

@@ -1,10 +1,10 @@
 /** A sample bundle for tests, and its verification after changes. */
 import assert from "node:assert/strict";
 import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
-import type { Asked } from "./bundle.ts";
-import { inline } from "./pool.ts";
+import type { Asked } from "../../clients/js/src/audit/bundle.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
 import { asBytes, type Line, makeSample, restated } from "./sample.ts";
-import { verifyBundle } from "./verify.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 
 export const sample = await makeSample([3, 1, 5, 8]);
 export const copy = () => structuredClone(sample.lines);

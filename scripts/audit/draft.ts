@@ -1,6 +1,6 @@
 import { Failure } from "../stack/failure.ts";
 import { exists } from "../stack/binaries.ts";
-import { wholeLines } from "./lines.ts";
+import { wholeLines } from "../../clients/js/src/audit/lines.ts";
 
 /** The contents of a bundle: an organization's entries (null: those without one) after a cursor. */
 export interface Bundled {

@@ -11,9 +11,9 @@ import {
 import { commitmentOf, entryLeaf } from "../../supabase/functions/_bulwark/audit/proof.ts";
 import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { inRepository } from "../stack/paths.ts";
-import { compareWithKept } from "./anchor.ts";
-import type { Asked } from "./bundle.ts";
-import { inline } from "./pool.ts";
+import { compareWithKept } from "../../clients/js/src/audit/anchor.ts";
+import type { Asked } from "../../clients/js/src/audit/bundle.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
 import {
   asBytes,
   exported,
@@ -24,8 +24,8 @@ import {
   restated,
   SampleLog,
 } from "./sample.ts";
-import { exitCode } from "./verdict.ts";
-import { verifyBundle } from "./verify.ts";
+import { exitCode } from "./report.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 
 /** A bundle and the request to verify it with. */
 interface Shown {

@@ -10,9 +10,9 @@ import {
 } from "../../supabase/functions/_bulwark/audit/note.ts";
 import { commitmentOf } from "../../supabase/functions/_bulwark/audit/proof.ts";
 import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
-import { compareWithKept } from "./anchor.ts";
-import type { Asked } from "./bundle.ts";
-import { inline } from "./pool.ts";
+import { compareWithKept } from "../../clients/js/src/audit/anchor.ts";
+import type { Asked } from "../../clients/js/src/audit/bundle.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
 import {
   asBytes,
   exported,
@@ -22,8 +22,8 @@ import {
   SampleLog,
   sampleSigner,
 } from "./sample.ts";
-import { exitCode } from "./verdict.ts";
-import { verifyBundle } from "./verify.ts";
+import { exitCode } from "./report.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 
 const signer = await sampleSigner(1);
 const keys = [await parseVerifierKey(await formatVerifierKey(signer))];

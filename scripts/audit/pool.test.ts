@@ -3,9 +3,10 @@ import {
   formatVerifierKey,
   parseVerifierKey,
 } from "../../supabase/functions/_bulwark/audit/note.ts";
-import { type BlockReader, inline, workerPool } from "./pool.ts";
+import { type BlockReader, inline } from "../../clients/js/src/audit/reader.ts";
+import { workerPool } from "./pool.ts";
 import { asBytes, makeSample } from "./sample.ts";
-import { verifyBundle } from "./verify.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 
 // About three megabytes: three blocks, of groups that begin and end within them.
 const sample = await makeSample([2500, 1, 700], { proofs: true });

@@ -1,19 +1,6 @@
 import { Failure } from "../stack/failure.ts";
-import { type Block, readBlock } from "./block.ts";
-
-/** Reads blocks, several at a time. */
-export interface BlockReader {
-  /** How many blocks should be in progress at once. */
-  readonly parallel: number;
-  /** Reads a block; its bytes are transferred and unusable afterwards. */
-  read(bytes: Uint8Array): Promise<Block>;
-  stop(): void;
-}
-
-/** Reads on this thread: for bundles that are done before a worker has started. */
-export function inline(): BlockReader {
-  return { parallel: 1, read: (bytes) => Promise.resolve(readBlock(bytes)), stop() {} };
-}
+import type { Block } from "../../clients/js/src/audit/block.ts";
+import type { BlockReader } from "../../clients/js/src/audit/reader.ts";
 
 /**
  * Reads on worker threads; each processes its blocks in order. If a thread dies, its blocks fail

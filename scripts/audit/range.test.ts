@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ExportPage, startExport } from "../../supabase/functions/_bulwark/audit/export.ts";
 import { exportFormat } from "../../supabase/functions/_bulwark/audit/formats.ts";
-import type { Asked } from "./bundle.ts";
+import type { Asked } from "../../clients/js/src/audit/bundle.ts";
 import {
   asBytes,
   asLines,
@@ -12,7 +12,7 @@ import {
   organization,
   otherOrganization,
 } from "./sample.ts";
-import { exitCode } from "./verdict.ts";
+import { exitCode } from "./report.ts";
 import {
   codesOf,
   copy,

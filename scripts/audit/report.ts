@@ -1,4 +1,9 @@
-import { exitCode, type Verdict } from "./verdict.ts";
+import { outcomeOf, type Verdict } from "../../clients/js/src/audit/verdict.ts";
+
+/** 0 if every requested entry is proved, 1 if something is wrong, 2 otherwise. */
+export function exitCode(verdict: Pick<Verdict, "findings" | "unproved">): number {
+  return { intact: 0, altered: 1, unproved: 2 }[outcomeOf(verdict)];
+}
 
 /** A verdict as lines for people: what was verified, what was not, and what is wrong. */
 export function reportLines(verdict: Verdict, seconds: number): string[] {
@@ -28,8 +33,11 @@ export function reportLines(verdict: Verdict, seconds: number): string[] {
 }
 
 function headline(verdict: Verdict): string {
-  if (exitCode(verdict) === 1) return "The log is NOT intact.";
-  return exitCode(verdict) === 0 ? "The log is intact." : "Not proved to be intact.";
+  return {
+    intact: "The log is intact.",
+    altered: "The log is NOT intact.",
+    unproved: "Not proved to be intact.",
+  }[outcomeOf(verdict)];
 }
 
 function number(value: number): string {

@@ -13,9 +13,9 @@ import {
 } from "../../supabase/functions/_bulwark/audit/note.ts";
 import { commitmentOf } from "../../supabase/functions/_bulwark/audit/proof.ts";
 import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
-import { Failure } from "../stack/failure.ts";
-import type { Asked } from "./bundle.ts";
-import { inline } from "./pool.ts";
+import { VerificationError } from "../../clients/js/src/audit/error.ts";
+import type { Asked } from "../../clients/js/src/audit/bundle.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
 import {
   asBytes,
   exported,
@@ -26,8 +26,8 @@ import {
   SampleLog,
   sampleSigner,
 } from "./sample.ts";
-import { exitCode } from "./verdict.ts";
-import { verifyBundle } from "./verify.ts";
+import { exitCode } from "./report.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 
 /** An untouched bundle, and the request with which it is proved. */
 interface Genuine {
@@ -126,7 +126,7 @@ async function codeOf(bytes: Uint8Array, asked: Asked): Promise<number> {
     return exitCode(verdict);
   } catch (thrown) {
     // Any other error is a defect of the verifier.
-    if (thrown instanceof Failure) return thrown.status;
+    if (thrown instanceof VerificationError) return 2;
     throw thrown;
   }
 }

@@ -1,5 +1,5 @@
 /** Hashes blocks of a bundle on a worker thread. */
-import { readBlock } from "./block.ts";
+import { readBlock } from "../../clients/js/src/audit/block.ts";
 
 const scope = self as unknown as {
   onmessage: (event: MessageEvent<Uint8Array>) => void;

@@ -2,9 +2,9 @@ import { connect } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
 import { expect, type Place, refused, signUp, step, title } from "./guide.ts";
 import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
-import { inline } from "../audit/pool.ts";
-import type { Verdict } from "../audit/verdict.ts";
-import { verifyBundle } from "../audit/verify.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
+import type { Verdict } from "../../clients/js/src/audit/verdict.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 
 /** The audit log: written, verified, altered by a superuser, and the alteration found. */
 export async function audit(place: Place): Promise<void> {

@@ -21,8 +21,8 @@ import {
   url,
 } from "../support.ts";
 import { keys, withSuperuser } from "./support.ts";
-import { inline } from "../../scripts/audit/pool.ts";
-import { verifyBundle } from "../../scripts/audit/verify.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 
 await liftLimits();
 const place = new URL(Deno.env.get("BULWARK_TEST_ARCHIVE") ?? "");

@@ -1,8 +1,8 @@
 /** `npm run export-audit` against a running stack: to the end, with progress, and after a kill. */
 import assert from "node:assert/strict";
 import { inRepository } from "../../scripts/stack/paths.ts";
-import { inline } from "../../scripts/audit/pool.ts";
-import { verifyBundle } from "../../scripts/audit/verify.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 import type { ExportPage } from "../../supabase/functions/_bulwark/audit/export.ts";
 import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import {

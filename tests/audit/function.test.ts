@@ -1,9 +1,9 @@
 /** The function `bulwark-audit` over HTTP; its answers are verified offline. */
 import assert from "node:assert/strict";
-import { compareWithKept } from "../../scripts/audit/anchor.ts";
-import { inline } from "../../scripts/audit/pool.ts";
-import { exitCode } from "../../scripts/audit/verdict.ts";
-import { verifyBundle } from "../../scripts/audit/verify.ts";
+import { compareWithKept } from "../../clients/js/src/audit/anchor.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
+import { exitCode } from "../../scripts/audit/report.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 import { openCheckpoint, parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import {
   verifyConsistency,

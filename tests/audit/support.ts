@@ -1,9 +1,9 @@
 /** People, organizations and calls for the tests of the function `bulwark-audit`. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import type { Asked } from "../../scripts/audit/bundle.ts";
-import { inline } from "../../scripts/audit/pool.ts";
-import { verifyBundle } from "../../scripts/audit/verify.ts";
+import type { Asked } from "../../clients/js/src/audit/bundle.ts";
+import { inline } from "../../clients/js/src/audit/reader.ts";
+import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 import {
   parseVerifierKey,
   type VerifierKey,

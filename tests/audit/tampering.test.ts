@@ -1,6 +1,6 @@
 /** Changes of the log around its triggers, found in what the function `bulwark-audit` exports. */
 import assert from "node:assert/strict";
-import { compareWithKept } from "../../scripts/audit/anchor.ts";
+import { compareWithKept } from "../../clients/js/src/audit/anchor.ts";
 import { openCheckpoint } from "../../supabase/functions/_bulwark/audit/note.ts";
 import { join, ok, service, signUp } from "../support.ts";
 import {

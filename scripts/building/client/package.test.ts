@@ -46,9 +46,19 @@ Deno.test("CLIENT-03: the core is below 8 kB, compressed", async () => {
   assert.ok(error < 400, `the error alone takes ${error} bytes: something has side effects`);
 });
 
+Deno.test("CLIENT-24: the verifier of exports is below 20 kB, compressed, and evaluates no text", async () => {
+  const source = `export { verifyExport } from "@bulwark/client/audit";`;
+  const size = await compressedSize(source);
+  assert.ok(size < 20 * 1024, `${size} bytes`);
+  assert.ok(size > 4096, `${size} bytes`);
+  // A page with a strict policy allows neither, nor WebAssembly.
+  assert.doesNotMatch(await bundled(source), /\beval\(|\bFunction\(|WebAssembly|node:/);
+});
+
 const program = `
 import { createBulwark, type BulwarkError, type Permission } from "@bulwark/client";
 import { apiKeyToken } from "@bulwark/client/api-key";
+import { type ExportVerdict, VerificationError, verifyExport } from "@bulwark/client/audit";
 import { codes, textOf } from "@bulwark/client/errors";
 import { BulwarkProvider, Can, useCan, useWhoami } from "@bulwark/client/react";
 import { bulwarkQueries } from "@bulwark/client/react-query";
@@ -107,8 +117,12 @@ export async function main(id: string): Promise<string> {
     if (!shown) return String(details);
   }
   const stream: ReadableStream<Uint8Array> = bulwark.audit.export({ organization: text });
+  const verdict: ExportVerdict = await verifyExport(stream, { keys: ["key"], organization: text });
+  const altered: string | undefined = verdict.findings[0]?.entry;
+  // @ts-expect-error no trusted key
+  await verifyExport(new Blob([]), {}).catch((thrown) => thrown instanceof VerificationError);
   const refused: BulwarkError | null = (await bulwark.roles.delete(text, "x")).error;
-  return [answer, lastUsed, used, factors?.[0]?.name, stream, refused?.retryAfter, codes].join();
+  return [answer, lastUsed, used, factors?.[0]?.name, altered, refused?.retryAfter, codes].join();
 }
 
 export function Page(): ReactElement {
@@ -210,6 +224,7 @@ declare function receive(request: Request): Promise<Response>;
 declare function askForCode(): Promise<string | null>;
 declare function show(value: unknown): void;
 declare function suggestAnotherSlug(): void;
+declare const app: any, express: any, blob: Blob;
 `;
 
 Deno.test("CLIENT-15: the examples of the guide are free of type errors", async () => {
@@ -247,6 +262,12 @@ Deno.test.afterAll(async () => {
 
 /** The size of a program as a page loads it, without supabase-js. */
 async function compressedSize(source: string): Promise<number> {
+  const compressed = new Blob([await bundled(source)]).stream()
+    .pipeThrough(new CompressionStream("gzip"));
+  return (await new Response(compressed).arrayBuffer()).byteLength;
+}
+
+async function bundled(source: string): Promise<string> {
   const { outputFiles: [file] } = await build({
     stdin: { contents: source, resolveDir: consumer },
     bundle: true,
@@ -256,7 +277,5 @@ async function compressedSize(source: string): Promise<number> {
     target: "es2022",
     external: ["@supabase/*"],
   });
-  const compressed = new Blob([file?.contents as BlobPart]).stream()
-    .pipeThrough(new CompressionStream("gzip"));
-  return (await new Response(compressed).arrayBuffer()).byteLength;
+  return file?.text ?? "";
 }

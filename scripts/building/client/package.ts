@@ -11,13 +11,20 @@ export interface BuiltPackage {
 
 /** Builds the package in a scratch folder, so that nobody else's build is in the way. */
 export async function buildClient(scratch: string): Promise<BuiltPackage> {
-  const source = join(scratch, "source");
+  const source = join(scratch, "source", "clients", "js");
   await Deno.mkdir(source, { recursive: true });
-  for (const name of ["src", "package.json", "tsconfig.json", "README.md", "LICENSE"]) {
+  const projects = ["tsconfig.json", "tsconfig.audit.json"];
+  for (const name of ["src", "package.json", "README.md", "LICENSE", ...projects]) {
     await run("cp", ["-R", inRepository("clients", "js", name), join(source, name)]);
   }
-  await Deno.symlink(inRepository("node_modules"), join(source, "node_modules"));
-  await run("node", [inRepository("node_modules", "typescript", "bin", "tsc"), "-p", source]);
+  // The verifier of exports shares code with the functions.
+  const functions = join(scratch, "source", "supabase", "functions");
+  await Deno.mkdir(functions, { recursive: true });
+  await run("cp", ["-R", inRepository("supabase", "functions", "_bulwark"), functions]);
+  await run("cp", [inRepository("package.json"), join(scratch, "source")]);
+  await Deno.symlink(inRepository("node_modules"), join(scratch, "source", "node_modules"));
+  const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
+  for (const project of projects) await run("node", [tsc, "-p", join(source, project)]);
   await run(
     "npm",
     ["pack", "--ignore-scripts", "--loglevel=error", "--pack-destination", scratch],

@@ -16,7 +16,7 @@ import {
 import { keyIdOf, readEnvelope } from "../../../supabase/functions/_bulwark/encryption/format.ts";
 import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import { memoryStore } from "./memory_store.ts";
-import { constantTimeEqual } from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { constantTimeEqual } from "../../../supabase/functions/_bulwark/foundation/constant_time.ts";
 import { randomToken } from "../../../supabase/functions/_bulwark/encryption/random.ts";
 
 const kek = (byte: number) => btoa(String.fromCharCode(...new Uint8Array(32).fill(byte)));

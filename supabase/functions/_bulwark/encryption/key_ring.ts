@@ -6,7 +6,7 @@ import { type Bytes, concat, fromBase64Url, toBase64Url, utf8 } from "../foundat
 import { lengthPrefixed } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
-import { constantTimeEqual } from "../foundation/bytes.ts";
+import { constantTimeEqual } from "../foundation/constant_time.ts";
 import { derivePasswordKey, passwordRounds } from "./random.ts";
 
 /** The registered form of a key-encryption key, which detects a mistyped one. */

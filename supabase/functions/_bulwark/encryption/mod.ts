@@ -19,7 +19,7 @@ export type { DataKeys } from "./data_keys.ts";
 export { EncryptionError, type EncryptionFault } from "./errors.ts";
 export { decryptField, decryptRecord, encryptField, encryptRecord } from "./fields.ts";
 export type { FieldAddress } from "./format.ts";
-export { constantTimeEqual } from "../foundation/bytes.ts";
+export { constantTimeEqual } from "../foundation/constant_time.ts";
 export { derivePasswordKey, randomToken } from "./random.ts";
 
 /** One cache per process for each combination of keys and project. */

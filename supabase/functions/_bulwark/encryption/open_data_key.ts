@@ -1,6 +1,7 @@
 /** A data key in use: its derived keys, cached for a limited time and number of uses. */
 import { LRUCache } from "lru-cache";
-import { type Bytes, constantTimeEqual } from "../foundation/bytes.ts";
+import type { Bytes } from "../foundation/bytes.ts";
+import { constantTimeEqual } from "../foundation/constant_time.ts";
 import type { AesGcmKey } from "./aes_gcm.ts";
 import type { CacheBounds } from "./data_keys.ts";
 import { deriveCommittingKey, hkdf } from "./derivation.ts";

@@ -1,11 +1,8 @@
-import { Buffer } from "node:buffer";
-import { timingSafeEqual } from "node:crypto";
-import * as base64Url from "./base64url.ts";
+/** Bytes and their encodings. Runs in browsers as well: the verifier of audit exports uses it. */
+import { type Alphabet, decodeBase64, encodeBase64 } from "./base64.ts";
 
 /** Bytes for WebCrypto: their type excludes shared buffers where TypeScript knows them. */
 export type Bytes = ReturnType<typeof Uint8Array.from>;
-
-type Alphabet = "base64" | "base64url";
 
 /** Methods of newer runtimes, several times faster; the hosted one (Deno 2.1) lacks them. */
 interface NativeBase64 {
@@ -53,25 +50,17 @@ export function fromBase64Url(text: string): Bytes | null {
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 function encode(bytes: Uint8Array, alphabet: Alphabet): string {
-  if (!isNative) {
-    if (alphabet === "base64url") return base64Url.encode(bytes);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(alphabet);
-  }
+  if (!isNative) return encodeBase64(bytes, alphabet);
   const native = bytes as unknown as NativeBase64;
   return native.toBase64({ alphabet, omitPadding: alphabet === "base64url" });
 }
 
 function decode(text: string, alphabet: Alphabet): Bytes | null {
+  if (!isNative) return decodeBase64(text, alphabet);
   try {
-    if (!isNative) {
-      if (alphabet === "base64url") return base64Url.decode(text);
-      // Copied: a small Buffer is a view of a shared pool that other code writes to.
-      return new Uint8Array(Buffer.from(text, alphabet) as unknown as Uint8Array) as Bytes;
-    }
     const native = Uint8Array as unknown as NativeBase64Constructor;
     return native.fromBase64(text, { alphabet });
   } catch {
-    // Deno 2.1 throws as well, for some lengths.
     return null;
   }
 }
@@ -107,15 +96,6 @@ export function concat(...parts: Uint8Array[]): Bytes {
 /** Whether two byte strings are equal. Not for secrets: the time depends on their common prefix. */
 export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, index) => byte === other[index]);
-}
-
-/**
- * Whether two secrets are equal, in a time that depends only on their lengths. If lengths are
- * secret, compare digests.
- */
-export function constantTimeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean {
-  const [one, other] = [a, b].map((value) => typeof value === "string" ? utf8(value) : value);
-  return one!.length === other!.length && timingSafeEqual(one!, other!);
 }
 
 /** A Buffer of Node as bytes. It is a Uint8Array, but the types of Deno 2.1 do not say so. */

@@ -3,7 +3,7 @@
  * that is served. Nothing is verified here.
  */
 import { createHash } from "node:crypto";
-import { constantTimeEqual } from "./bytes.ts";
+import { constantTimeEqual } from "./constant_time.ts";
 
 /** Shorter secrets are refused. */
 const minimumLength = 32;

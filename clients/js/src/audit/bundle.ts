@@ -1,13 +1,16 @@
-import { MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
-import type { Checkpoint, VerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
-import type { GroupProof } from "../../supabase/functions/_bulwark/audit/records.ts";
-import { Failure } from "../stack/failure.ts";
+import { MalformedError } from "../../../../supabase/functions/_bulwark/audit/encoding.ts";
+import type {
+  Checkpoint,
+  VerifierKey,
+} from "../../../../supabase/functions/_bulwark/audit/note.ts";
+import type { GroupProof } from "../../../../supabase/functions/_bulwark/audit/records.ts";
+import { VerificationError } from "./error.ts";
 import type { Block, BlockRecord } from "./block.ts";
 import { Clock, clockTolerance } from "./clock.ts";
 import { Coverage } from "./coverage.ts";
 import { Ending } from "./ending.ts";
 import { millisecondsTo2000 } from "./entry.ts";
-import { type Find, Groups } from "./groups.ts";
+import { Groups } from "./groups.ts";
 import {
   type EndLine,
   type HeaderLine,
@@ -19,9 +22,10 @@ import {
   readStatement,
 } from "./records.ts";
 import { Removals } from "./removals.ts";
+import type { StreamHash } from "./sha256.ts";
 import {
+  type Find,
   type Finding,
-  type FindingCode,
   ShortList,
   type Unproved,
   type UnprovedCode,
@@ -69,13 +73,13 @@ export class BundleVerifier {
   #checkpoint: Checkpoint | null = null;
   #lastCheckpoint: Checkpoint | null = null;
 
-  constructor(keys: readonly VerifierKey[], asked: Asked) {
-    const find: Find = (code, message) => this.#find(code, message);
+  constructor(keys: readonly VerifierKey[], asked: Asked, newHash: () => StreamHash) {
+    const find = this.#find;
     this.#asked = asked;
     this.#clock = new Clock(find);
     this.#groups = new Groups(find);
     this.#coverage = new Coverage(keys, this.#groups, find, this.#signers);
-    this.#ending = new Ending(keys, find, this.#signers);
+    this.#ending = new Ending(keys, find, this.#signers, newHash);
   }
 
   get entries(): number {
@@ -92,7 +96,7 @@ export class BundleVerifier {
 
   /**
    * Reads the next block.
-   * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE naming the line, BUNDLE_CUT, WRONG_KEY, BAD_KEY
+   * @throws VerificationError NOT_A_BUNDLE, MALFORMED_BUNDLE naming the line, BUNDLE_CUT, WRONG_KEY, BAD_KEY
    */
   async add(block: Block): Promise<void> {
     const first = this.#line;
@@ -126,7 +130,7 @@ export class BundleVerifier {
     bytesUpTo(block.bytes.length);
     for (const { id, line } of block.misdated) {
       const message = `entry ${id} (line ${first + line}): its id is of another time`;
-      this.#find("ENTRY_BACKDATED", message);
+      this.#find("ENTRY_BACKDATED", message, { entry: id, line: first + line });
     }
     this.#removals.add(block);
     this.#line = first + block.lines;
@@ -136,7 +140,7 @@ export class BundleVerifier {
 
   /**
    * The verdict, after all blocks.
-   * @throws Failure BUNDLE_CUT if the bundle has no end
+   * @throws VerificationError BUNDLE_CUT if the bundle has no end
    */
   finish(): Verdict {
     if (!this.#first) throw notABundle("the file is empty");
@@ -266,7 +270,8 @@ export class BundleVerifier {
     if (end.next === null && this.#groups.isWithin && !isPruned) {
       const message = `line ${this.#line}: it ends within a seal, at ${this.#groups.cursor}, and ` +
         "says that nothing follows";
-      this.#find("ENTRY_MISSING", message);
+      const seal = this.#groups.last?.seal;
+      this.#find("ENTRY_MISSING", message, { seal, line: this.#line });
     }
     const cursor = this.#groupsInBundle > 0 ? this.#groups.cursor : this.#header!.after;
     const claims: [string, unknown, unknown][] = [
@@ -365,7 +370,7 @@ export class BundleVerifier {
         this.#leaveOpen("REMOVAL_UNDECIDED", `${what}, which may have been pruned`);
       } else {
         const why = stated === null ? "which is not in the log" : "which names other entries";
-        this.#find("REMOVAL_UNRECORDED", `${what}, ${why}`);
+        this.#find("REMOVAL_UNRECORDED", `${what}, ${why}`, { entry });
       }
     }
   }
@@ -379,23 +384,23 @@ export class BundleVerifier {
     for (const { code, message } of this.#coverage.finish()) this.#leaveOpen(code, message);
   }
 
-  #find(code: FindingCode, message: string): void {
-    this.#findings.add({ code, message });
-  }
+  readonly #find: Find = (code, message, place) => {
+    this.#findings.add({ code, message, ...place });
+  };
 
   #leaveOpen(code: UnprovedCode, message: string): void {
     this.#unproved.add({ code, message });
   }
 
   #refuse(line: number, message: string): never {
-    throw new Failure("MALFORMED_BUNDLE", `Cannot verify: line ${line}: ${message}`, 2);
+    throw new VerificationError("MALFORMED_BUNDLE", `Cannot verify: line ${line}: ${message}`);
   }
 }
 
-function notABundle(why: string): Failure {
-  return new Failure("NOT_A_BUNDLE", `Cannot verify: this is no audit bundle: ${why}`, 2);
+function notABundle(why: string): VerificationError {
+  return new VerificationError("NOT_A_BUNDLE", `Cannot verify: this is no audit bundle: ${why}`);
 }
 
-function wasCut(where: string): Failure {
-  return new Failure("BUNDLE_CUT", `Cannot verify: the bundle was cut ${where}`, 2);
+function wasCut(where: string): VerificationError {
+  return new VerificationError("BUNDLE_CUT", `Cannot verify: the bundle was cut ${where}`);
 }

@@ -1,8 +1,21 @@
 /** A finding against a log; the code is stable. */
-export interface Finding {
+export interface Finding extends Place {
   code: FindingCode;
   message: string;
 }
+
+/** Where a finding is, as far as that is known. */
+export interface Place {
+  /** The id of the entry. */
+  entry?: string | undefined;
+  /** The number of the seal. */
+  seal?: number | undefined;
+  /** The line of the file. */
+  line?: number | undefined;
+}
+
+/** Reports a finding. */
+export type Find = (code: FindingCode, message: string, place?: Place) => void;
 
 /** Ways in which a bundle differs from the log that was sealed and signed. */
 export type FindingCode =
@@ -51,7 +64,7 @@ export class ShortList<Item> {
   }
 }
 
-/** The outcome of a verification. */
+/** The result of a verification. */
 export interface Verdict {
   organization: string | null;
   entries: number;
@@ -75,8 +88,11 @@ export interface Verdict {
   notes: string[];
 }
 
-/** 0 if every requested entry is proved, 1 if something is wrong, 2 otherwise. */
-export function exitCode({ findings, unproved }: Pick<Verdict, "findings" | "unproved">): number {
-  if (findings.length > 0) return 1;
-  return unproved.length > 0 ? 2 : 0;
+/** `intact`: every requested entry is proved; `altered`: something is wrong; else `unproved`. */
+export type Outcome = "intact" | "altered" | "unproved";
+
+/** The outcome in one word. */
+export function outcomeOf({ findings, unproved }: Pick<Verdict, "findings" | "unproved">): Outcome {
+  if (findings.length > 0) return "altered";
+  return unproved.length > 0 ? "unproved" : "intact";
 }

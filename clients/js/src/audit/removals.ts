@@ -1,6 +1,6 @@
-import { uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
-import { concat, toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
-import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
+import { uuidBytes } from "../../../../supabase/functions/_bulwark/audit/bytes.ts";
+import { concat, toBase64 } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import type { AuditEntry } from "../../../../supabase/functions/_bulwark/audit/records.ts";
 import type { Block } from "./block.ts";
 import { sha256 } from "./hashes.ts";
 
@@ -66,9 +66,10 @@ export function statedRemovals(entry: AuditEntry): StatedRemoval[] {
   if (!isObject(said) || keysIn(said) !== keysWritten(payload)) return [];
   const { action, details } = said;
   if (!isObject(details)) return [];
-  const restated = action === "pruning" && details.kind === "pruning" && isObject(details.removals)
-    ? Object.entries(details.removals)
-    : [];
+  const restated =
+    action === "pruning" && details["kind"] === "pruning" && isObject(details["removals"])
+      ? Object.entries(details["removals"])
+      : [];
   return [[id, details] as const, ...restated].flatMap(([record, removal]) => {
     if (!isObject(removal)) return [];
     const { entries, digest } = removal;
@@ -90,7 +91,7 @@ function keysIn(value: unknown): number {
 
 /** Number of keys in JSON text, duplicates included. */
 function keysWritten(text: string): number {
-  const strings = text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g);
+  const strings = [...text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g)];
   return strings.reduce((sum, [, colon]) => sum + (colon ? 1 : 0), 0);
 }
 

@@ -7,7 +7,7 @@
 const initial = new Int32Array(8);
 const constants = new Int32Array(64);
 const words = new Int32Array(64);
-const state = new Int32Array(8);
+const scratch = new Int32Array(8);
 const tail = new Uint8Array(128);
 
 // Constants of the standard: the fractions of the square and cube roots of the first primes.
@@ -20,20 +20,55 @@ for (let candidate = 2, found = 0; found < 64; candidate++) {
 /** Writes the 32 bytes of the hash of `message` into `into` at `at`; the two may be the same buffer. */
 export function sha256Into(into: Uint8Array, at: number, message: Uint8Array): void {
   const length = message.length;
-  state.set(initial);
-  let offset = 0;
-  for (; offset + 64 <= length; offset += 64) compress(message, offset);
-  const rest = length - offset;
+  const whole = length - length % 64;
+  scratch.set(initial);
+  for (let offset = 0; offset < whole; offset += 64) compress(scratch, message, offset);
+  for (let index = whole; index < length; index++) tail[index - whole] = message[index]!;
+  finish(scratch, length, into, at);
+}
+
+/** The hash of a stream. */
+export interface StreamHash {
+  update(bytes: Uint8Array): void;
+  /** The 32 bytes; afterwards it is used up. */
+  digest(): Uint8Array;
+}
+
+/** SHA-256 of a stream, for runtimes without a native one that is synchronous. */
+export function streamHash(): StreamHash {
+  const state = Int32Array.from(initial);
+  const pending = new Uint8Array(64);
+  let length = 0;
+  return {
+    update(bytes) {
+      const filled = length % 64;
+      let offset = Math.min(bytes.length, (64 - filled) % 64);
+      pending.set(bytes.subarray(0, offset), filled);
+      if (filled > 0 && filled + offset === 64) compress(state, pending, 0);
+      for (; offset + 64 <= bytes.length; offset += 64) compress(state, bytes, offset);
+      if (offset < bytes.length) pending.set(bytes.subarray(offset), 0);
+      length += bytes.length;
+    },
+    digest() {
+      const hash = new Uint8Array(32);
+      tail.set(pending);
+      finish(state, length, hash, 0);
+      return hash;
+    },
+  };
+}
+
+/** Pads the last bytes of a message, which are in `tail`, and writes the hash. */
+function finish(state: Int32Array, length: number, into: Uint8Array, at: number): void {
+  const rest = length % 64;
   const end = rest < 56 ? 64 : 128;
-  tail.fill(0);
-  for (let index = 0; index < rest; index++) tail[index] = message[offset + index]!;
+  tail.fill(0, rest, end);
   tail[rest] = 0x80;
-  const bits = length * 8;
-  for (let index = 1, left = bits; index <= 6; index++, left = Math.floor(left / 256)) {
+  for (let index = 1, left = length * 8; index <= 7; index++, left = Math.floor(left / 256)) {
     tail[end - index] = left % 256;
   }
-  compress(tail, 0);
-  if (end === 128) compress(tail, 64);
+  compress(state, tail, 0);
+  if (end === 128) compress(state, tail, 64);
   for (let index = 0; index < 8; index++) {
     const word = state[index]!;
     into[at++] = word >>> 24;
@@ -43,7 +78,7 @@ export function sha256Into(into: Uint8Array, at: number, message: Uint8Array): v
   }
 }
 
-function compress(bytes: Uint8Array, offset: number): void {
+function compress(state: Int32Array, bytes: Uint8Array, offset: number): void {
   for (let index = 0; index < 16; index++, offset += 4) {
     words[index] = bytes[offset]! << 24 | bytes[offset + 1]! << 16 | bytes[offset + 2]! << 8 |
       bytes[offset + 3]!;

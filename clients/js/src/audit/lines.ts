@@ -1,4 +1,4 @@
-import { Failure } from "../stack/failure.ts";
+import { VerificationError } from "./error.ts";
 
 const blockSize = 1024 * 1024;
 const longestLine = 32 * blockSize;
@@ -16,7 +16,10 @@ export async function* wholeLines(stream: AsyncIterable<Uint8Array>): AsyncGener
       pending.push(chunk);
       size += chunk.length;
       if (size > longestLine) {
-        throw new Failure("LINE_TOO_LONG", "Cannot read the bundle: a line exceeds 32 MiB", 2);
+        throw new VerificationError(
+          "LINE_TOO_LONG",
+          "Cannot read the bundle: a line exceeds 32 MiB",
+        );
       }
       continue;
     }

@@ -1,17 +1,17 @@
-import { createHash } from "node:crypto";
-import { sameBytes } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { sameBytes } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   type Checkpoint,
   NoteError,
   type VerifierKey,
-} from "../../supabase/functions/_bulwark/audit/note.ts";
+} from "../../../../supabase/functions/_bulwark/audit/note.ts";
 import {
   exportKey,
   type ExportStatement,
   openStatement,
-} from "../../supabase/functions/_bulwark/audit/statement.ts";
+} from "../../../../supabase/functions/_bulwark/audit/statement.ts";
 import { refuseKeys, signerOf } from "./coverage.ts";
-import type { Find } from "./groups.ts";
+import type { StreamHash } from "./sha256.ts";
+import type { Find } from "./verdict.ts";
 
 /** Totals of the bundle as read, to compare with the statement at its end. */
 export type Totals = Omit<ExportStatement, "origin" | "bytes" | "digest">;
@@ -21,10 +21,18 @@ export class Ending {
   readonly #keys: readonly VerifierKey[];
   readonly #find: Find;
   readonly #signers: Set<string>;
-  #digest = createHash("sha256");
+  readonly #newHash: () => StreamHash;
+  #digest: StreamHash;
   #bytes = 0;
 
-  constructor(keys: readonly VerifierKey[], find: Find, signers: Set<string>) {
+  constructor(
+    keys: readonly VerifierKey[],
+    find: Find,
+    signers: Set<string>,
+    newHash: () => StreamHash,
+  ) {
+    this.#newHash = newHash;
+    this.#digest = newHash();
     this.#keys = keys;
     this.#find = find;
     this.#signers = signers;
@@ -37,10 +45,10 @@ export class Ending {
 
   /**
    * Compares digest and totals with the statement, and starts the next part.
-   * @throws Failure WRONG_KEY, BAD_KEY
+   * @throws VerificationError WRONG_KEY, BAD_KEY
    */
   async compare(note: string, totals: Totals, checkpoint: Checkpoint | null): Promise<void> {
-    const [bytes, digest] = [this.#bytes, new Uint8Array(this.#digest.digest())];
+    const [bytes, digest] = [this.#bytes, this.#digest.digest()];
     this.begin();
     let stated: ExportStatement;
     try {
@@ -66,7 +74,7 @@ export class Ending {
   }
 
   begin(): void {
-    this.#digest = createHash("sha256");
+    this.#digest = this.#newHash();
     this.#bytes = 0;
   }
 }

@@ -1,7 +1,7 @@
-import type { AuditSeal } from "../../supabase/functions/_bulwark/audit/records.ts";
-import { MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { AuditSeal } from "../../../../supabase/functions/_bulwark/audit/records.ts";
+import { MalformedError } from "../../../../supabase/functions/_bulwark/audit/encoding.ts";
 import type { Times } from "./block.ts";
-import type { Find } from "./groups.ts";
+import type { Find } from "./verdict.ts";
 
 /** The time of a proved seal, and the transactions that started after it. */
 interface Anchor {
@@ -34,14 +34,15 @@ export class Clock {
     for (let index = from; index < to; index++) {
       const time = occurredAt[index]!;
       if (!this.#latest || time > this.#latest.occurredAt) {
-        this.#latest = { occurredAt: time, id: idOf(ids, index) };
+        this.#latest = { occurredAt: time, id: idOf(ids, 16 * index) };
       }
       if (!anchor || time >= anchor.sealedAt - clockTolerance) continue;
       const isLater = timelines[index]! > anchor.timeline ||
         timelines[index] === anchor.timeline && transactions[index]! >= anchor.firstLater;
       if (isLater) {
         const why = `it says a time before seal ${anchor.seal}, which was made before it`;
-        this.#find("ENTRY_BACKDATED", `entry ${idOf(ids, index)}: ${why}`);
+        const entry = idOf(ids, 16 * index);
+        this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, { entry, seal: anchor.seal });
       }
     }
   }
@@ -51,7 +52,8 @@ export class Clock {
     const latest = isLast ? this.#latest : null;
     if (latest && latest.occurredAt > seal.sealed_at_us + clockTolerance) {
       const why = `it says a time after seal ${seal.number}, which holds it`;
-      this.#find("ENTRY_BACKDATED", `entry ${latest.id}: ${why}`);
+      const place = { entry: latest.id, seal: seal.number };
+      this.#find("ENTRY_BACKDATED", `entry ${latest.id}: ${why}`, place);
     }
     const firstLater = /^\d+:(\d+):/.exec(seal.snapshot)?.[1];
     if (!firstLater) throw new MalformedError("snapshot has no valid form");
@@ -65,9 +67,10 @@ export class Clock {
   }
 }
 
-function idOf(ids: Uint8Array, index: number): string {
+/** The text of the UUID at an offset. */
+export function idOf(bytes: Uint8Array, at: number): string {
   const hex = Array.from(
-    ids.subarray(16 * index, 16 * index + 16),
+    bytes.subarray(at, at + 16),
     (byte) => byte.toString(16).padStart(2, "0"),
   ).join("");
   return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");

@@ -1,4 +1,4 @@
-import { sameBytes } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { sameBytes } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   type Checkpoint,
   keyId,
@@ -6,13 +6,16 @@ import {
   openCheckpoint,
   openNote,
   type VerifierKey,
-} from "../../supabase/functions/_bulwark/audit/note.ts";
-import { ProofError, verifyGroupProof } from "../../supabase/functions/_bulwark/audit/proof.ts";
-import type { GroupProof } from "../../supabase/functions/_bulwark/audit/records.ts";
-import { Failure } from "../stack/failure.ts";
-import type { Find, Groups } from "./groups.ts";
+} from "../../../../supabase/functions/_bulwark/audit/note.ts";
+import {
+  ProofError,
+  verifyGroupProof,
+} from "../../../../supabase/functions/_bulwark/audit/proof.ts";
+import type { GroupProof } from "../../../../supabase/functions/_bulwark/audit/records.ts";
+import { VerificationError } from "./error.ts";
+import type { Groups } from "./groups.ts";
 import { groupHash } from "./hashes.ts";
-import type { Unproved } from "./verdict.ts";
+import type { Find, Unproved } from "./verdict.ts";
 
 /** The groups that signed checkpoints of a bundle cover: those up to the last one with a proof. */
 export class Coverage {
@@ -42,13 +45,14 @@ export class Coverage {
 
   /**
    * Checks a proof; returns its checkpoint if it is valid and signed, else null.
-   * @throws Failure WRONG_KEY
+   * @throws VerificationError WRONG_KEY
    */
   async take(proof: GroupProof): Promise<Checkpoint | null> {
     const { seal } = proof.group;
     const known = this.#groups.hashOf(seal);
     if (!known || !sameBytes(known, groupHash(proof.group))) {
-      this.#find("NOT_AS_SIGNED", `the entries up to seal ${seal} are not those that were signed`);
+      const message = `the entries up to seal ${seal} are not those that were signed`;
+      this.#find("NOT_AS_SIGNED", message, { seal });
       return null;
     }
     let checkpoint: Checkpoint;
@@ -58,14 +62,15 @@ export class Coverage {
       checkpoint = await openCheckpoint(note, this.#keys);
       this.#signers.add(await signerOf(note, this.#keys, checkpoint.origin));
     } catch (thrown) {
-      this.#takeBadProof(thrown);
+      this.#takeBadProof(thrown, seal);
       return null;
     }
     const newest = this.#newest;
     if (newest && newest.origin !== checkpoint.origin) {
-      this.#find("LOG_FORKED", `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`);
+      const message = `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`;
+      this.#find("LOG_FORKED", message, { seal });
     } else if (newest?.size === checkpoint.size && !sameBytes(newest.root, checkpoint.root)) {
-      this.#find("LOG_FORKED", `two logs of ${checkpoint.size} seals were signed`);
+      this.#find("LOG_FORKED", `two logs of ${checkpoint.size} seals were signed`, { seal });
     }
     this.#seal = Math.max(this.#seal, seal);
     if (!newest || checkpoint.size > newest.size) this.#newest = checkpoint;
@@ -89,6 +94,7 @@ export class Coverage {
         "NOT_AS_SIGNED",
         `${size} seals were signed, and nothing proves that the entries after seal ${this.#seal} ` +
           `up to seal ${due} are those`,
+        { seal: due },
       );
     }
     if (last.seal <= size) return [];
@@ -97,12 +103,13 @@ export class Coverage {
     return [{ code: "NOT_COVERED", message }];
   }
 
-  #takeBadProof(thrown: unknown): void {
+  #takeBadProof(thrown: unknown, seal: number): void {
     if (thrown instanceof ProofError) {
-      if (thrown.problem !== "unsigned") this.#find("NOT_AS_SIGNED", thrown.message);
+      if (thrown.problem === "unsigned") return;
+      this.#find("NOT_AS_SIGNED", thrown.message, { seal });
     } else if (thrown instanceof NoteError) {
       refuseKeys(thrown);
-      this.#find("CHECKPOINT_FORGED", thrown.message);
+      this.#find("CHECKPOINT_FORGED", thrown.message, { seal });
     } else throw thrown;
   }
 }
@@ -122,12 +129,14 @@ export async function signerOf(
 
 /**
  * Ends the verification if the given keys do not fit.
- * @throws Failure WRONG_KEY, BAD_KEY
+ * @throws VerificationError WRONG_KEY, BAD_KEY
  */
 export function refuseKeys({ problem, message }: NoteError): void {
   if (problem === "unknown_key") {
     const text = `Cannot verify: ${message}; was the bundle signed by another key?`;
-    throw new Failure("WRONG_KEY", text, 2);
+    throw new VerificationError("WRONG_KEY", text);
   }
-  if (problem === "ambiguous_key") throw new Failure("BAD_KEY", `Cannot verify: ${message}`, 2);
+  if (problem === "ambiguous_key") {
+    throw new VerificationError("BAD_KEY", `Cannot verify: ${message}`);
+  }
 }

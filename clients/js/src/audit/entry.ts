@@ -3,10 +3,15 @@ import {
   timeText,
   writeEntry,
   writeUuid,
-} from "../../supabase/functions/_bulwark/audit/bytes.ts";
-import { fromBase64, MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
-import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
+} from "../../../../supabase/functions/_bulwark/audit/bytes.ts";
+import {
+  fromBase64,
+  MalformedError,
+} from "../../../../supabase/functions/_bulwark/audit/encoding.ts";
+import { utf8 } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import type { AuditEntry } from "../../../../supabase/functions/_bulwark/audit/records.ts";
 import type { Block, Times } from "./block.ts";
+import { idOf } from "./clock.ts";
 import { statedRemovals } from "./removals.ts";
 import { sha256Into } from "./sha256.ts";
 
@@ -22,8 +27,9 @@ const suspectLimit = 16;
  */
 const entryFields = 15;
 
-const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const encoder = new TextEncoder();
+const alphabet = encoder.encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+const nothing = new Uint8Array();
 let scratch = new Uint8Array(64 * 1024);
 const commitment = new Uint8Array(32);
 const unused = new Uint8Array(16);
@@ -39,15 +45,12 @@ export function readEntry(block: Block, entry: AuditEntry): void {
   if (entry.occurred_at !== timeText(entry.occurred_at_us)) {
     throw new MalformedError("occurred_at is not the time that was sealed (occurred_at_us)");
   }
-  if (block.leaves.length === 32 * block.entries) {
-    const larger = new Uint8Array(2 * block.leaves.length);
-    larger.set(block.leaves);
-    block.leaves = larger;
-    block.times = resized(block.times, 2 * block.times.timelines.length);
+  const { occurred_at_us: time, timeline, xid } = entry;
+  const at = addLeaf(block, leafBytes(entry), time, timeline, Number(xid));
+  const said = typeof entry.leaf === "string" ? utf8(entry.leaf) : nothing;
+  if (said.length !== 44 || !isBase64Of(said, 0, block.leaves, at)) {
+    noteSuspect(block, block.suspects, entry.id);
   }
-  const at = 32 * block.entries;
-  writeLeaf(block.leaves, at, entry);
-  if (!isBase64Of(entry.leaf, block.leaves, at)) noteSuspect(block, entry);
   if (block.organizations.at(-1)?.organization !== entry.organization_id) {
     block.organizations.push({
       entriesBefore: block.entries,
@@ -57,7 +60,6 @@ export function readEntry(block: Block, entry: AuditEntry): void {
   if (entry.event_type === "compliance.data_deleted") {
     block.removals.push(...statedRemovals(entry));
   }
-  noteTime(block, entry);
   block.entries += 1;
   if (entry.payload !== undefined) return;
   const record = entry.removed_by ?? "";
@@ -65,21 +67,21 @@ export function readEntry(block: Block, entry: AuditEntry): void {
   block.removed.push({ record, id: entry.id });
 }
 
-/** Whether a text is the base64 of the 32 bytes at an offset; faster than decoding. */
-function isBase64Of(text: unknown, bytes: Uint8Array, at: number): boolean {
-  if (typeof text !== "string" || text.length !== 44 || text.charCodeAt(43) !== 0x3d) return false;
-  let different = 0;
+/** Whether 44 characters are the base64 of the 32 bytes at an offset; faster than decoding. */
+export function isBase64Of(text: Uint8Array, from: number, bytes: Uint8Array, at: number): boolean {
+  let different = text[from + 43]! ^ 0x3d;
   for (let index = 0; index < 43; index++) {
     const bit = 6 * index;
     const byte = at + (bit >>> 3);
     const next = index < 42 ? bytes[byte + 1]! : 0;
     const six = (bytes[byte]! << 8 | next) >>> (10 - (bit & 7)) & 63;
-    different |= alphabet.charCodeAt(six) ^ text.charCodeAt(index);
+    different |= alphabet[six]! ^ text[from + index]!;
   }
   return different === 0;
 }
 
-function noteSuspect(block: Block, { id }: AuditEntry, list = block.suspects): void {
+/** Keeps the next entry of a block in one of its lists. */
+export function noteSuspect(block: Block, list: Block["suspects"], id: string): void {
   if (list.length === suspectLimit) return;
   list.push({ entriesBefore: block.entries, line: block.lines, id });
 }
@@ -101,22 +103,40 @@ export function resized(times: Times | null, length: number): Times {
   return made;
 }
 
-/** The id begins with 48 bits of milliseconds since 1970 (RFC 9562, version 7). */
-function noteTime(block: Block, entry: AuditEntry): void {
+/**
+ * Adds the leaf of the next entry, of which these are the bytes, and its age: where the leaf is. The id
+ * begins with 48 bits of milliseconds since 1970 (RFC 9562, version 7).
+ */
+export function addLeaf(
+  block: Block,
+  bytes: Uint8Array,
+  time: number,
+  timeline: number,
+  transaction: number,
+): number {
+  if (block.leaves.length === 32 * block.entries) {
+    const larger = new Uint8Array(2 * block.leaves.length);
+    larger.set(block.leaves);
+    block.leaves = larger;
+    block.times = resized(block.times, 2 * block.times.timelines.length);
+  }
+  sha256Into(block.leaves, 32 * block.entries, bytes);
   const { occurredAt, timelines, transactions, ids } = block.times;
-  occurredAt[block.entries] = entry.occurred_at_us;
-  timelines[block.entries] = entry.timeline;
-  transactions[block.entries] = Number(entry.xid);
+  occurredAt[block.entries] = time;
+  timelines[block.entries] = timeline;
+  transactions[block.entries] = transaction;
   const at = 16 * block.entries;
-  // writeLeaf has just put it there: a prefix byte, a version byte, the id.
-  ids.set(scratch.subarray(2, 18), at);
+  // After a prefix and a version.
+  for (let index = 0; index < 16; index++) ids[at + index] = bytes[2 + index]!;
   let milliseconds = 0;
   for (let index = at; index < at + 6; index++) milliseconds = 256 * milliseconds + ids[index]!;
-  const said = entry.occurred_at_us / 1000 + millisecondsTo2000;
-  if (Math.abs(milliseconds - said) > 1001) noteSuspect(block, entry, block.misdated);
+  const said = time / 1000 + millisecondsTo2000;
+  if (Math.abs(milliseconds - said) > 1001) noteSuspect(block, block.misdated, idOf(bytes, 2));
+  return 32 * block.entries;
 }
 
-function writeLeaf(into: Uint8Array, at: number, entry: AuditEntry): void {
+/** The bytes of which an entry's leaf is the hash. */
+function leafBytes(entry: AuditEntry): Uint8Array {
   const names = lengthOf(entry.source) + lengthOf(entry.severity) + lengthOf(entry.result) +
     lengthOf(entry.event_type) + lengthOf(entry.resource_type);
   const payload = entry.payload;
@@ -130,8 +150,7 @@ function writeLeaf(into: Uint8Array, at: number, entry: AuditEntry): void {
     sha256Into(commitment, 0, scratch.subarray(0, 16 + written));
   }
   scratch[0] = 0;
-  const length = writeEntry(scratch.subarray(1), entry, commitment);
-  sha256Into(into, at, scratch.subarray(0, 1 + length));
+  return scratch.subarray(0, 1 + writeEntry(scratch.subarray(1), entry, commitment));
 }
 
 /** The length of text; 0 for any other value, whose length property could be anything. */

@@ -1,6 +1,6 @@
-import { groupBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
-import { concat } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
-import type { AuditGroup } from "../../supabase/functions/_bulwark/audit/records.ts";
+import { groupBytes } from "../../../../supabase/functions/_bulwark/audit/bytes.ts";
+import { concat } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import type { AuditGroup } from "../../../../supabase/functions/_bulwark/audit/records.ts";
 import { sha256Into } from "./sha256.ts";
 
 /** SHA-256, synchronous. */

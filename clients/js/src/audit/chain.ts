@@ -1,4 +1,4 @@
-import { sameBytes } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { sameBytes } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
 
 /** A verified group: its seal, its hash, and the number of entries verified so far. */
 export interface Link {

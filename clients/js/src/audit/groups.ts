@@ -1,15 +1,12 @@
-import { sameBytes } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
-import { fromBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
-import type { AuditGroup } from "../../supabase/functions/_bulwark/audit/records.ts";
+import { sameBytes } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { fromBase64 } from "../../../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { AuditGroup } from "../../../../supabase/functions/_bulwark/audit/records.ts";
 import type { Suspect } from "./block.ts";
 import { Chain } from "./chain.ts";
 import { groupHash } from "./hashes.ts";
 import type { GroupLine } from "./records.ts";
 import { GrowingTree } from "./tree.ts";
-import type { FindingCode } from "./verdict.ts";
-
-/** Reports a finding. */
-export type Find = (code: FindingCode, message: string) => void;
+import type { Find, Place } from "./verdict.ts";
 
 /** The claimed beginning of a bundle, to be compared with the groups. */
 export interface Beginning {
@@ -107,7 +104,10 @@ export class Groups {
     this.close();
     if (this.#isNewBundle && !follows(group, beginning.previous)) {
       const message = "the group before the first is not given, or not the one it is chained to";
-      this.#find("PREFIX_MISSING", `line ${lineNumber}: ${message}`);
+      this.#find("PREFIX_MISSING", `line ${lineNumber}: ${message}`, {
+        seal: group.seal,
+        line: lineNumber,
+      });
     }
     if (!this.#goesOn(hash, first)) {
       this.#checkFollows(group, first, lineNumber, beginning);
@@ -151,7 +151,8 @@ export class Groups {
     } else if (!sameBytes(this.#tree.root(), fromBase64(group.root, "root", 32))) {
       this.#findAltered(open);
     } else if (suspect) {
-      this.#find("ENTRY_ALTERED", `${nameOf(suspect)} has another leaf than the one it is given`);
+      const message = `${nameOf(suspect)} has another leaf than the one it is given`;
+      this.#find("ENTRY_ALTERED", message, placeOf(open));
     }
     this.chain.add({ seal: group.seal, hash, entries: this.#entries });
     // If entries are missing, the log continues after them anyway.
@@ -179,6 +180,7 @@ export class Groups {
           `line ${line}: it begins with entry ${first} of seal ${group.seal}, after ` +
             `${group.entries_before + first} entries: what comes after ` +
             `${beginning.after ?? "the beginning of the log"} is missing before it`,
+          { seal: group.seal, line },
         );
       }
       return;
@@ -191,6 +193,7 @@ export class Groups {
         `line ${line}: it goes on at entry ${first} of seal ${group.seal}, and what is before it ` +
           `ends at entry ${closed.place} of ${closed.group.entry_count} of seal ` +
           closed.group.seal,
+        { seal: closed.group.seal, line },
       );
     } else if (
       !this.chain.endsWith(previous) || group.seal <= closed.group.seal ||
@@ -200,6 +203,7 @@ export class Groups {
         "GROUP_MISSING",
         `line ${line}: the entries of seal ${group.seal} do not follow those of seal ` +
           `${closed.group.seal}: what was between them is missing, or was altered`,
+        { seal: group.seal, line },
       );
     }
   }
@@ -256,7 +260,8 @@ export class Groups {
     return true;
   }
 
-  #findMiscount({ group, suspect, line, place }: OpenGroup): void {
+  #findMiscount(open: OpenGroup): void {
+    const { group, suspect, line, place } = open;
     const missing = place < group.entry_count;
     const where = suspect
       ? `${missing ? "what stood before " : ""}${nameOf(suspect)}`
@@ -264,17 +269,21 @@ export class Groups {
     this.#find(
       missing ? "ENTRY_MISSING" : "ENTRY_INSERTED",
       `seal ${group.seal} holds ${group.entry_count} entries, the log has ${place}: ${where}`,
+      placeOf(open),
     );
   }
 
-  #findAltered({ group, suspect, line }: OpenGroup): void {
+  #findAltered(open: OpenGroup): void {
+    const { group, suspect, line } = open;
     if (suspect) {
-      this.#find("ENTRY_ALTERED", `${nameOf(suspect)} is not what seal ${group.seal} holds`);
+      const message = `${nameOf(suspect)} is not what seal ${group.seal} holds`;
+      this.#find("ENTRY_ALTERED", message, placeOf(open));
       return;
     }
     this.#find(
       "GROUP_ALTERED",
       `the entries of seal ${group.seal}, from line ${line + 1}, are not what was sealed`,
+      { seal: group.seal, line: line + 1 },
     );
   }
 }
@@ -295,6 +304,10 @@ function countThrough({ entries_before, entry_count }: AuditGroup): number {
 
 function afterCursor(after: string): string {
   return `entries after ${after}`;
+}
+
+function placeOf({ group, suspect, line }: OpenGroup): Place {
+  return { entry: suspect?.id, seal: group.seal, line: suspect?.line ?? line };
 }
 
 function nameOf({ id, line }: Suspect): string {

@@ -1,7 +1,7 @@
-import { sameBytes, toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
-import type { Checkpoint } from "../../supabase/functions/_bulwark/audit/note.ts";
-import { verifyConsistency } from "../../supabase/functions/_bulwark/audit/proof.ts";
-import type { ConsistencyProof } from "../../supabase/functions/_bulwark/audit/records.ts";
+import { sameBytes, toBase64 } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import type { Checkpoint } from "../../../../supabase/functions/_bulwark/audit/note.ts";
+import { verifyConsistency } from "../../../../supabase/functions/_bulwark/audit/proof.ts";
+import type { ConsistencyProof } from "../../../../supabase/functions/_bulwark/audit/records.ts";
 import type { Finding } from "./verdict.ts";
 
 /** The checkpoints cannot be compared. */

@@ -1,12 +1,15 @@
 /** The lines of a bundle other than entries: each has exactly these fields, of these types. */
-import { fromBase64, MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import {
+  fromBase64,
+  MalformedError,
+} from "../../../../supabase/functions/_bulwark/audit/encoding.ts";
 import type {
   AuditGroup,
   AuditSeal,
   ConsistencyProof,
   GroupProof,
-} from "../../supabase/functions/_bulwark/audit/records.ts";
-import { uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
+} from "../../../../supabase/functions/_bulwark/audit/records.ts";
+import { uuidBytes } from "../../../../supabase/functions/_bulwark/audit/bytes.ts";
 
 /** The first line of a bundle. */
 export interface HeaderLine {
