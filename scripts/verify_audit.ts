@@ -14,11 +14,10 @@
  * Ends with 0 where every entry of what was asked for is proved, 1 where something is wrong, and 2
  * where neither can be said.
  */
-import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
 import { VerificationError, verifyExport } from "../clients/js/src/audit.ts";
 import { inline } from "../clients/js/src/audit/reader.ts";
-import type { StreamHash } from "../clients/js/src/audit/sha256.ts";
+import { nativeHash } from "./audit/native.ts";
 import { workerPool } from "./audit/pool.ts";
 import { progressLine } from "./audit/progress.ts";
 import { exitCode, reportLines } from "./audit/report.ts";
@@ -73,14 +72,6 @@ async function verify(signal: AbortSignal): Promise<number> {
   const seconds = (performance.now() - started) / 1000;
   print(json ? JSON.stringify(verdict) : reportLines(verdict, seconds).join("\n"));
   return exitCode(verdict);
-}
-
-function nativeHash(): StreamHash {
-  const hash = createHash("sha256");
-  return {
-    update: (bytes) => void hash.update(bytes),
-    digest: () => new Uint8Array(hash.digest()),
-  };
 }
 
 function readArguments() {

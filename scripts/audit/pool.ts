@@ -27,7 +27,10 @@ function startWorker(script: URL) {
     failure ??= new Failure("WORKER_FAILED", `Cannot verify: a thread failed: ${reason}`, 2);
     for (const block of waiting.splice(0)) block.reject(failure);
   };
-  worker.onmessage = ({ data }: MessageEvent<Block>) => waiting.shift()?.resolve(data);
+  worker.onmessage = ({ data }: MessageEvent<Block | null>) => {
+    if (data?.leaves instanceof Uint8Array) waiting.shift()?.resolve(data);
+    else fail("its answer is no block");
+  };
   worker.onmessageerror = () => fail("its answer cannot be read");
   worker.onerror = (event) => {
     event.preventDefault();

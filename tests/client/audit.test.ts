@@ -54,12 +54,12 @@ function check(verdicts: ExportVerdict[]): void {
   assert.ok(keys[0]!.startsWith(verdicts[0]!.signers[0]!));
 }
 
-Deno.test("CLIENT-E09: Deno verifies an export, and names what was altered", async () => {
+Deno.test("CLIENT-E16: Deno verifies an export, and names what was altered", async () => {
   const files = Object.values(exports).map(({ text }) => new Blob([text]));
   check(await Promise.all(files.map((file) => verifyExport(file, { keys }))));
 });
 
-Deno.test("CLIENT-E10: Node 20 says the same with the built package, of a file on disk", async () => {
+Deno.test("CLIENT-E17: Node 20 says the same with the built package, of a file on disk", async () => {
   const files = await Promise.all(
     Object.values(exports).map(async ({ text }, index) => {
       const path = join(consumer, `${index}.ndjson`);
@@ -87,7 +87,7 @@ console.log(JSON.stringify(verdicts));
 const policy = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'";
 
 Deno.test({
-  name: "CLIENT-E11: so does a worker in a browser, of a page with a strict policy" +
+  name: "CLIENT-E18: so does a worker in a browser, of a page with a strict policy" +
     (browser ? "" : " (needs Chromium; Debian: chromium)"),
   ignore: browser === null,
   async fn() {

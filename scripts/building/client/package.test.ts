@@ -224,7 +224,7 @@ declare function receive(request: Request): Promise<Response>;
 declare function askForCode(): Promise<string | null>;
 declare function show(value: unknown): void;
 declare function suggestAnotherSlug(): void;
-declare const app: any, express: any, blob: Blob;
+declare const blob: Blob;
 `;
 
 Deno.test("CLIENT-15: the examples of the guide are free of type errors", async () => {
