@@ -153,6 +153,22 @@ Deno.test("a page that fails never makes an export look complete, one that repea
   }
 });
 
+Deno.test("an export that has to be whole ends with the error of the page that failed", async () => {
+  const { source } = pages(5000);
+  const gone = new Error("gone");
+  const page: ExportSource["page"] = (after, size) =>
+    after ? Promise.reject(gone) : source.page(after, size);
+  const { body } = await startExport({ ...source, page }, {
+    format: exportFormat("ndjson"),
+    organization_id: null,
+    cursor: null,
+    limit: 5000,
+    signers: [],
+    isWhole: true,
+  });
+  await assert.rejects(new Response(body).text(), gone);
+});
+
 Deno.test("JSON keeps numbers that JavaScript cannot hold, CSV and OCSF the exact payload", async () => {
   const { text } = await exported(2, "json");
   assert.ok(text.includes('"n":9007199254740993'));

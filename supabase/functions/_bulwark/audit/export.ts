@@ -38,6 +38,8 @@ export interface ExportOptions {
   limit: number;
   /** The keys that sign the statement at the end; without one the export is verified only in part. */
   signers: readonly Signer[];
+  /** Whether the body breaks off with the error of a page that fails, instead of ending there. */
+  isWhole?: boolean;
 }
 
 /** A started export. */
@@ -72,8 +74,8 @@ export function exportSource(client: CallerClient, organizationId: string | null
 /**
  * Starts an export. The first page is read at once, so that a refusal is a proper response; the
  * others follow as fast as the reader takes them. If a later one fails, a format with an end ends
- * there and names the cursor that continues, so that the next request gets the error; the stream of
- * any other format breaks off, so that it never looks complete.
+ * there and names the cursor that continues, so that the next request gets the error (unless it is to be
+ * whole); the stream of any other format breaks off, so that it never looks complete.
  */
 export async function startExport(source: ExportSource, options: ExportOptions): Promise<Export> {
   const { cursor, limit, format } = options;
@@ -105,7 +107,7 @@ async function* chunks(
   first: ExportPage,
   options: ExportOptions,
 ): AsyncGenerator<Uint8Array> {
-  const { format, organization_id, cursor: after, limit, signers } = options;
+  const { format, organization_id, cursor: after, limit, signers, isWhole = false } = options;
   const encoder = new TextEncoder();
   const summary = new Summary();
   const exported_at = new Date().toISOString();
@@ -139,7 +141,7 @@ async function* chunks(
       if (next.next === page.next) throw new Error(`export does not get past cursor ${page.next}`);
       page = next;
     } catch (thrown) {
-      if (!format.hasEnd) throw thrown;
+      if (isWhole || !format.hasEnd) throw thrown;
       console.error(`An export ends early, at cursor ${page.next}:`, thrown);
       break;
     }
