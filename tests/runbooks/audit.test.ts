@@ -9,6 +9,8 @@ const scratch = await Deno.makeTempDir({ prefix: "bulwark-investigation-" });
 Deno.test.afterAll(() => Deno.remove(scratch, { recursive: true }));
 
 const signingKeys = Deno.env.get("BULWARK_TEST_AUDIT_SIGNING_KEYS") ?? "";
+/** The variables of the function that signs, as the page on lost keys leaves them. */
+let keysInUse: Record<string, string> = { BULWARK_AUDIT_SIGNING_KEYS: signingKeys };
 const freshKey = () => btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
 
 /** Writes and seals an entry, so that there is something to sign. */
@@ -30,6 +32,10 @@ async function asSuperuser(act: (sql: postgres.Sql) => Promise<unknown>): Promis
   await act(sql).finally(() => sql.end());
 }
 
+// Only the pages ask for checkpoints here: the stack itself would sign with the key of before.
+await asSuperuser((sql) => sql`delete from bulwark_private.jobs where name = 'audit-checkpoint'`);
+await restart({});
+
 /** The output of asking for a checkpoint, as the pages do. */
 const asked = async (page: Runbook, section = "It is over when") =>
   JSON.parse((await page.run(section, {}, { blocks: [0] }))[0]?.output ?? "");
@@ -43,9 +49,12 @@ runbookTest(
   ) => {
     await act();
     assert.equal(typeof (await asked(page, "Ask by hand")).tree_size, "number");
+    await act();
     // Nobody can sign any more: the functions have a key that nobody knows.
     await sql`update bulwark.settings set value = '1' where name = 'audit.checkpoint_interval_seconds'`;
-    await restart({ BULWARK_AUDIT_SIGNING_KEYS: freshKey() });
+    const served = await page.serveApart("bulwark-audit", {
+      BULWARK_AUDIT_SIGNING_KEYS: freshKey(),
+    });
     await act();
     const raised = () =>
       sql`select from bulwark.security_events
@@ -58,7 +67,7 @@ runbookTest(
 
     // Then it signs, and the sink is away.
     const sink = receiveCheckpoints();
-    await restart({
+    await served.restart({
       BULWARK_AUDIT_SIGNING_KEYS: signingKeys,
       BULWARK_AUDIT_SINK: sink.url,
     });
@@ -97,7 +106,6 @@ runbookTest(
     assert.deepEqual(over?.rows, [{ is_signed: true, undelivered: "0" }]);
     assert.ok(sink.notes.length > 0);
     assert.equal((await raised()).length, 0);
-    await restart({ BULWARK_AUDIT_SINK: null });
     await sink.stop();
   },
 );
@@ -109,6 +117,9 @@ runbookTest(
     page,
     sql,
   ) => {
+    const served = await page.serveApart("bulwark-audit", {
+      BULWARK_AUDIT_SIGNING_KEYS: signingKeys,
+    });
     await act();
     await asked(page);
     const before =
@@ -133,6 +144,7 @@ runbookTest(
     assert.deepEqual([...kept], [...before], "the old checkpoints stay");
     const [verified] = await sql`select intact, complete from bulwark.verify_audit_log()`;
     assert.deepEqual(verified, { intact: true, complete: true });
+    keysInUse = { ...served.env };
   },
 );
 
@@ -143,6 +155,7 @@ runbookTest(
     page,
     sql,
   ) => {
+    await page.serveApart("bulwark-audit", keysInUse);
     const owner = await signUp("owner");
     const organization = await createOrganization(owner);
     await act();
@@ -209,20 +222,25 @@ runbookTest(
     values["last seal concerned"] = seal;
     await page.run("6. Close the way in", values);
 
-    // The intruder comes back and rewrites a seal: now nothing is signed.
+    // The intruder comes back and cuts off what was signed last; the log is sealed anew from there.
     await asSuperuser((admin) =>
       admin.begin(async (sql) => {
         await sql`set local session_replication_role = replica`;
-        await sql`alter table bulwark_private.audit_seals disable trigger user`;
-        await sql`
-        update bulwark_private.audit_seals
-        set nodes = decode(repeat('00', octet_length(nodes)), 'hex')
-        where number = (select max(tree_size) from bulwark.audit_checkpoints)`;
-        const triggers = await sql`
-        select tgname from pg_trigger
-        where tgrelid = 'bulwark_private.audit_seals'::regclass and not tgisinternal`;
-        for (const { tgname } of triggers) {
-          await sql`alter table bulwark_private.audit_seals enable always trigger ${sql(tgname)}`;
+        const tables = ["audit_groups", "audit_seals"];
+        for (const table of tables) {
+          await sql`alter table bulwark_private.${sql(table)} disable trigger user`;
+        }
+        const [last] = await sql`select max(tree_size) as signed from bulwark.audit_checkpoints`;
+        await sql`delete from bulwark_private.audit_groups where seal >= ${last?.signed}`;
+        await sql`delete from bulwark_private.audit_seals where number >= ${last?.signed}`;
+        for (const table of tables) {
+          const triggers = await sql`
+            select tgname from pg_trigger
+            where tgrelid = ${`bulwark_private.${table}`}::regclass and not tgisinternal`;
+          for (const { tgname } of triggers) {
+            await sql`
+              alter table bulwark_private.${sql(table)} enable always trigger ${sql(tgname)}`;
+          }
         }
       })
     );

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import postgres from "postgres";
 import { inRepository } from "../../scripts/stack/paths.ts";
+import { type ServedFunction, serveFunction } from "./served_function.ts";
 import {
   connect,
   metricsToken,
@@ -45,6 +46,11 @@ export interface Runbook {
   ): Promise<Ran[]>;
   /** Sets a variable of the page's shell, such as REDIS_URL. */
   set(name: string, value: string): void;
+  /**
+   * Serves a function apart from the stack from now on, with variables that the stack would not start
+   * with; `supabase secrets set` restarts that function alone.
+   */
+  serveApart(name: string, env: Record<string, string>): Promise<ServedFunction>;
   /** Runs the rest of the page against another database than the stack's, in another folder. */
   move(databaseUrl: string, folder?: string): Promise<void>;
 }
@@ -77,6 +83,7 @@ export function runbookTest(
     let sql = connect(1);
     const own = sql;
     const shell = await openShell();
+    let apart: ServedFunction | undefined;
     const runbook: Runbook = {
       async run(section, values = {}, { blocks: chosen, exitCode = 0 } = {}) {
         const found = blocks.filter((block) => block.section === section);
@@ -97,6 +104,12 @@ export function runbookTest(
         return results;
       },
       set: shell.set,
+      async serveApart(name, env) {
+        apart = await serveFunction(name, env);
+        shell.set("SUPABASE_URL", apart.url);
+        shell.restartWith(apart.restart);
+        return apart;
+      },
       async move(databaseUrl, folder) {
         if (sql !== own) await sql.end();
         sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
@@ -108,6 +121,7 @@ export function runbookTest(
       await test(runbook, own);
       assert.deepEqual(blocks.filter((block) => !ran.has(block)), [], "blocks were not run");
     } finally {
+      await apart?.stop();
       await shell.close();
       await own.end();
       if (sql !== own) await sql.end();
@@ -163,7 +177,11 @@ esac
     NO_COLOR: "1",
   };
   let cwd = inRepository();
+  let restartServer = restart;
   return {
+    restartWith(other: typeof restart) {
+      restartServer = other;
+    },
     set(name: string, value: string) {
       env[name] = value;
     },
@@ -181,7 +199,7 @@ esac
       const changed = await Deno.readTextFile(changes).catch(() => "");
       if (changed && code === 0) {
         await Deno.remove(changes);
-        await restart(changesOf(changed));
+        await restartServer(changesOf(changed));
       }
       return { output: decoder.decode(stdout) + decoder.decode(stderr), exitCode: code };
     },

@@ -9,7 +9,7 @@ terraform {
   required_providers {
     supabase = {
       source  = "supabase/supabase"
-      version = "~> 1.5"
+      version = "~> 1.9"
     }
   }
 }
@@ -72,7 +72,7 @@ resource "terraform_data" "migrations" {
 }
 
 resource "supabase_edge_function_secrets" "bulwark" {
-  count       = length(var.bulwark_secrets) > 0 ? 1 : 0
+  count       = nonsensitive(length(var.bulwark_secrets)) > 0 ? 1 : 0
   project_ref = supabase_project.this.id
   secrets     = [for name, value in var.bulwark_secrets : { name = name, value = value }]
 }

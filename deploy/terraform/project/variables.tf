@@ -28,7 +28,7 @@ variable "database_password" {
 }
 
 variable "database_url" {
-  description = "The connection string of postgres, in session mode, for migrations."
+  description = "The connection string of postgres, in session mode, for migrations: after a first apply with -target=supabase_project.this it is in the dashboard."
   type        = string
   sensitive   = true
 }
