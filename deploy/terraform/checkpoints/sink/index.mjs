@@ -5,6 +5,7 @@ import {
   PutObjectCommand,
   S3Client,
 } from "@aws-sdk/client-s3";
+import { Buffer } from "node:buffer";
 import process from "node:process";
 import { answer, newestName } from "./sink.mjs";
 

@@ -2,6 +2,7 @@
  * A sink of checkpoints over HTTP: POST stores a note once, GET answers with the newest. It knows nothing
  * of signatures: Bulwark's function refuses what is not its own, and a verifier trusts the signature alone.
  */
+import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
 
 const longestNote = 8192;
