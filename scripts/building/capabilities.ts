@@ -25,7 +25,7 @@ export interface Capability {
  * The last migration. It is not a capability: each installation ends with it, and so does each later
  * addition of a capability, as a migration of its own.
  */
-export const start = { name: "start", folder: "12_start" } as const;
+export const start = { name: "start", folder: "59_start" } as const;
 
 /** All capabilities, in the order of installation. */
 export const capabilities: readonly Capability[] = [
@@ -137,6 +137,15 @@ export const capabilities: readonly Capability[] = [
     needs: [],
     functions: [],
     shared: false,
+  },
+  {
+    name: "compliance",
+    folder: "12_compliance",
+    description: "Evidence for auditors: signed reports about access, acts and the log",
+    core: false,
+    needs: ["api_keys"],
+    functions: ["bulwark-compliance"],
+    shared: true,
   },
 ];
 

@@ -282,6 +282,9 @@ insert into built_objects values
   '),
   ('restores', 'trigger', '
     bulwark.audit_logs:audit_logs_stamp
+  '),
+  ('compliance', 'function', '
+    bulwark.compliance_report
   ');
 create temporary table built_grants (
   noun text, kind text, privilege text, roles text, objects text
@@ -530,6 +533,9 @@ insert into built_grants values
     bulwark.claim_webhook_deliveries(text, integer, integer, uuid, uuid[], uuid[], integer);
     bulwark.complete_webhook_deliveries(jsonb); bulwark.prune_webhook_deliveries(integer);
     bulwark.continue_webhook_deliveries(integer)
+  '),
+  ('compliance', 'function', 'execute', 'authenticated service_role', '
+    bulwark.compliance_report(uuid, timestamptz, timestamptz)
   ');
 create temporary table built_policies (
   noun text, relation text, command text, roles text, name text

@@ -3,6 +3,7 @@
  * records the answers. It runs on any runtime: its caller opens the clients.
  */
 import { apiKeys, mfa, organizations, people, policies } from "./accounts.ts";
+import { compliance } from "./evidence.ts";
 import { audit, encryption, limits, metrics, security, signIn, webhooks } from "./operations.ts";
 import {
   type Place,
@@ -31,6 +32,7 @@ export async function journey(runtime: Runtime, place: Place): Promise<Recorded[
   await apiKeys(ada, acme.id);
   await webhooks(ada, bob, acme.id, place.receiver);
   await audit(ada, root, place, acme.id, globex.id);
+  await compliance(ada, bob, acme.id);
   await security(ada, bob, root, place, acme.id);
   await limits(ada, root, acme.id);
   await metrics(root);

@@ -1,5 +1,6 @@
 /** Opens a page in Chromium with an empty profile. */
 import { chromium } from "../../scripts/stack/binaries.ts";
+import { quietly, withProfile } from "../../scripts/stack/profile.ts";
 
 /** The path of Chromium; null where there is none (Debian: chromium). */
 export const browser = chromium();
@@ -17,49 +18,26 @@ export async function visit<Result>(
     resolve(await request.json());
     return new Response(null, { status: 204 });
   });
-  const profile = await Deno.makeTempDir({ prefix: "bulwark-chromium-" });
-  const process = new Deno.Command(browser!, {
-    args: [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--disable-dev-shm-usage",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      `--user-data-dir=${profile}`,
-      `http://localhost:${page.addr.port}/`,
-    ],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<{ error: string }>((done) => {
-    timer = setTimeout(() => done({ error: "the page gave no result within 60 s" }), 60_000);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-    process.kill("SIGTERM");
-    await process.status;
-    await page.shutdown();
-    await removeEventually(profile);
-  }
-}
-
-/** Chromium's helpers write to the profile for a moment after the browser has gone. */
-async function removeEventually(folder: string): Promise<void> {
-  for (let attempt = 0; attempt < 50; attempt++) {
+  return await withProfile(async (profile) => {
+    const process = new Deno.Command(browser!, {
+      args: [...quietly(profile), `http://localhost:${page.addr.port}/`],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<{ error: string }>((done) => {
+      timer = setTimeout(() => done({ error: "the page gave no result within 60 s" }), 60_000);
+    });
     try {
-      return await Deno.remove(folder, { recursive: true });
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      return await Promise.race([promise, late]);
+    } finally {
+      clearTimeout(timer);
+      process.kill("SIGTERM");
+      await process.status;
+      await page.shutdown();
     }
-  }
+  });
 }
 
 export function html(body: string): Response {

@@ -10,7 +10,10 @@ export async function install(sql: Sql, version: Version): Promise<void> {
   for (const [, text] of [...version].sort()) await sql.unsafe(text);
 }
 
-/** Upgrades a database from one version to another, by what is derived and what is by hand. */
+/**
+ * Upgrades a database from one version to another, by what is derived and what is by hand, and adds
+ * the capabilities that are new, as `bulwark add` does.
+ */
 export async function upgrade(
   sql: Sql,
   [before, after]: readonly [Version, Version],
@@ -18,7 +21,13 @@ export async function upgrade(
 ): Promise<void> {
   const parts = releaseMigrations(before, after, byHand);
   await sql.unsafe(upgradeText("9.9.9", [...parts.values()]));
+  const known = [...before.keys()].map(nounOf);
+  const added = [...after].sort().filter(([folder]) => !known.includes(nounOf(folder)));
+  const start = [...after].filter(([folder]) => nounOf(folder) === "start");
+  for (const [, text] of added.length > 0 ? [...added, ...start] : []) await sql.unsafe(text);
 }
+
+const nounOf = (folder: string) => folder.replace(/^\d+_/, "");
 
 /** A database of its own in a cluster, with the platform's schemas. */
 export async function withDatabase<T>(

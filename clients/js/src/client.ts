@@ -2,6 +2,7 @@ import { type Calls, type ClientOptions, first, openCalls, type SupabaseLike } f
 import { BulwarkError } from "./error.ts";
 import { apiKeys } from "./namespaces/api_keys.ts";
 import { audit } from "./namespaces/audit.ts";
+import { compliance } from "./namespaces/compliance.ts";
 import { encryption } from "./namespaces/encryption.ts";
 import { invitations } from "./namespaces/invitations.ts";
 import { limits } from "./namespaces/limits.ts";
@@ -57,6 +58,7 @@ export interface Client<Throws extends boolean = false> {
   readonly sessions: ReturnType<typeof sessions<Throws>>;
   readonly settings: ReturnType<typeof settings<Throws>>;
   readonly encryption: ReturnType<typeof encryption<Throws>>;
+  readonly compliance: ReturnType<typeof compliance<Throws>>;
 }
 
 /** Of an account of Supabase Auth. */
@@ -124,6 +126,7 @@ export function createBulwark<Throws extends boolean = false>(
     webhooks: webhooks(calls),
     metrics: metrics(calls),
     encryption: encryption(calls),
+    compliance: compliance(calls),
     sessions: sessions(calls),
     settings: settings(calls),
   };

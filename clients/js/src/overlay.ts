@@ -10,6 +10,7 @@ import type {
   AuditEntry,
   AuditHistogram,
   AuditStatus,
+  ComplianceReport,
   ConsistencyProof,
   EncryptionOverview,
   EntryProof,
@@ -86,6 +87,7 @@ interface Shapes {
   audit_status: AuditStatus;
   audit_consistency_proof: ConsistencyProof;
   audit_inclusion_proof: EntryProof;
+  compliance_report: ComplianceReport;
   create_api_key: IssuedApiKey;
   encryption_overview: EncryptionOverview;
   list_invitations: SentInvitation[];

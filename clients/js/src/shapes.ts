@@ -306,3 +306,44 @@ export interface WebhookPreview {
   format: Enums["webhook_format"];
   event: { [name: string]: Json };
 }
+
+/** The newest entries of one kind in a compliance report, and how many there are. */
+export interface ComplianceSection {
+  total: number;
+  entries: { id: string; at: string; type: string; [field: string]: unknown }[];
+}
+
+/** The evidence about an organization; docs/compliance.md lists the parts. */
+export interface ComplianceReport {
+  kind: "bulwark compliance report";
+  format: 1;
+  organization: { id: string; name: string; slug: string };
+  since: string;
+  until: string;
+  made_at: string;
+  made_by: string | null;
+  /** The entry of the audit log that records the report. */
+  entry: string;
+  access: {
+    members: object[];
+    members_total: number;
+    members_cut: boolean;
+    [field: string]: unknown;
+  };
+  mfa: { members: number; enrolled: number; missing: string[]; [field: string]: unknown };
+  api_keys: { in_force: number; keys: object[]; [field: string]: unknown };
+  keys_in_use: Record<string, unknown>;
+  retention_rules: Record<string, unknown>;
+  events: { open: number; open_events: object[]; [field: string]: unknown };
+  verification: {
+    verdict: { intact: boolean; complete: boolean; whole_range: boolean; [field: string]: unknown };
+    [field: string]: unknown;
+  };
+  grants: ComplianceSection;
+  privileged: ComplianceSection;
+  keys: ComplianceSection;
+  retention: ComplianceSection;
+  incidents: ComplianceSection;
+  log: { complete: boolean; read_since: string; entries: number; [field: string]: unknown };
+  [field: string]: unknown;
+}

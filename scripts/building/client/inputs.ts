@@ -1,6 +1,7 @@
 /** The inputs of the edge functions for the client library, from their zod schemas. */
 import { z } from "zod";
 import * as audit from "../../../supabase/functions/_bulwark/audit/input.ts";
+import { reportQuery } from "../../../supabase/functions/_bulwark/compliance/input.ts";
 import * as encryption from "../../../supabase/functions/_bulwark/encryption/input.ts";
 import { bodies } from "../../../supabase/functions/_bulwark/mfa/input.ts";
 import * as webhooks from "../../../supabase/functions/_bulwark/webhooks/input.ts";
@@ -10,6 +11,7 @@ const requests: Record<string, z.ZodType> = {
   "bulwark-audit/export": audit.exportQuery,
   "bulwark-audit/proof": audit.proofQuery,
   "bulwark-audit/proof/consistency": audit.consistencyQuery,
+  "bulwark-compliance/report": reportQuery,
   "bulwark-encryption/encrypt": encryption.encryptInput,
   "bulwark-encryption/decrypt": encryption.decryptInput,
   "bulwark-encryption/find": encryption.findInput,

@@ -584,6 +584,14 @@ export interface Functions {
     };
     Returns: undefined;
   };
+  compliance_report: {
+    Args: {
+      organization_id: string;
+      since?: string | null | undefined;
+      until?: string | null | undefined;
+    };
+    Returns: Json;
+  };
   create_api_key: {
     Args: {
       environment?: string | undefined;

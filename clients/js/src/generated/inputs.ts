@@ -8,6 +8,11 @@ export interface Inputs {
   };
   "bulwark-audit/proof": { id: string };
   "bulwark-audit/proof/consistency": { from: number; to: number };
+  "bulwark-compliance/report": {
+    organization_id: string;
+    since?: string | undefined;
+    until?: string | undefined;
+  };
   "bulwark-encryption/encrypt": {
     table: string;
     organization_id?: string | null | undefined;

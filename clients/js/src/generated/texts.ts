@@ -316,6 +316,8 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   WEBHOOK_INVALID_CLAIM:
     "A claim has 1 to 1,000 deliveries, a lease of 5 to 3,600 seconds, and a worker name.",
   WEBHOOK_INVALID_RESULTS: "The results are not a list.",
+  COMPLIANCE_INVALID_RANGE: "A report's range of time is empty, infinite or lies ahead.",
+  COMPLIANCE_NULL_ARGUMENT: "An argument is null.",
   UNAUTHORIZED:
     "No token, or one that is forged, altered or expired. For an ended session: SESSION_ENDED.",
   FORBIDDEN: "The database refused without a code of Bulwark.",

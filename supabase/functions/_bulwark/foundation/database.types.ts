@@ -1903,6 +1903,10 @@ export type Database = {
         Returns: Json;
       };
       "complete_webhook_deliveries": { Args: { "results": Json }; Returns: number };
+      "compliance_report": {
+        Args: { "organization_id": string; "since"?: string; "until"?: string };
+        Returns: Json;
+      };
       "continue_audit_export": {
         Args: { "after": string; "caller": string; "organization_id"?: string };
         Returns: boolean;

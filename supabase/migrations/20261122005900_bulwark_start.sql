@@ -1,4 +1,4 @@
--- Built by npm run build from supabase/schemas/12_start: edit the sources, not this file.
+-- Built by npm run build from supabase/schemas/59_start: edit the sources, not this file.
 
 -- Start: accepts the state after the migrations as the expected one, and schedules the jobs once
 -- everything is there. It is the last migration, and follows each capability that is added later.
