@@ -592,6 +592,727 @@ comment on function bulwark.compliance_report(uuid, timestamptz, timestamptz) is
    COMPLIANCE_NULL_ARGUMENT, RBAC_PERMISSION_DENIED, MFA_REQUIRED; to the service role
    RBAC_UNKNOWN_ORGANIZATION.';
 
+-- Personal data: every column of ours that can name a person, and the tables of the host that it
+-- declares. One list for the test of erasure and for the export of what is known of a person.
+-- Protects against a column that nobody thought of: a test fails for a new one that is not listed.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.personal_columns()
+  returns table (relation regclass, name text, names text, fate text, because text, withheld boolean)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select c.oid::regclass, n.name, l.names, l.fate, l.because, l.withheld
+  from (values
+    ('audit_logs', 'actor_id', 'actor', 'erased', 'the payload of an entry', false),
+    ('audit_logs', 'session_id correlation_id parent_id salt removed_by resource_id action
+      database_user ip user_agent before after details', 'words', 'erased', 'the payload', false),
+    ('audit_restored_logs', 'actor_id', 'actor', 'erased', 'the whole row', true),
+    ('audit_restored_logs', 'session_id correlation_id parent_id salt removed_by resource_id action
+      database_user ip user_agent before after details', 'words', 'erased', 'the row', true),
+    ('invitations', 'email', 'address', 'erased', 'the whole row', false),
+    ('invitation_accounts', 'user_id', 'person', 'erased', 'with the invitation', false),
+    ('departures', 'user_id', 'person', 'kept', 'while an invitation of before could be valid',
+      false),
+    ('audit_legal_holds', 'subject_id', 'person', 'kept', 'why evidence was kept', true),
+    ('audit_legal_holds', 'placed_by released_by', 'actor', 'kept', 'why evidence was kept', true),
+    ('audit_legal_holds', 'resource_type resource_id reason', 'words', 'kept', 'the same', true),
+    ('shredded_organizations', 'shredded_by', 'actor', 'kept', 'who destroyed the keys', false),
+    ('shredded_organizations', 'slug', 'part', 'kept', 'who destroyed the keys', false),
+    ('audit_exports', 'caller', 'person', 'kept', 'for a day: how far an export is', false),
+    ('rate_limit_networks', 'created_by', 'actor', 'kept', 'until the list is changed', true),
+    ('rate_limit_networks', 'network reason', 'words', 'kept', 'until the list is changed', true),
+    ('webhook_endpoints', 'created_by', 'actor', 'kept', 'while the endpoint is', false),
+    ('webhook_endpoints', 'name origin disabled_reason', 'part', 'row', 'of the organization', false),
+    ('security_events', 'user_id', 'person', 'retention', 'security.resolved_retention_days', true),
+    ('security_events', 'assigned_to resolved_by', 'actor', 'retention',
+      'security.resolved_retention_days', true),
+    ('security_events', 'subject details resolution_note', 'words', 'retention',
+      'security.resolved_retention_days', true),
+    ('deferred_security_events', 'user_id', 'person', 'retention',
+      'security.resolved_retention_days', true),
+    ('deferred_security_events', 'event_type subject details', 'words', 'retention',
+      'security.resolved_retention_days', true),
+    ('webhook_attempts', 'worker response', 'words', 'retention', 'webhooks.retention_days', true),
+    ('webhook_deliveries', 'endpoint_id event_id event_type ordering_key claimed_by attempt_id',
+      'words', 'retention', 'webhooks.retention_days', true),
+    ('webhook_payloads', 'data', 'words', 'retention', 'webhooks.retention_days', true),
+    ('rate_limit_blocks', 'user_id', 'person', 'retention', 'rate_limits.violation_days', false),
+    ('rate_limit_blocks', 'lifted_by', 'actor', 'retention', 'rate_limits.violation_days', false),
+    ('rate_limit_blocks', 'kind identifier rule api_key_id', 'part', 'retention',
+      'rate_limits.violation_days', false),
+    ('rate_limit_violations', 'user_id', 'person', 'retention', 'rate_limits.violation_days', false),
+    ('rate_limit_violations', 'rule kind identifier api_key_id block_id', 'part', 'retention',
+      'rate_limits.violation_days', false),
+    ('known_networks', 'owner', 'person', 'retention', 'rate_limits.network_days', false),
+    ('known_networks', 'network', 'part', 'retention', 'rate_limits.network_days', false),
+    ('sign_in_places', 'user_id', 'person', 'retention', 'rate_limits.network_days', false),
+    ('sign_in_places', 'latitude longitude', 'part', 'retention', 'rate_limits.network_days', false),
+    ('mfa_usage_log', 'session_id event factor_id', 'part', 'retention', 'mfa.usage_log_days', false),
+    ('mfa_resets', 'reason', 'part', 'retention', 'mfa.reset_days', false),
+    ('mfa_secrets', 'name begun_in', 'part', 'row', 'of the account', false),
+    ('mfa_attempts', 'session_id purpose', 'part', 'row', 'of the account', false),
+    ('mfa_sessions', 'method', 'part', 'row', 'of the account', false),
+    ('mfa_trusted_devices', 'name', 'part', 'row', 'of the account', false),
+    ('api_keys', 'name environment first_characters scopes revoked_because', 'part', 'row',
+      'of the account', false),
+    ('organizations', 'name slug', 'part', 'row', 'of the organization, which names itself', false),
+    ('organization_keys', 'key', 'part', 'row', 'of the organization', false),
+    ('roles', 'name description', 'part', 'row', 'of the organization', false),
+    ('webhook_turns', 'account_id', 'actor', 'row', 'of the endpoint', false),
+    ('webhook_turns', 'ordering_key', 'part', 'row', 'of the endpoint', false),
+    ('rate_limit_overrides', 'api_key_id', 'part', 'row', 'of the organization', false),
+    ('reencryptions', 'column_name place', 'part', 'row', 'of the data key: where work stopped',
+      false),
+    ('reencryption_failures', 'row_key fault', 'part', 'row', 'of the data key', false)
+  ) as l (relation, columns, names, fate, because, withheld)
+  join pg_catalog.pg_class c
+    on c.relname = l.relation and c.relkind in ('r', 'p')
+    and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+  cross join lateral regexp_split_to_table(l.columns, '\s+') as n (name)
+  union all
+  -- A row about an account goes with it. Of those who acted on one, the column is emptied.
+  select k.conrelid::regclass, a.attname,
+    case when k.confdeltype = 'c' and a.attname not in ('invited_by', 'requested_by')
+      then 'person' else 'actor' end,
+    'row', 'of the account', false
+  from pg_catalog.pg_constraint k
+  join pg_catalog.pg_class c on c.oid = k.conrelid and not c.relispartition
+  join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+  where k.contype = 'f'
+    and k.confrelid = 'auth.users'::regclass
+    and cardinality(k.conkey) = 1
+    and bulwark_private.is_of_bulwark(k.conrelid);
+$$;
+comment on function bulwark_private.personal_columns() is
+  'The columns of ours that can name a person. names: person (the row is about them), actor (they
+   acted on it), address, words (text or JSON that may mention them), part (told with the row). fate:
+   erased (by erase_subject), retention (after the days of the setting because), row (with its row),
+   kept. withheld: not told to the person, but to those who may erase them.';
+
+create table bulwark_private.personal_tables (
+  relation regclass primary key,
+  person_column text not null,
+  organization_column text
+);
+comment on table bulwark_private.personal_tables is
+  'Tables of the host with rows about people, and the column that says about whom.';
+alter table bulwark_private.personal_tables enable row level security;
+select bulwark.enable_audit(
+  'bulwark_private.personal_tables',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+
+create function bulwark.declare_personal_data(
+  target regclass,
+  person_column text,
+  organization_column text default null
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_type regtype;
+begin
+  if bulwark_private.is_of_bulwark(target) or not exists (
+    select from pg_catalog.pg_class c where c.oid = target and c.relkind in ('r', 'p')
+  ) then
+    raise exception 'Cannot declare personal data: it is no table of the application'
+      using errcode = 'invalid_parameter_value', detail = 'COMPLIANCE_INVALID_TABLE';
+  end if;
+  select a.atttypid::regtype into v_type
+  from pg_catalog.pg_attribute a
+  where a.attrelid = target and a.attname = person_column and a.attnum > 0 and not a.attisdropped;
+  if v_type is null or v_type::text not in ('uuid', 'text', 'character varying')
+      and v_type::text !~ '(^|\.)citext$'
+    or organization_column is not null and not exists (
+      select from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = organization_column
+        and a.attnum > 0 and not a.attisdropped
+    ) then
+    raise exception 'Cannot declare personal data: a column is missing or holds no id or address'
+      using errcode = 'undefined_column', detail = 'COMPLIANCE_INVALID_COLUMN',
+            hint = 'The person is a uuid of auth.users, or an e-mail address as text';
+  end if;
+  insert into bulwark_private.personal_tables as t (relation, person_column, organization_column)
+  values (target, declare_personal_data.person_column, declare_personal_data.organization_column)
+  on conflict on constraint personal_tables_pkey do update
+    set person_column = excluded.person_column, organization_column = excluded.organization_column;
+end;
+$$;
+comment on function bulwark.declare_personal_data(regclass, text, text) is
+  'Says that a table of the application has rows about people: person_column holds the id of an
+   account (uuid) or an e-mail address (text), organization_column the key of the organization. They
+   are then in the exports of export_subject. For the owner. Errors: COMPLIANCE_INVALID_TABLE,
+   COMPLIANCE_INVALID_COLUMN.';
+
+-- Subject export, its pages: what names a person in one table, and in the audit log.
+-- Protects against reading a large table in one go: a page follows the primary key, and a table that
+-- has to be searched is read in chunks. No hash, secret or ciphertext is in a row: only listed
+-- columns, ids, times and numbers are.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.subject_columns(target regclass, kinds text[])
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select p.name from bulwark_private.personal_columns() p
+    where p.relation = target and p.names = any (kinds)
+    union
+    select t.person_column from bulwark_private.personal_tables t
+    where t.relation = target and kinds && '{person}'
+    order by 1
+  );
+$$;
+comment on function bulwark_private.subject_columns(regclass, text[]) is
+  'The columns of a table that name a person in one of these ways.';
+
+create function bulwark_private.subject_hidden(target regclass)
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select a.attname::text
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_type t on t.oid = a.atttypid
+    where a.attrelid = target and a.attnum > 0 and not a.attisdropped
+      and bulwark_private.is_of_bulwark(target)
+      and a.attname not in ('id', 'organization_id')
+      and t.typcategory not in ('B', 'D', 'N', 'T', 'E')
+      and not exists (
+        select from bulwark_private.personal_columns() p
+        where p.relation = target and p.name = a.attname
+      )
+      and not exists (
+        select from pg_catalog.pg_constraint k
+        where k.conrelid = target and k.contype = 'f' and a.attnum = any (k.conkey)
+      )
+  );
+$$;
+comment on function bulwark_private.subject_hidden(regclass) is
+  'The columns of one of our tables that no export shows: all that are not listed, no reference and
+   neither a time, a number nor an enumeration. None of a table of the host.';
+
+create function bulwark_private.subject_key(target regclass)
+  returns table (name text, type text)
+  language sql
+  stable
+  rows 2
+  set search_path = pg_catalog, pg_temp
+as $$
+  with keys as (
+    select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, k.place
+    from pg_catalog.pg_constraint c
+    cross join unnest(c.conkey) with ordinality as k (number, place)
+    join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.number
+    where c.conrelid = target and c.contype = 'p'
+  )
+  select k.name, k.type from (
+    select * from keys
+    union all
+    select 'ctid', 'tid', 1 where not exists (select from keys)
+  ) k
+  order by k.place;
+$$;
+comment on function bulwark_private.subject_key(regclass) is
+  'The columns that a page of a table goes on after: its primary key, else the place of the row.';
+
+create function bulwark_private.subject_rows(
+  target regclass,
+  user_id uuid,
+  addresses text[],
+  organization_id uuid,
+  after text,
+  page_size integer,
+  only_own boolean,
+  out rows jsonb,
+  out next_after text
+)
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  c_chunk constant integer := 5000;
+  v_acting text[] := bulwark_private.subject_columns(target, '{actor}');
+  v_addresses text[] := bulwark_private.subject_columns(target, '{address}');
+  v_hidden text[] := bulwark_private.subject_hidden(target);
+  v_key text;
+  v_limit integer;
+  v_named text;
+  v_organization text;
+  v_persons text[] := bulwark_private.subject_columns(target, '{person}');
+  v_read record;
+  v_row text;
+  v_types text;
+  v_words text[] := bulwark_private.subject_columns(target, '{words}');
+begin
+  select coalesce(
+    (select t.organization_column from bulwark_private.personal_tables t where t.relation = target),
+    (
+      select a.attname from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = 'organization_id'
+        and bulwark_private.is_of_bulwark(target) and not a.attisdropped
+    )
+  ) into v_organization;
+  rows := '[]';
+  -- Without an organization the rows belong to the account, which is no organization's.
+  if organization_id is not null and v_organization is null then
+    return;
+  end if;
+  select string_agg(format('t.%I', k.name), ', '),
+    string_agg(format('($1 ->> %s)::%s', k.place - 1, k.type), ', ')
+  into v_key, v_types
+  from bulwark_private.subject_key(target) with ordinality as k (name, type, place);
+  select string_agg(c.condition, ', ') into v_named
+  from (
+    select format('case when lower(t.%I::text) = any ($3 || $2::text) then %L end', n, n)
+    from unnest(v_persons || v_addresses || v_acting) as n
+    union all
+    select format(
+      'case when bulwark_private.mentions_person(t.%I::text, $2, $5) then %L end', n, n
+    )
+    from unnest(v_words) as n
+  ) c (condition);
+  if v_named is null then
+    return;
+  end if;
+  v_limit := case when cardinality(v_words) > 0 then c_chunk else page_size end;
+  v_row := format('to_jsonb(t) - %L::text[]', v_hidden);
+  execute format(
+    $query$
+      select count(*) as read, (array_agg(p.key order by p.place desc))[1] as last,
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object(
+              'source', %L::text, 'names', p.named,
+              'row', case
+                -- Rows that a person only acted on are about others: who, when and which.
+                when not $6 or p.named && %L::text[] then p.content
+                else (
+                  select coalesce(jsonb_object_agg(e.key, e.value), '{}')
+                  from jsonb_each(p.content) e
+                  where e.key in ('id', 'organization_id') or e.key like '%%\_at'
+                )
+              end
+            )
+            order by p.place
+          ) filter (where cardinality(p.named) > 0),
+          '[]'
+        ) as rows
+      from (
+        select %s as content, jsonb_build_array(%s) as key,
+          array_remove(array[%s], null) as named, row_number() over (order by %s) as place
+        from %s t
+        where ($1 is null or row(%s) > row(%s))
+          and ($4 is null or bulwark_private.organization_of(t.%I::text) = $4)
+          and %s
+        order by %s
+        limit %s
+      ) p
+    $query$,
+    target, v_persons || v_addresses, v_row, v_key, v_named, v_key, target, v_key, v_types,
+    -- Any column will do where no organization is asked for.
+    coalesce(v_organization, 'ctid'),
+    case
+      when cardinality(v_words) > 0 then 'true'
+      else concat('(', concat_ws(
+        ' or ',
+        nullif((
+          select string_agg(
+            case
+              when a.atttypid = 'uuid'::regtype then format('t.%I = $2', n)
+              else format('lower(t.%I::text) = any ($3 || $2::text)', n)
+            end, ' or '
+          )
+          from unnest(v_persons || v_addresses || v_acting) as n
+          join pg_catalog.pg_attribute a on a.attrelid = target and a.attname = n
+        ), '')
+      ), ')')
+    end,
+    v_key, v_limit
+  )
+  into v_read
+  using after::jsonb, user_id, addresses, organization_id,
+    bulwark_private.address_pattern(addresses), only_own;
+  rows := v_read.rows;
+  next_after := case when v_read.read = v_limit then v_read.last::text end;
+end;
+$$;
+comment on function bulwark_private.subject_rows(
+  regclass, uuid, text[], uuid, text, integer, boolean
+) is
+  'A page of the rows of a table that name a person, each with its source and the columns that do,
+   and the key that the next page goes on after (null: none). only_own: of rows that the person only
+   acted on, no more than ids and times.';
+
+create function bulwark_private.subject_entries(
+  user_id uuid,
+  addresses text[],
+  organization_id uuid,
+  after text,
+  only_own boolean,
+  out rows jsonb,
+  out next_after text,
+  out withheld bigint
+)
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  c_chunk constant integer := 2000;
+  v_after constant uuid := coalesce(
+    (after::jsonb ->> 0)::uuid, '00000000-0000-0000-0000-000000000000'
+  );
+  v_pattern constant text := bulwark_private.address_pattern(addresses);
+  v_read record;
+begin
+  select count(*) as read, (array_agg(p.id order by p.id desc))[1] as last,
+    count(*) filter (where cardinality(p.named) > 0 and p.is_withheld) as withheld,
+    coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'source', 'bulwark.audit_logs', 'names', p.named,
+          'row', jsonb_strip_nulls(case
+            when not only_own then p.content
+            -- The values in entries are others' too: the person learns what, when and where from.
+            when p.actor_id = subject_entries.user_id then p.content - '{before,after,details}'::text[]
+            else p.content - '{before,after,details,actor_id,session_id,correlation_id,ip,user_agent,
+              database_user}'::text[]
+          end)
+        )
+        order by p.id
+      ) filter (where cardinality(p.named) > 0 and not p.is_withheld),
+      '[]'
+    ) as rows
+  into v_read
+  from (
+    select e.id, e.actor_id,
+      to_jsonb(e) - '{xid,salt,commitment}'::text[] as content,
+      array_remove(array[
+        case when e.actor_id = subject_entries.user_id then 'actor_id' end,
+        case when bulwark_private.mentions_person(e.resource_id, subject_entries.user_id, v_pattern)
+          then 'resource_id' end,
+        case when bulwark_private.mentions_person(
+          concat_ws(' ', e.action, e.before, e.after, e.details), subject_entries.user_id, v_pattern
+        ) then 'contents' end
+      ], null) as named,
+      only_own and e.actor_id is distinct from subject_entries.user_id
+        and (e.severity = 'critical' or e.event_type like 'security.%') as is_withheld
+    from (
+      (
+        select * from bulwark.audit_logs l
+        where subject_entries.organization_id is null and l.id > v_after
+        order by l.id
+        limit c_chunk
+      )
+      union all
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one.
+      (
+        select * from bulwark.audit_logs l
+        where (l.organization_id, l.id) > (subject_entries.organization_id, v_after)
+          and (l.organization_id, l.id)
+            <= (subject_entries.organization_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        order by l.organization_id, l.id
+        limit c_chunk
+      )
+    ) e
+  ) p;
+  rows := v_read.rows;
+  withheld := v_read.withheld;
+  next_after := case
+    when v_read.read = c_chunk then jsonb_build_array(v_read.last)::text
+  end;
+end;
+$$;
+comment on function bulwark_private.subject_entries(uuid, text[], uuid, text, boolean) is
+  'The entries among the next 2,000 that a person made or that name them. only_own: without values,
+   without those who acted on the person, and without entries that are critical or of category
+   security, which are counted (withheld).';
+
+-- Subject export: everything that names a person, page by page, for the person and for those who
+-- may erase it (GDPR Art. 15 and 20).
+-- Protects against a stolen password that takes a life's data (a second factor is asked for if there
+-- is one), against an organization that reads another's data about the same person, and against a
+-- person who learns through it who acted on them. Each page is an entry of the log.
+-- SECURITY DEFINER: export_subject, because no client reads these tables.
+
+create function bulwark_private.subject_account(user_id uuid, organization_id uuid)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_kept constant text[] := array[
+    'id', 'email', 'phone', 'created_at', 'updated_at', 'email_confirmed_at', 'phone_confirmed_at',
+    'last_sign_in_at', 'banned_until', 'deleted_at', 'raw_user_meta_data', 'provider',
+    'identity_data', 'ip', 'user_agent', 'aal', 'not_after', 'refreshed_at', 'friendly_name',
+    'factor_type', 'status', 'is_anonymous'
+  ];
+  v_found jsonb;
+  v_rows jsonb := '[]';
+  v_table text;
+begin
+  if organization_id is not null then
+    select coalesce(
+      jsonb_agg(jsonb_build_object(
+        'source', 'auth.users', 'names', array['id'],
+        'row', jsonb_build_object(
+          'id', p.user_id, 'email', p.email,
+          'name', bulwark_private.printable_name(p.said_name)
+        )
+      )),
+      '[]'
+    ) into v_rows
+    from bulwark_private.people p
+    where p.user_id = subject_account.user_id
+      and exists (
+        select from bulwark_private.unexpired_grants g
+        where g.user_id = p.user_id and g.organization_id = subject_account.organization_id
+      );
+    return v_rows;
+  end if;
+  foreach v_table in array array['users', 'identities', 'sessions', 'mfa_factors'] loop
+    continue when to_regclass('auth.' || v_table) is null;
+    execute format(
+      $query$
+        select jsonb_agg(
+          jsonb_build_object(
+            'source', %L::text, 'names', array[%L::text],
+            'row', (
+              select jsonb_object_agg(e.key, e.value)
+              from jsonb_each(to_jsonb(t)) e where e.key = any ($2)
+            )
+          )
+        )
+        from (select * from auth.%I t where t.%I = $1 limit 1000) t
+      $query$,
+      'auth.' || v_table, case v_table when 'users' then 'id' else 'user_id' end,
+      v_table, case v_table when 'users' then 'id' else 'user_id' end
+    ) into v_found using user_id, c_kept;
+    v_rows := v_rows || coalesce(v_found, '[]');
+  end loop;
+  return v_rows;
+end;
+$$;
+comment on function bulwark_private.subject_account(uuid, uuid) is
+  'What Supabase Auth knows of a person, without tokens and hashes; of a member of an organization
+   only the name and the address.';
+
+create function bulwark_private.subject_sources()
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array['account'] || array(
+    select distinct p.relation::text from bulwark_private.personal_columns() p
+    where p.names <> 'part' and p.relation <> 'bulwark.audit_logs'::regclass
+    union
+    select t.relation::text from bulwark_private.personal_tables t
+    join pg_catalog.pg_class c on c.oid = t.relation
+    order by 1
+  ) || array['log'];
+$$;
+comment on function bulwark_private.subject_sources() is
+  'Where an export looks, in its order: the account, each table, and the log.';
+
+create function bulwark_private.subject_is_known(user_id uuid, organization_id uuid)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- An organization exports only persons it knows, so that it cannot probe for accounts.
+  select exists (
+    select from auth.users u
+    where u.id = subject_is_known.user_id and subject_is_known.organization_id is null
+  ) or exists (
+    select from bulwark.user_roles g
+    where g.user_id = subject_is_known.user_id
+      and g.organization_id = subject_is_known.organization_id
+  ) or exists (
+    select from bulwark_private.departures d
+    where d.user_id = subject_is_known.user_id
+      and d.organization_id = subject_is_known.organization_id
+  ) or exists (
+    select from bulwark_private.invitation_accounts a
+    join bulwark.invitations i on i.id = a.invitation_id
+    where a.user_id = subject_is_known.user_id
+      and (subject_is_known.organization_id is null
+        or i.organization_id = subject_is_known.organization_id)
+  ) or exists (
+    select from bulwark.audit_logs e
+    where e.actor_id = subject_is_known.user_id
+      and (subject_is_known.organization_id is null
+        or e.organization_id = subject_is_known.organization_id)
+  );
+$$;
+comment on function bulwark_private.subject_is_known(uuid, uuid) is
+  'Whether a person has an account (in an organization: has or had a role there), was invited, or
+   made an entry of the log.';
+
+create function bulwark.export_subject(
+  user_id uuid default null,
+  organization_id uuid default null,
+  after text default null,
+  page_size integer default 500
+)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because no client reads these tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_addresses text[];
+  v_key text;
+  v_own boolean := false;
+  v_page record;
+  v_rows jsonb := '[]';
+  v_source integer := 1;
+  v_sources constant text[] := bulwark_private.subject_sources();
+  v_started constant timestamptz := clock_timestamp();
+  v_user uuid := user_id;
+  v_withheld bigint := 0;
+begin
+  if not bulwark_private.caller_is_service() then
+    v_own := bulwark_private.require_user() = coalesce(user_id, bulwark.current_person())
+      and organization_id is null;
+  end if;
+  if v_own then
+    v_user := bulwark.current_person();
+    if bulwark_private.has_second_factor(v_user) then
+      perform bulwark_private.require_step_up();
+    end if;
+  else
+    perform bulwark.require_permission('compliance:manage', organization_id);
+    if v_user is null then
+      raise exception 'Cannot export subject: the person is null'
+        using errcode = 'null_value_not_allowed', detail = 'COMPLIANCE_NULL_ARGUMENT';
+    end if;
+    if not bulwark_private.subject_is_known(v_user, organization_id) then
+      raise exception 'Cannot export subject: nobody is known by that id'
+        using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_SUBJECT';
+    end if;
+  end if;
+  if page_size between 1 and 5000 is not true then
+    raise exception 'Cannot export subject: a page has 1 to 5000 rows'
+      using errcode = 'invalid_parameter_value', detail = 'COMPLIANCE_INVALID_LIMIT';
+  end if;
+  if after is not null then
+    v_source := array_position(v_sources, split_part(after, ' ', 1));
+    v_key := nullif(substr(after, strpos(after, ' ') + 1), '');
+    if v_source is null or strpos(after, ' ') = 0 or length(after) > 4000
+      or v_key !~ '^\[.+\]$' then
+      raise exception 'Cannot export subject: the cursor is not one of this export'
+        using errcode = 'invalid_parameter_value', detail = 'COMPLIANCE_INVALID_CURSOR';
+    end if;
+  end if;
+  -- An export that leaves out a column would look complete.
+  if exists (
+    select from bulwark_private.personal_tables t
+    join pg_catalog.pg_class c on c.oid = t.relation
+    where 0 < (
+      select count(*) from unnest(array[t.person_column, t.organization_column]) as n
+      where n is not null and not exists (
+        select from pg_catalog.pg_attribute a
+        where a.attrelid = t.relation and a.attname = n and not a.attisdropped
+      )
+    )
+  ) then
+    raise exception 'Cannot export subject: a declared column is gone'
+      using errcode = 'undefined_column', detail = 'COMPLIANCE_INVALID_COLUMN',
+            hint = 'Call declare_personal_data again for the table';
+  end if;
+  -- One at a time, because each page may read a part of the log.
+  if not pg_try_advisory_xact_lock(
+    hashtextextended('bulwark.subject_export/' || coalesce(bulwark.current_person(), v_user), 0)
+  ) then
+    raise exception 'Cannot export subject: another page is being made'
+      using errcode = 'PT409', detail = 'COMPLIANCE_EXPORT_RUNNING';
+  end if;
+  v_addresses := bulwark_private.addresses_of(v_user, organization_id);
+  while v_source <= cardinality(v_sources) loop
+    if v_sources[v_source] = 'account' then
+      v_rows := v_rows || bulwark_private.subject_account(v_user, organization_id);
+      v_key := null;
+    elsif v_sources[v_source] = 'log' then
+      select * into v_page from bulwark_private.subject_entries(
+        v_user, v_addresses, organization_id, v_key, v_own
+      );
+      v_rows := v_rows || v_page.rows;
+      v_withheld := v_withheld + v_page.withheld;
+      v_key := v_page.next_after;
+    elsif v_own and exists (
+      select from bulwark_private.personal_columns() p
+      where p.relation = v_sources[v_source]::regclass and p.withheld
+    ) then
+      v_key := null;
+    else
+      select * into v_page from bulwark_private.subject_rows(
+        v_sources[v_source]::regclass, v_user, v_addresses, organization_id, v_key, page_size, v_own
+      );
+      v_rows := v_rows || v_page.rows;
+      v_key := v_page.next_after;
+    end if;
+    if v_key is null then
+      v_source := v_source + 1;
+    end if;
+    exit when jsonb_array_length(v_rows) >= page_size
+      or clock_timestamp() - v_started > interval '2 seconds';
+  end loop;
+  -- Last, so that nobody loses the right while a page is made and gets it all the same.
+  if not v_own then
+    perform bulwark_private.require_permission_to_act('compliance:manage', organization_id);
+  end if;
+  perform bulwark_private.append_audit_entry(
+    'compliance.export', organization_id, 'auth.users', action => 'export_subject',
+    details => jsonb_build_object(
+      'subject', bulwark_private.audit_subject(v_user), 'own', v_own,
+      'rows', jsonb_array_length(v_rows), 'continued', after is not null
+    )
+  );
+  return jsonb_build_object(
+    'subject', v_user,
+    'rows', v_rows,
+    'withheld', v_withheld,
+    'archived', bulwark_private.archived_audit_months(organization_id, null, null),
+    'next', case when v_source <= cardinality(v_sources)
+      then concat(v_sources[v_source], ' ', v_key) end
+  );
+end;
+$$;
+comment on function bulwark.export_subject(uuid, uuid, text, integer) is
+  'What is known of a person: a page of rows of { source, names, row }, where names are the columns
+   that name them, of the account, our tables, tables of declare_personal_data and the log. next
+   continues as after, and is null at the end; a page takes about two seconds. For the person (null:
+   oneself, with a fresh second factor if there is one) without what others did to them in detail,
+   investigations and holds (withheld counts such entries), and for compliance:manage: system-wide
+   of everything, in an organization of what is the organization''s. archived lists months that are
+   in the archive instead. Errors: COMPLIANCE_UNKNOWN_SUBJECT, COMPLIANCE_NULL_ARGUMENT,
+   COMPLIANCE_INVALID_LIMIT, COMPLIANCE_INVALID_CURSOR, COMPLIANCE_INVALID_COLUMN,
+   COMPLIANCE_EXPORT_RUNNING,
+   RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_REQUIRED.';
+
+revoke all on table
+  bulwark_private.personal_tables
+  from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.report_access(organization_id uuid),
   bulwark_private.report_mfa(organization_id uuid),
@@ -602,13 +1323,25 @@ revoke all on function
   bulwark_private.report_section(event_type text, resource_type text, severity bulwark.audit_severity),
   bulwark_private.report_log(organization_id uuid, since timestamptz, until timestamptz),
   bulwark_private.report_verification(organization_id uuid, since timestamptz, until timestamptz),
-  bulwark.compliance_report(organization_id uuid, since timestamptz, until timestamptz)
+  bulwark.compliance_report(organization_id uuid, since timestamptz, until timestamptz),
+  bulwark_private.personal_columns(),
+  bulwark.declare_personal_data(target regclass, person_column text, organization_column text),
+  bulwark_private.subject_columns(target regclass, kinds text[]),
+  bulwark_private.subject_hidden(target regclass),
+  bulwark_private.subject_key(target regclass),
+  bulwark_private.subject_rows(target regclass, user_id uuid, addresses text[], organization_id uuid, after text, page_size integer, only_own boolean, out rows jsonb, out next_after text),
+  bulwark_private.subject_entries(user_id uuid, addresses text[], organization_id uuid, after text, only_own boolean, out rows jsonb, out next_after text, out withheld bigint),
+  bulwark_private.subject_account(user_id uuid, organization_id uuid),
+  bulwark_private.subject_sources(),
+  bulwark_private.subject_is_known(user_id uuid, organization_id uuid),
+  bulwark.export_subject(user_id uuid, organization_id uuid, after text, page_size integer)
   from public, anon, authenticated, service_role;
 
 -- Compliance: grants. The build revokes everything else.
 
 grant execute on function
-  bulwark.compliance_report(uuid, timestamptz, timestamptz)
+  bulwark.compliance_report(uuid, timestamptz, timestamptz),
+  bulwark.export_subject(uuid, uuid, text, integer)
   to authenticated, service_role;
 
 insert into bulwark_private.capabilities values ('compliance', '0.1.0-alpha.1');

@@ -283,8 +283,14 @@ insert into built_objects values
   ('restores', 'trigger', '
     bulwark.audit_logs:audit_logs_stamp
   '),
+  ('compliance', 'table', '
+    bulwark_private.personal_tables
+  '),
   ('compliance', 'function', '
-    bulwark.compliance_report
+    bulwark.compliance_report bulwark.declare_personal_data bulwark.export_subject
+  '),
+  ('compliance', 'audited', '
+    bulwark_private.personal_tables
   ');
 create temporary table built_grants (
   noun text, kind text, privilege text, roles text, objects text
@@ -535,7 +541,8 @@ insert into built_grants values
     bulwark.continue_webhook_deliveries(integer)
   '),
   ('compliance', 'function', 'execute', 'authenticated service_role', '
-    bulwark.compliance_report(uuid, timestamptz, timestamptz)
+    bulwark.compliance_report(uuid, timestamptz, timestamptz); bulwark.export_subject(uuid, uuid,
+    text, integer)
   ');
 create temporary table built_policies (
   noun text, relation text, command text, roles text, name text

@@ -1,7 +1,7 @@
 /** The journey: evidence for auditors. */
 import { type Bulwark, equal, refused } from "./steps.ts";
 
-export async function compliance(ada: Bulwark, bob: Bulwark, acme: string) {
+export async function compliance(ada: Bulwark, bob: Bulwark, root: Bulwark, acme: string) {
   await refused("RBAC_PERMISSION_DENIED", bob.compliance.report(acme));
   const { organization, log } = await ada.compliance.report(acme, {
     since: "2026-01-01T00:00:00Z",
@@ -9,4 +9,19 @@ export async function compliance(ada: Bulwark, bob: Bulwark, acme: string) {
   equal([organization.id, log.complete], [acme, true]);
   const signed = await ada.compliance.signedReport(acme);
   equal(signed.split("\n").map((line) => line.slice(0, 20))[1], '{"type":"statement",');
+  const { subject, next } = await bob.compliance.subject({ page_size: 1 });
+  await bob.compliance.subject({ page_size: 1, after: next ?? undefined });
+  await refused("RBAC_PERMISSION_DENIED", ada.compliance.subject({ user_id: subject }));
+  const sources = new Set<string>();
+  for await (const { source, row } of bob.compliance.subjectRows()) {
+    sources.add(source);
+    if (source === "auth.users") equal(row.id, subject);
+  }
+  equal(
+    ["auth.users", "bulwark.user_roles", "bulwark.audit_logs"].every((s) => sources.has(s)),
+    true,
+  );
+  const file = root.compliance.subjectFile({ user_id: subject });
+  const lines = (await new Response(file).text()).trimEnd().split("\n");
+  equal(lines.every((line) => typeof JSON.parse(line).source === "string"), true);
 }

@@ -126,7 +126,7 @@ export function createBulwark<Throws extends boolean = false>(
     webhooks: webhooks(calls),
     metrics: metrics(calls),
     encryption: encryption(calls),
-    compliance: compliance(calls),
+    compliance: compliance(calls, throwing),
     sessions: sessions(calls),
     settings: settings(calls),
   };

@@ -20,6 +20,7 @@ import type {
   RateLimitUsage,
   SentInvitation,
   Setting,
+  SubjectRow,
   Whoami,
 } from "./shapes.ts";
 
@@ -90,6 +91,14 @@ interface Shapes {
   compliance_report: ComplianceReport;
   create_api_key: IssuedApiKey;
   encryption_overview: EncryptionOverview;
+  export_subject: {
+    subject: string;
+    rows: SubjectRow[];
+    /** Entries that are told only to those who may erase the person. */
+    withheld: number;
+    archived: string[];
+    next: string | null;
+  };
   list_invitations: SentInvitation[];
   list_members: Member[];
   list_settings: Setting[];

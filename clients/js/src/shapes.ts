@@ -307,6 +307,13 @@ export interface WebhookPreview {
   event: { [name: string]: Json };
 }
 
+/** A row that names a person: where it is, the columns that do, and what it says. */
+export interface SubjectRow {
+  source: string;
+  names: string[];
+  row: Record<string, unknown>;
+}
+
 /** The newest entries of one kind in a compliance report, and how many there are. */
 export interface ComplianceSection {
   total: number;

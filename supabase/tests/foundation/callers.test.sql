@@ -9,7 +9,8 @@ insert into listed values
   -- Operators alone, as the owner (postgres).
   ('owner', '
     bulwark.accept_audit_key bulwark.admit_api_keys bulwark.api_key_table_problems
-    bulwark.close_privileges bulwark.declare_encrypted_column bulwark.disable_audit
+    bulwark.close_privileges bulwark.declare_encrypted_column bulwark.declare_personal_data
+    bulwark.disable_audit
     bulwark.empty_for_restore bulwark.enable_audit bulwark.evaluate_alerts
     bulwark.expel_api_keys bulwark.install_request_hook bulwark.keep_columns
     bulwark.mfa_uncovered_tables bulwark.raise_security_event bulwark.read_native_mfa
@@ -78,6 +79,7 @@ insert into listed values
     bulwark.delete_organization bulwark.delete_role bulwark.delete_webhook_endpoint
     bulwark.disable_webhook_endpoint bulwark.enable_webhook_endpoint bulwark.encryption_progress
     bulwark.erase_subject bulwark.explain_permission bulwark.export_audit_log
+    bulwark.export_subject
     bulwark.get_user_roles bulwark.grant_role bulwark.invite_member
     bulwark.key_encryption_status bulwark.lift_rate_limit_block bulwark.list_alerts
     bulwark.list_api_keys bulwark.list_members bulwark.list_metrics bulwark.list_names

@@ -179,6 +179,8 @@ select results_eq(
        -- Write grants.
        -- Asks about one that ran out.
        ('bulwark_private.has_departed_since(uuid,invitations)'),
+       -- Whom an organization knows, members of before included.
+       ('bulwark_private.subject_is_known(uuid,uuid)'),
        ('bulwark_private.take_invitation(uuid,bytea)'), ('create_organization(text,text,uuid)'),
        ('grant_role(uuid,text,uuid,timestamp with time zone,timestamp with time zone)'),
        ('revoke_role(uuid,text,uuid)'), ('delete_role(uuid,text)'),

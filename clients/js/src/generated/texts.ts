@@ -318,6 +318,12 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   WEBHOOK_INVALID_RESULTS: "The results are not a list.",
   COMPLIANCE_INVALID_RANGE: "A report's range of time is empty, infinite or lies ahead.",
   COMPLIANCE_NULL_ARGUMENT: "An argument is null.",
+  COMPLIANCE_UNKNOWN_SUBJECT: "Nobody is known by that id, or not to this organization.",
+  COMPLIANCE_INVALID_LIMIT: "A page has 1 to 5,000 rows.",
+  COMPLIANCE_INVALID_CURSOR: "The cursor is not next of an earlier page of this export.",
+  COMPLIANCE_EXPORT_RUNNING: "Another page of an export by the same person is being made.",
+  COMPLIANCE_INVALID_TABLE: "It is no table of the application.",
+  COMPLIANCE_INVALID_COLUMN: "A declared column is missing, or holds neither an id nor an address.",
   UNAUTHORIZED:
     "No token, or one that is forged, altered or expired. For an ended session: SESSION_ENDED.",
   FORBIDDEN: "The database refused without a code of Bulwark.",

@@ -23,70 +23,27 @@ create temporary view can_name_people as
       where k.conrelid = c.oid and k.contype = 'f' and a.attnum = any (k.conkey)
     );
 
--- erased: by erase_subject. retention: after the days of a setting, or with a row that is.
--- row: with its row, which is deleted with the account or by hand. kept: see docs/audit.md.
--- nobody: configuration, code, hashes and ciphertext, which name no person.
-create temporary table declared (relation text, columns text, fate text, because text);
-insert into declared values
-  ('audit_logs', 'actor_id session_id correlation_id parent_id salt removed_by resource_id action
-    database_user ip user_agent before after details', 'erased', 'the payload of an entry'),
+-- The columns that name nobody: configuration, code, hashes and ciphertext. The others are listed in
+-- bulwark_private.personal_columns, which says how they go: erased by erase_subject; retention, after
+-- the days of a setting, or with a row that is; row, with its row, which is deleted with the account
+-- or by hand; kept, see docs/audit.md.
+create temporary table nobody (relation text, columns text, fate text, because text);
+insert into nobody values
   ('audit_logs', 'event_type resource_type', 'nobody', 'the skeleton'),
-  ('invitations', 'email', 'erased', 'the whole row'),
-  ('bulwark_private.invitation_accounts', 'user_id', 'erased', 'with the invitation'),
-  ('bulwark_private.departures', 'user_id', 'kept', 'while an invitation of before could be valid'),
-  ('audit_restored_logs', 'actor_id session_id correlation_id parent_id salt removed_by resource_id
-    action database_user ip user_agent before after details', 'erased', 'the whole row'),
   ('audit_restored_logs', 'event_type resource_type', 'nobody', 'the skeleton'),
   ('audit_archives', 'end_id holds_checked holds_checked_through record_id', 'nobody',
     'ids of entries and holds'),
   ('audit_archive_files', 'after cursor place key etag parquet_key parquet_etag', 'nobody',
     'places of files'),
-  ('audit_legal_holds', 'subject_id resource_type resource_id reason placed_by released_by',
-    'kept', 'why evidence was kept'),
-  ('bulwark_private.shredded_organizations', 'shredded_by slug', 'kept', 'who destroyed the keys'),
   ('bulwark_private.audit_closings', 'below', 'nobody', 'a bound'),
   ('bulwark_private.setting_rules', 'accepts', 'nobody', 'the form of a setting'),
-  ('bulwark_private.audit_exports', 'caller', 'kept', 'for a day: how far an export is'),
-  ('rate_limit_networks', 'network reason created_by', 'kept', 'until the list is changed'),
-  ('webhook_endpoints', 'created_by', 'kept', 'while the endpoint is'),
-  ('security_events', 'user_id subject details assigned_to resolved_by resolution_note',
-    'retention', 'security.resolved_retention_days'),
-  ('bulwark_private.deferred_security_events', 'event_type user_id subject details', 'retention',
-    'security.resolved_retention_days'),
-  ('webhook_attempts', 'worker response', 'retention', 'webhooks.retention_days'),
-  ('webhook_deliveries', 'endpoint_id event_id event_type ordering_key claimed_by attempt_id',
-    'retention', 'webhooks.retention_days'),
-  ('bulwark_private.webhook_payloads', 'data', 'retention', 'webhooks.retention_days'),
-  ('rate_limit_blocks', 'kind identifier rule user_id api_key_id lifted_by', 'retention',
-    'rate_limits.violation_days'),
-  ('bulwark_private.rate_limit_violations', 'rule kind identifier user_id api_key_id block_id',
-    'retention', 'rate_limits.violation_days'),
-  ('bulwark_private.known_networks', 'owner network', 'retention', 'rate_limits.network_days'),
-  ('bulwark_private.sign_in_places', 'user_id latitude longitude', 'retention',
-    'rate_limits.network_days'),
-  ('mfa_usage_log', 'session_id event factor_id', 'retention', 'mfa.usage_log_days'),
-  ('mfa_resets', 'reason', 'retention', 'mfa.reset_days'),
-  ('mfa_secrets', 'name secret begun_in', 'row', 'of the account'),
-  ('bulwark_private.mfa_attempts', 'session_id purpose', 'row', 'of the account'),
-  ('bulwark_private.mfa_sessions', 'method', 'row', 'of the account'),
-  ('bulwark_private.mfa_trusted_devices', 'name', 'row', 'of the account'),
-  ('api_keys', 'name environment first_characters scopes revoked_because', 'row',
-    'of the account'),
-  ('organizations', 'name slug', 'row', 'of the organization, which names itself'),
-  ('bulwark_private.organization_keys', 'key', 'row', 'of the organization'),
-  ('roles', 'name description', 'row', 'of the organization'),
-  ('webhook_endpoints', 'name origin disabled_reason', 'row', 'of the organization'),
   ('webhook_subscriptions', 'pattern scope stem', 'nobody', 'types of events'),
-  ('bulwark_private.webhook_turns', 'account_id ordering_key', 'row', 'of the endpoint'),
   ('bulwark_private.webhook_destinations', 'ciphertext', 'nobody', 'ciphertext'),
   ('bulwark_private.webhook_secrets', 'ciphertext', 'nobody', 'ciphertext'),
   ('bulwark_private.data_keys', 'wrapped_key', 'nobody', 'ciphertext'),
   ('bulwark_private.key_encryption_keys', 'derivation salt check_value', 'nobody', 'keys'),
   ('bulwark_private.encrypted_columns', 'column_name primary_key organization_column index_column
     normalization', 'nobody', 'names of columns'),
-  ('bulwark_private.reencryptions', 'column_name place', 'row',
-    'of the data key: where work stopped'),
-  ('bulwark.reencryption_failures', 'row_key fault', 'row', 'of the data key'),
   ('bulwark_private.audit_gaps', 'source reason', 'nobody', 'names of tables and SQLSTATEs'),
   ('bulwark_private.audit_watched_tables', 'options fingerprint shape catalogue', 'nobody', 'code'),
   ('bulwark_private.audit_key_acceptances', 'key_id', 'nobody', 'keys'),
@@ -102,7 +59,6 @@ insert into declared values
   ('permissions', 'name description', 'nobody', 'a catalogue'),
   ('bulwark.security_rules', 'name counts action description', 'nobody', 'configuration'),
   ('rate_limit_rules', 'name description', 'nobody', 'configuration'),
-  ('rate_limit_overrides', 'api_key_id', 'row', 'of the organization'),
   ('bulwark_private.alert_rules', 'name metric labels description', 'nobody', 'configuration'),
   ('bulwark_private.alert_states', 'raised_type', 'nobody', 'kinds of events'),
   ('bulwark_private.api_key_table_access', 'options derived made', 'nobody', 'code'),
@@ -118,11 +74,24 @@ insert into declared values
     roles otherwise', 'nobody', 'configuration'),
   ('bulwark_private.jobs', 'name seconds_setting command function_path', 'nobody',
     'configuration'),
-  ('bulwark.settings', 'name value description', 'nobody', 'configuration');
-delete from declared where not tests.is_expected(relation);
+  ('bulwark.settings', 'name value description', 'nobody', 'configuration'),
+  ('mfa_secrets', 'secret', 'nobody', 'ciphertext'),
+  ('bulwark_private.personal_tables', 'person_column organization_column', 'nobody',
+    'names of columns');
+delete from nobody where not tests.is_expected(relation);
 create temporary view declared_columns as
   select to_regclass(d.relation) as relation, c.name, d.fate, d.because
-  from declared d, regexp_split_to_table(d.columns, '\s+') as c (name);
+  from nobody d, regexp_split_to_table(d.columns, '\s+') as c (name)
+  union all
+  -- References to accounts are found by themselves.
+  select p.relation, p.name, p.fate, p.because
+  from bulwark_private.personal_columns() p
+  where not exists (
+    select from pg_constraint k
+    join pg_attribute a on a.attrelid = k.conrelid and a.attnum = any (k.conkey)
+    where k.conrelid = p.relation and k.contype = 'f' and a.attname = p.name
+      and k.confrelid = 'auth.users'::regclass
+  );
 
 select is_empty(
   $$ select relation, name from can_name_people
@@ -140,7 +109,7 @@ select is_empty(
   'AUR-121: none is declared that does not exist, and none twice'
 );
 select is_empty(
-  $$ select d.because from declared d
+  $$ select d.because from declared_columns d
      where d.fate not in ('erased', 'retention', 'row', 'kept', 'nobody')
        or d.fate = 'retention'
          and not exists (select from bulwark.settings s where s.name = d.because) $$,
