@@ -598,12 +598,14 @@ comment on function bulwark.compliance_report(uuid, timestamptz, timestamptz) is
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.personal_columns()
-  returns table (relation regclass, name text, names text, fate text, because text, withheld boolean)
+  returns table (
+    relation regclass, name text, names text, fate text, because text, withheld boolean
+  )
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select c.oid::regclass, n.name, l.names, l.fate, l.because, l.withheld
+  select c.oid::regclass, n.name, l.names, l.fate, replace(l.because, ': ', '.'), l.withheld
   from (values
     ('audit_logs', 'actor_id', 'actor', 'erased', 'the payload of an entry', false),
     ('audit_logs', 'session_id correlation_id parent_id salt removed_by resource_id action
@@ -624,7 +626,8 @@ as $$
     ('rate_limit_networks', 'created_by', 'actor', 'kept', 'until the list is changed', true),
     ('rate_limit_networks', 'network reason', 'words', 'kept', 'until the list is changed', true),
     ('webhook_endpoints', 'created_by', 'actor', 'kept', 'while the endpoint is', false),
-    ('webhook_endpoints', 'name origin disabled_reason', 'part', 'row', 'of the organization', false),
+    ('webhook_endpoints', 'name origin disabled_reason', 'part', 'row', 'of the organization',
+      false),
     ('security_events', 'user_id', 'person', 'retention', 'security.resolved_retention_days', true),
     ('security_events', 'assigned_to resolved_by', 'actor', 'retention',
       'security.resolved_retention_days', true),
@@ -634,22 +637,25 @@ as $$
       'security.resolved_retention_days', true),
     ('deferred_security_events', 'event_type subject details', 'words', 'retention',
       'security.resolved_retention_days', true),
-    ('webhook_attempts', 'worker response', 'words', 'retention', 'webhooks.retention_days', true),
+    ('webhook_attempts', 'worker response', 'words', 'retention', 'webhooks: retention_days', true),
     ('webhook_deliveries', 'endpoint_id event_id event_type ordering_key claimed_by attempt_id',
-      'words', 'retention', 'webhooks.retention_days', true),
-    ('webhook_payloads', 'data', 'words', 'retention', 'webhooks.retention_days', true),
+      'words', 'retention', 'webhooks: retention_days', true),
+    ('webhook_payloads', 'data', 'words', 'retention', 'webhooks: retention_days', true),
     ('rate_limit_blocks', 'user_id', 'person', 'retention', 'rate_limits.violation_days', false),
     ('rate_limit_blocks', 'lifted_by', 'actor', 'retention', 'rate_limits.violation_days', false),
     ('rate_limit_blocks', 'kind identifier rule api_key_id', 'part', 'retention',
       'rate_limits.violation_days', false),
-    ('rate_limit_violations', 'user_id', 'person', 'retention', 'rate_limits.violation_days', false),
+    ('rate_limit_violations', 'user_id', 'person', 'retention', 'rate_limits.violation_days',
+      false),
     ('rate_limit_violations', 'rule kind identifier api_key_id block_id', 'part', 'retention',
       'rate_limits.violation_days', false),
     ('known_networks', 'owner', 'person', 'retention', 'rate_limits.network_days', false),
     ('known_networks', 'network', 'part', 'retention', 'rate_limits.network_days', false),
     ('sign_in_places', 'user_id', 'person', 'retention', 'rate_limits.network_days', false),
-    ('sign_in_places', 'latitude longitude', 'part', 'retention', 'rate_limits.network_days', false),
-    ('mfa_usage_log', 'session_id event factor_id', 'part', 'retention', 'mfa.usage_log_days', false),
+    ('sign_in_places', 'latitude longitude', 'part', 'retention', 'rate_limits.network_days',
+      false),
+    ('mfa_usage_log', 'session_id event factor_id', 'part', 'retention', 'mfa.usage_log_days',
+      false),
     ('mfa_resets', 'reason', 'part', 'retention', 'mfa.reset_days', false),
     ('mfa_secrets', 'name begun_in', 'part', 'row', 'of the account', false),
     ('mfa_attempts', 'session_id purpose', 'part', 'row', 'of the account', false),
@@ -663,6 +669,11 @@ as $$
     ('webhook_turns', 'account_id', 'actor', 'row', 'of the endpoint', false),
     ('webhook_turns', 'ordering_key', 'part', 'row', 'of the endpoint', false),
     ('rate_limit_overrides', 'api_key_id', 'part', 'row', 'of the organization', false),
+    ('access_reviews', 'started_by closed_by', 'actor', 'kept', 'evidence of reviews', false),
+    ('access_reviews', 'name reviewers', 'words', 'kept', 'evidence of reviews', false),
+    ('access_review_items', 'user_id', 'person', 'kept', 'evidence of reviews', false),
+    ('access_review_items', 'decided_by', 'actor', 'kept', 'evidence of reviews', false),
+    ('access_review_items', 'api_key_id access note', 'part', 'kept', 'evidence of reviews', false),
     ('reencryptions', 'column_name place', 'part', 'row', 'of the data key: where work stopped',
       false),
     ('reencryption_failures', 'row_key fault', 'part', 'row', 'of the data key', false)
@@ -687,9 +698,9 @@ as $$
 $$;
 comment on function bulwark_private.personal_columns() is
   'The columns of ours that can name a person. names: person (the row is about them), actor (they
-   acted on it), address, words (text or JSON that may mention them), part (told with the row). fate:
-   erased (by erase_subject), retention (after the days of the setting because), row (with its row),
-   kept. withheld: not told to the person, but to those who may erase them.';
+   acted on it), address, words (text or JSON that may mention them), part (told with the row).
+   fate: erased (by erase_subject), retention (after the days of the setting because), row (with its
+   row), kept. withheld: not told to the person, but to those who may erase them.';
 
 create table bulwark_private.personal_tables (
   relation regclass primary key,
@@ -750,8 +761,8 @@ comment on function bulwark.declare_personal_data(regclass, text, text) is
    COMPLIANCE_INVALID_COLUMN.';
 
 -- Subject export, its pages: what names a person in one table, and in the audit log.
--- Protects against reading a large table in one go: a page follows the primary key, and a table that
--- has to be searched is read in chunks. No hash, secret or ciphertext is in a row: only listed
+-- Protects against reading a large table in one go: a page follows the primary key, and a table
+-- that has to be searched is read in chunks. No hash, secret or ciphertext is in a row: only listed
 -- columns, ids, times and numbers are.
 -- No function here is SECURITY DEFINER.
 
@@ -898,7 +909,10 @@ begin
               'source', %L::text, 'names', p.named,
               'row', case
                 -- Rows that a person only acted on are about others: who, when and which.
-                when not $6 or p.named && %L::text[] then p.content
+                when not $6 then p.content
+                when p.named && %L::text[] then p.content - array(
+                  select a from unnest(%L::text[]) as a where a <> all (p.named)
+                )
                 else (
                   select coalesce(jsonb_object_agg(e.key, e.value), '{}')
                   from jsonb_each(p.content) e
@@ -921,7 +935,7 @@ begin
         limit %s
       ) p
     $query$,
-    target, v_persons || v_addresses, v_row, v_key, v_named, v_key, target, v_key, v_types,
+    target, v_persons || v_addresses, v_acting, v_row, v_key, v_named, v_key, target, v_key, v_types,
     -- Any column will do where no organization is asked for.
     coalesce(v_organization, 'ctid'),
     case
@@ -953,8 +967,8 @@ comment on function bulwark_private.subject_rows(
   regclass, uuid, text[], uuid, text, integer, boolean
 ) is
   'A page of the rows of a table that name a person, each with its source and the columns that do,
-   and the key that the next page goes on after (null: none). only_own: of rows that the person only
-   acted on, no more than ids and times.';
+   and the key that the next page goes on after (null: none). only_own: without those who acted on
+   the person, and of rows that the person only acted on, no more than ids and times.';
 
 create function bulwark_private.subject_entries(
   user_id uuid,
@@ -990,9 +1004,10 @@ begin
           'row', jsonb_strip_nulls(case
             when not only_own then p.content
             -- The values in entries are others' too: the person learns what, when and where from.
-            when p.actor_id = subject_entries.user_id then p.content - '{before,after,details}'::text[]
-            else p.content - '{before,after,details,actor_id,session_id,correlation_id,ip,user_agent,
-              database_user}'::text[]
+            when p.actor_id = subject_entries.user_id
+              then p.content - '{before,after,details}'::text[]
+            else p.content - '{before,after,details,actor_id,session_id,correlation_id,ip,
+              user_agent,database_user}'::text[]
           end)
         )
         order by p.id
@@ -1046,9 +1061,9 @@ comment on function bulwark_private.subject_entries(uuid, text[], uuid, text, bo
 
 -- Subject export: everything that names a person, page by page, for the person and for those who
 -- may erase it (GDPR Art. 15 and 20).
--- Protects against a stolen password that takes a life's data (a second factor is asked for if there
--- is one), against an organization that reads another's data about the same person, and against a
--- person who learns through it who acted on them. Each page is an entry of the log.
+-- Protects against a stolen password that takes a life's data (a second factor is asked for if
+-- there is one), against an organization that reads another's data about the same person, and
+-- against a person who learns through it who acted on them. Each page is an entry of the log.
 -- SECURITY DEFINER: export_subject, because no client reads these tables.
 
 create function bulwark_private.subject_account(user_id uuid, organization_id uuid)

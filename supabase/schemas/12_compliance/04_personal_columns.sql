@@ -4,12 +4,14 @@
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.personal_columns()
-  returns table (relation regclass, name text, names text, fate text, because text, withheld boolean)
+  returns table (
+    relation regclass, name text, names text, fate text, because text, withheld boolean
+  )
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select c.oid::regclass, n.name, l.names, l.fate, l.because, l.withheld
+  select c.oid::regclass, n.name, l.names, l.fate, replace(l.because, ': ', '.'), l.withheld
   from (values
     ('audit_logs', 'actor_id', 'actor', 'erased', 'the payload of an entry', false),
     ('audit_logs', 'session_id correlation_id parent_id salt removed_by resource_id action
@@ -30,7 +32,8 @@ as $$
     ('rate_limit_networks', 'created_by', 'actor', 'kept', 'until the list is changed', true),
     ('rate_limit_networks', 'network reason', 'words', 'kept', 'until the list is changed', true),
     ('webhook_endpoints', 'created_by', 'actor', 'kept', 'while the endpoint is', false),
-    ('webhook_endpoints', 'name origin disabled_reason', 'part', 'row', 'of the organization', false),
+    ('webhook_endpoints', 'name origin disabled_reason', 'part', 'row', 'of the organization',
+      false),
     ('security_events', 'user_id', 'person', 'retention', 'security.resolved_retention_days', true),
     ('security_events', 'assigned_to resolved_by', 'actor', 'retention',
       'security.resolved_retention_days', true),
@@ -40,22 +43,25 @@ as $$
       'security.resolved_retention_days', true),
     ('deferred_security_events', 'event_type subject details', 'words', 'retention',
       'security.resolved_retention_days', true),
-    ('webhook_attempts', 'worker response', 'words', 'retention', 'webhooks.retention_days', true),
+    ('webhook_attempts', 'worker response', 'words', 'retention', 'webhooks: retention_days', true),
     ('webhook_deliveries', 'endpoint_id event_id event_type ordering_key claimed_by attempt_id',
-      'words', 'retention', 'webhooks.retention_days', true),
-    ('webhook_payloads', 'data', 'words', 'retention', 'webhooks.retention_days', true),
+      'words', 'retention', 'webhooks: retention_days', true),
+    ('webhook_payloads', 'data', 'words', 'retention', 'webhooks: retention_days', true),
     ('rate_limit_blocks', 'user_id', 'person', 'retention', 'rate_limits.violation_days', false),
     ('rate_limit_blocks', 'lifted_by', 'actor', 'retention', 'rate_limits.violation_days', false),
     ('rate_limit_blocks', 'kind identifier rule api_key_id', 'part', 'retention',
       'rate_limits.violation_days', false),
-    ('rate_limit_violations', 'user_id', 'person', 'retention', 'rate_limits.violation_days', false),
+    ('rate_limit_violations', 'user_id', 'person', 'retention', 'rate_limits.violation_days',
+      false),
     ('rate_limit_violations', 'rule kind identifier api_key_id block_id', 'part', 'retention',
       'rate_limits.violation_days', false),
     ('known_networks', 'owner', 'person', 'retention', 'rate_limits.network_days', false),
     ('known_networks', 'network', 'part', 'retention', 'rate_limits.network_days', false),
     ('sign_in_places', 'user_id', 'person', 'retention', 'rate_limits.network_days', false),
-    ('sign_in_places', 'latitude longitude', 'part', 'retention', 'rate_limits.network_days', false),
-    ('mfa_usage_log', 'session_id event factor_id', 'part', 'retention', 'mfa.usage_log_days', false),
+    ('sign_in_places', 'latitude longitude', 'part', 'retention', 'rate_limits.network_days',
+      false),
+    ('mfa_usage_log', 'session_id event factor_id', 'part', 'retention', 'mfa.usage_log_days',
+      false),
     ('mfa_resets', 'reason', 'part', 'retention', 'mfa.reset_days', false),
     ('mfa_secrets', 'name begun_in', 'part', 'row', 'of the account', false),
     ('mfa_attempts', 'session_id purpose', 'part', 'row', 'of the account', false),
@@ -69,6 +75,11 @@ as $$
     ('webhook_turns', 'account_id', 'actor', 'row', 'of the endpoint', false),
     ('webhook_turns', 'ordering_key', 'part', 'row', 'of the endpoint', false),
     ('rate_limit_overrides', 'api_key_id', 'part', 'row', 'of the organization', false),
+    ('access_reviews', 'started_by closed_by', 'actor', 'kept', 'evidence of reviews', false),
+    ('access_reviews', 'name reviewers', 'words', 'kept', 'evidence of reviews', false),
+    ('access_review_items', 'user_id', 'person', 'kept', 'evidence of reviews', false),
+    ('access_review_items', 'decided_by', 'actor', 'kept', 'evidence of reviews', false),
+    ('access_review_items', 'api_key_id access note', 'part', 'kept', 'evidence of reviews', false),
     ('reencryptions', 'column_name place', 'part', 'row', 'of the data key: where work stopped',
       false),
     ('reencryption_failures', 'row_key fault', 'part', 'row', 'of the data key', false)
@@ -93,9 +104,9 @@ as $$
 $$;
 comment on function bulwark_private.personal_columns() is
   'The columns of ours that can name a person. names: person (the row is about them), actor (they
-   acted on it), address, words (text or JSON that may mention them), part (told with the row). fate:
-   erased (by erase_subject), retention (after the days of the setting because), row (with its row),
-   kept. withheld: not told to the person, but to those who may erase them.';
+   acted on it), address, words (text or JSON that may mention them), part (told with the row).
+   fate: erased (by erase_subject), retention (after the days of the setting because), row (with its
+   row), kept. withheld: not told to the person, but to those who may erase them.';
 
 create table bulwark_private.personal_tables (
   relation regclass primary key,

@@ -1,6 +1,6 @@
 -- Subject export, its pages: what names a person in one table, and in the audit log.
--- Protects against reading a large table in one go: a page follows the primary key, and a table that
--- has to be searched is read in chunks. No hash, secret or ciphertext is in a row: only listed
+-- Protects against reading a large table in one go: a page follows the primary key, and a table
+-- that has to be searched is read in chunks. No hash, secret or ciphertext is in a row: only listed
 -- columns, ids, times and numbers are.
 -- No function here is SECURITY DEFINER.
 
@@ -147,7 +147,10 @@ begin
               'source', %L::text, 'names', p.named,
               'row', case
                 -- Rows that a person only acted on are about others: who, when and which.
-                when not $6 or p.named && %L::text[] then p.content
+                when not $6 then p.content
+                when p.named && %L::text[] then p.content - array(
+                  select a from unnest(%L::text[]) as a where a <> all (p.named)
+                )
                 else (
                   select coalesce(jsonb_object_agg(e.key, e.value), '{}')
                   from jsonb_each(p.content) e
@@ -170,7 +173,7 @@ begin
         limit %s
       ) p
     $query$,
-    target, v_persons || v_addresses, v_row, v_key, v_named, v_key, target, v_key, v_types,
+    target, v_persons || v_addresses, v_acting, v_row, v_key, v_named, v_key, target, v_key, v_types,
     -- Any column will do where no organization is asked for.
     coalesce(v_organization, 'ctid'),
     case
@@ -202,8 +205,8 @@ comment on function bulwark_private.subject_rows(
   regclass, uuid, text[], uuid, text, integer, boolean
 ) is
   'A page of the rows of a table that name a person, each with its source and the columns that do,
-   and the key that the next page goes on after (null: none). only_own: of rows that the person only
-   acted on, no more than ids and times.';
+   and the key that the next page goes on after (null: none). only_own: without those who acted on
+   the person, and of rows that the person only acted on, no more than ids and times.';
 
 create function bulwark_private.subject_entries(
   user_id uuid,
@@ -239,9 +242,10 @@ begin
           'row', jsonb_strip_nulls(case
             when not only_own then p.content
             -- The values in entries are others' too: the person learns what, when and where from.
-            when p.actor_id = subject_entries.user_id then p.content - '{before,after,details}'::text[]
-            else p.content - '{before,after,details,actor_id,session_id,correlation_id,ip,user_agent,
-              database_user}'::text[]
+            when p.actor_id = subject_entries.user_id
+              then p.content - '{before,after,details}'::text[]
+            else p.content - '{before,after,details,actor_id,session_id,correlation_id,ip,
+              user_agent,database_user}'::text[]
           end)
         )
         order by p.id

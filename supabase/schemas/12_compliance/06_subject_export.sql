@@ -1,8 +1,8 @@
 -- Subject export: everything that names a person, page by page, for the person and for those who
 -- may erase it (GDPR Art. 15 and 20).
--- Protects against a stolen password that takes a life's data (a second factor is asked for if there
--- is one), against an organization that reads another's data about the same person, and against a
--- person who learns through it who acted on them. Each page is an entry of the log.
+-- Protects against a stolen password that takes a life's data (a second factor is asked for if
+-- there is one), against an organization that reads another's data about the same person, and
+-- against a person who learns through it who acted on them. Each page is an entry of the log.
 -- SECURITY DEFINER: export_subject, because no client reads these tables.
 
 create function bulwark_private.subject_account(user_id uuid, organization_id uuid)

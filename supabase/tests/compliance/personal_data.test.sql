@@ -23,10 +23,10 @@ create temporary view can_name_people as
       where k.conrelid = c.oid and k.contype = 'f' and a.attnum = any (k.conkey)
     );
 
--- The columns that name nobody: configuration, code, hashes and ciphertext. The others are listed in
--- bulwark_private.personal_columns, which says how they go: erased by erase_subject; retention, after
--- the days of a setting, or with a row that is; row, with its row, which is deleted with the account
--- or by hand; kept, see docs/audit.md.
+-- The columns that name nobody: configuration, code, hashes and ciphertext. The others are listed
+-- in bulwark_private.personal_columns, which says how they go: erased by erase_subject; retention,
+-- after the days of a setting, or with a row that is; row, with its row, which is deleted with the
+-- account or by hand; kept, see docs/audit.md.
 create temporary table nobody (relation text, columns text, fate text, because text);
 insert into nobody values
   ('audit_logs', 'event_type resource_type', 'nobody', 'the skeleton'),

@@ -3,7 +3,8 @@ begin;
 set local search_path = bulwark, public, extensions;
 select plan(34);
 select tests.create_organizations();
-create function pg_temp.report(organization uuid default tests.acme()) returns jsonb language sql as $$
+create function pg_temp.report(organization uuid default tests.acme()) returns jsonb
+language sql as $$
   select compliance_report(organization);
 $$;
 insert into bulwark.permissions values ('test:nothing', 'Nothing');
@@ -138,7 +139,7 @@ select is(
 select tests.error_is('CMP-15: an empty range is refused', '22023 COMPLIANCE_INVALID_RANGE',
   $$ select compliance_report(tests.acme(), now(), now() - interval '1 day') $$);
 select tests.error_is('CMP-15: and one that lies ahead', '22023 COMPLIANCE_INVALID_RANGE',
-  $$ select compliance_report(tests.acme(), now() + interval '1 day', now() + interval '2 days') $$);
+  $$ select compliance_report(tests.acme(), now() + interval '1 day', 'infinity') $$);
 select tests.error_is('CMP-15: and an infinite one', '22023 COMPLIANCE_INVALID_RANGE',
   $$ select compliance_report(tests.acme(), '-infinity', now()) $$);
 select tests.error_is('CMP-15: an organization is needed', '22004 COMPLIANCE_NULL_ARGUMENT',

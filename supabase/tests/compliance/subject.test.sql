@@ -1,4 +1,4 @@
--- What is known of a person, for themselves and for those who may erase them.
+-- Everything known of a person, for themselves and for those who may erase them.
 begin;
 set local search_path = bulwark, public, extensions;
 select plan(45);
@@ -15,7 +15,7 @@ select enable_audit('public.tickets', 'org');
 select grant_role(tests.user_id('viewer@acme.test'), 'viewer', tests.globex());
 insert into public.tickets
 select n, case when n < 3 then tests.acme() else tests.globex() end,
-  case when n = 2 then tests.user_id('analyst@acme.test') else tests.user_id('viewer@acme.test') end,
+  tests.user_id(case when n = 2 then 'analyst@acme.test' else 'viewer@acme.test' end),
   null, 'DE' || n
 from generate_series(1, 5) n;
 insert into public.letters values
@@ -23,16 +23,16 @@ insert into public.letters values
 insert into bulwark.security_events (event_type, severity, organization_id, user_id, subject) values
   ('brute_force', 'high', tests.acme(), tests.user_id('viewer@acme.test'), ''),
   ('brute_force', 'high', tests.acme(), tests.user_id('analyst@acme.test'), '');
-insert into bulwark.api_keys (organization_id, owner_id, name, environment, first_characters, scopes,
-  rate_limit_rule, issued_with_mfa, expires_at)
+insert into bulwark.api_keys (organization_id, owner_id, name, environment, first_characters,
+  scopes, rate_limit_rule, issued_with_mfa, expires_at)
 values (tests.acme(), tests.user_id('viewer@acme.test'), 'mine', 'live', 'bwk_live_abc',
   '{analytics:read}', 'api_default', false, now() + interval '1 day');
 select tests.act_as('admin@acme.test');
 select grant_role(tests.user_id('viewer@acme.test'), 'analyst', tests.acme());
 select invite_member(tests.acme(), 'someone@else.test', 'viewer');
 select tests.act_as('viewer@acme.test');
-select log_audit_event('data.read', organization_id => tests.acme(), resource_type => 'report', resource_id => '7',
-  details => '{"to": "someone@else.test"}');
+select log_audit_event('data.read', organization_id => tests.acme(),
+  resource_type => 'report', resource_id => '7', details => '{"to": "someone@else.test"}');
 
 create function pg_temp.pages(
   organization uuid default null, size integer default 500, person uuid default null
@@ -67,7 +67,8 @@ select is(
 select is((select content ->> 'name' from found where source = 'bulwark.api_keys'), 'mine',
   'CMP-31: and their keys');
 select is(
-  (select array_agg((content ->> 'id')::integer order by 1) from found where source = 'public.tickets'),
+  (select array_agg((content ->> 'id')::integer order by 1) from found
+   where source = 'public.tickets'),
   array[1, 3, 4, 5], 'CMP-32: the rows of declared tables that have their id');
 select is((select array_agg(content ->> 'words') from found where source = 'public.letters'),
   array['Dear Acme'], 'CMP-32: or their address, in any case');
@@ -82,7 +83,8 @@ select ok(
 select is_empty(
   $$ select * from found where source = 'bulwark.audit_logs'
      and (content ?| array['before', 'after', 'details', 'salt', 'commitment']
-       or not names ? 'actor_id' and content ?| array['actor_id', 'ip', 'user_agent', 'session_id']) $$,
+       or not names ? 'actor_id'
+         and content ?| array['actor_id', 'ip', 'user_agent', 'session_id']) $$,
   'CMP-34: without values, and without who acted on them');
 select is_empty(
   $$ select * from found where content::text ~ 'else\.test|analyst@acme' $$,
@@ -134,7 +136,8 @@ select tests.act_as('api_user@acme.test');
 truncate got;
 insert into got select pg_temp.pages(tests.acme(), 500, tests.user_id('viewer@acme.test'));
 select is(
-  (select array_agg((content ->> 'id')::integer order by 1) from found where source = 'public.tickets'),
+  (select array_agg((content ->> 'id')::integer order by 1) from found
+   where source = 'public.tickets'),
   array[1], 'CMP-40: an organization gets its own rows about the person');
 select is(
   (select count(*) from found where source = 'bulwark.user_roles'
@@ -152,7 +155,8 @@ select ok(exists (select from found where source = 'bulwark.security_events')
   'CMP-41: and the events about them');
 select ok(exists (select from found where source = 'bulwark.audit_logs' and content ? 'details'
     and names ? 'actor_id'), 'CMP-41: with the values of entries');
-select tests.error_is('CMP-42: nobody whom the organization does not know', 'PT404 COMPLIANCE_UNKNOWN_SUBJECT',
+select tests.error_is('CMP-42: nobody whom the organization does not know',
+  'PT404 COMPLIANCE_UNKNOWN_SUBJECT',
   $$ select export_subject(tests.user_id('admin@globex.test'), tests.acme()) $$);
 select tests.error_is('CMP-42: nor anybody in another', '42501 RBAC_PERMISSION_DENIED',
   $$ select export_subject(tests.user_id('viewer@acme.test'), tests.globex()) $$);
@@ -201,7 +205,8 @@ select tests.error_is('CMP-47: nobody else calls it', '42501', 'select export_su
 
 -- declaring tables
 select tests.act_as_owner();
-select tests.error_is('CMP-48: a table of ours is declared already', '22023 COMPLIANCE_INVALID_TABLE',
+select tests.error_is('CMP-48: a table of ours is declared already',
+  '22023 COMPLIANCE_INVALID_TABLE',
   $$ select declare_personal_data('bulwark.roles', 'created_by') $$);
 select tests.error_is('CMP-48: a view is none', '22023 COMPLIANCE_INVALID_TABLE',
   $$ select declare_personal_data('pg_catalog.pg_tables', 'tableowner') $$);
@@ -214,7 +219,8 @@ select is(
    where e.resource_type = 'bulwark_private.personal_tables' order by e.id desc limit 1),
   'config.changed', 'CMP-49: what is declared is in the log');
 alter table public.letters rename sender to writer;
-select tests.error_is('CMP-49: and one that is gone is no empty answer', '42703 COMPLIANCE_INVALID_COLUMN',
+select tests.error_is('CMP-49: and one that is gone is no empty answer',
+  '42703 COMPLIANCE_INVALID_COLUMN',
   $$ select export_subject(tests.user_id('viewer@acme.test')) $$);
 drop table public.letters;
 select tests.act_as_role('service_role');

@@ -763,6 +763,15 @@ export interface Functions {
     };
     Returns: Json;
   };
+  export_subject: {
+    Args: {
+      after?: string | null | undefined;
+      organization_id?: string | null | undefined;
+      page_size?: number | undefined;
+      user_id?: string | null | undefined;
+    };
+    Returns: Json;
+  };
   get_user_roles: {
     Args: {
       organization_id?: string | null | undefined;

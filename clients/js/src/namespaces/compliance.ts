@@ -14,7 +14,8 @@ export function compliance<T extends boolean>(
   throwing: Calls<true>,
 ) {
   async function* subjectRows(subject: Subject = {}): AsyncGenerator<SubjectRow, void, undefined> {
-    for (let after: string | undefined;;) {
+    let after: string | undefined;
+    for (;;) {
       const { rows, next } = await throwing.rpc("export_subject", { ...subject, after });
       yield* rows;
       if (next === null) return;

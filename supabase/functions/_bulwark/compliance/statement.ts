@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { NoteError, openNote, type Signer, signNote, type VerifierKey } from "../audit/note.ts";
 
-/** What a statement says of a report. */
+/** The content of a statement. */
 export interface ReportStatement {
   /** The log's name, as in its checkpoints. */
   origin: string;

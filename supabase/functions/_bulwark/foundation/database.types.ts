@@ -2034,6 +2034,10 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "declare_personal_data": {
+        Args: { "organization_column"?: string; "person_column": string; "target": unknown };
+        Returns: undefined;
+      };
       "decline_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "delete_alert_rule": { Args: { "name": string }; Returns: undefined };
       "delete_organization": {
@@ -2135,6 +2139,15 @@ export type Database = {
           "signed"?: boolean;
           "since"?: string;
           "until"?: string;
+        };
+        Returns: Json;
+      };
+      "export_subject": {
+        Args: {
+          "after"?: string;
+          "organization_id"?: string;
+          "page_size"?: number;
+          "user_id"?: string;
         };
         Returns: Json;
       };

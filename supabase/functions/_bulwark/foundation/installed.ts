@@ -12,4 +12,5 @@ export const installed: ReadonlySet<string> = new Set([
   "cache",
   "webhooks",
   "restores",
+  "compliance",
 ]);
