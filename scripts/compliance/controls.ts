@@ -6,6 +6,7 @@ export type Part = keyof Pick<
   | "access"
   | "mfa"
   | "api_keys"
+  | "reviews"
   | "grants"
   | "privileged"
   | "keys_in_use"
@@ -30,7 +31,11 @@ export const controls: readonly { id: string; title: string; parts: readonly Par
     title: "Registration and authorization of users",
     parts: ["access", "grants", "privileged"],
   },
-  { id: "CC6.3", title: "Role-based access, changed and removed", parts: ["access", "grants"] },
+  {
+    id: "CC6.3",
+    title: "Role-based access, changed and removed",
+    parts: ["access", "reviews", "grants"],
+  },
   { id: "CC6.4", title: "Physical access", parts: [] },
   { id: "CC6.5", title: "Disposal of data", parts: ["retention_rules", "retention", "keys"] },
   { id: "CC6.6", title: "Threats from outside", parts: ["mfa", "api_keys", "events", "incidents"] },

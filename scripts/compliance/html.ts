@@ -50,7 +50,7 @@ export function htmlOf({ report, sha256, note }: CheckedReport): string {
     <title>Compliance report: ${report.organization.name}</title>
     <style>${new Html(style)}</style>
     ${head(report, sha256)}
-    ${access(report)}${mfa(report)}${apiKeys(report)}
+    ${access(report)}${mfa(report)}${apiKeys(report)}${reviews(report)}
     ${acts("grants", "Grants made and ended", report.grants)}
     ${acts("privileged", "Privileged acts", report.privileged)}
     ${keys(report)}${acts("keys", "Key rotations", report.keys)}
@@ -183,6 +183,29 @@ ${
   }
 ${cut(api_keys.in_force_cut, "Only the oldest 10,000 are counted.")}
 ${cut(api_keys.keys_cut, `Only the newest ${api_keys.keys.length} are listed.`)}`;
+}
+
+function reviews({ reviews }: Report): Html {
+  return html`<h2 id="reviews">Access reviews</h2>
+<p>${reviews.open} open, ${reviews.overdue} of them overdue; the last was closed
+${minute(reviews.last_closed_at) ?? "never"}.</p>
+${
+    table(
+      ["Review", "Started", "Due", "Closed", "Undecided", "Kept", "Ended", "Gone", "Reviewers"],
+      reviews.reviews.map((review) => [
+        review.name,
+        minute(review.started_at),
+        minute(review.due_at),
+        minute(review.closed_at),
+        `${review.totals.undecided} of ${review.totals.items}`,
+        review.totals.kept,
+        review.totals.ended,
+        review.totals.gone,
+        review.reviewers.join(", "),
+      ]),
+    )
+  }
+${cut(reviews.reviews_cut, `Only the newest ${reviews.reviews.length} are listed.`)}`;
 }
 
 function acts(id: string, title: string, { total, entries }: ReportSection): Html {

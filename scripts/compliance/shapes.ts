@@ -84,6 +84,21 @@ export interface Report {
     }[];
     keys_cut: boolean;
   };
+  reviews: {
+    open: number;
+    overdue: number;
+    last_closed_at: string | null;
+    reviews: {
+      id: string;
+      name: string;
+      started_at: string;
+      due_at: string;
+      closed_at: string | null;
+      reviewers: string[];
+      totals: { items: number; undecided: number; kept: number; ended: number; gone: number };
+    }[];
+    reviews_cut: boolean;
+  };
   keys_in_use: {
     data_keys: {
       purpose: string;

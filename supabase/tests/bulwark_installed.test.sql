@@ -284,13 +284,21 @@ insert into built_objects values
     bulwark.audit_logs:audit_logs_stamp
   '),
   ('compliance', 'table', '
-    bulwark_private.personal_tables
+    bulwark.access_review_items bulwark.access_reviews bulwark_private.personal_tables
   '),
   ('compliance', 'function', '
-    bulwark.compliance_report bulwark.declare_personal_data bulwark.export_subject
+    bulwark.close_access_review bulwark.compliance_report bulwark.decide_access
+    bulwark.declare_personal_data bulwark.export_subject bulwark.list_access_review
+    bulwark.remind_access_reviews bulwark.start_access_review
+  '),
+  ('compliance', 'trigger', '
+    bulwark.access_review_items:access_review_items_keep_columns
+    bulwark.access_review_items:access_review_items_stay_decided
+    bulwark.access_reviews:access_reviews_keep_columns
+    bulwark.access_reviews:access_reviews_stay_closed
   '),
   ('compliance', 'audited', '
-    bulwark_private.personal_tables
+    bulwark_private.personal_tables bulwark.access_reviews bulwark.access_review_items
   ');
 create temporary table built_grants (
   noun text, kind text, privilege text, roles text, objects text
@@ -540,9 +548,19 @@ insert into built_grants values
     bulwark.complete_webhook_deliveries(jsonb); bulwark.prune_webhook_deliveries(integer);
     bulwark.continue_webhook_deliveries(integer)
   '),
+  ('compliance', 'table', 'select', 'authenticated service_role', '
+    bulwark.access_reviews; bulwark.access_review_items
+  '),
   ('compliance', 'function', 'execute', 'authenticated service_role', '
     bulwark.compliance_report(uuid, timestamptz, timestamptz); bulwark.export_subject(uuid, uuid,
-    text, integer)
+    text, integer); bulwark.start_access_review(uuid, text, timestamptz, uuid[]);
+    bulwark.list_access_review(uuid, boolean, uuid, integer); bulwark.close_access_review(uuid)
+  '),
+  ('compliance', 'function', 'execute', 'authenticated', '
+    bulwark.decide_access(uuid, bulwark.access_review_decision, text, text)
+  '),
+  ('compliance', 'function', 'execute', 'service_role', '
+    bulwark.remind_access_reviews()
   ');
 create temporary table built_policies (
   noun text, relation text, command text, roles text, name text
@@ -570,6 +588,10 @@ insert into built_policies values
     'Members read the audit log of organizations where they may'),
   ('audit', 'bulwark.audit_restored_logs', 'select', 'authenticated',
     'Members read the restored log of organizations where they may'),
+  ('compliance', 'bulwark.access_review_items', 'select', 'authenticated',
+    'Members read what is reviewed in organizations where they may'),
+  ('compliance', 'bulwark.access_reviews', 'select', 'authenticated',
+    'Members read access reviews of organizations where they may'),
   ('mfa', 'bulwark.mfa_policies', 'select', 'authenticated',
     'Members read what their organizations ask of second factors'),
   ('mfa', 'bulwark.mfa_resets', 'select', 'authenticated',

@@ -24,4 +24,28 @@ export async function compliance(ada: Bulwark, bob: Bulwark, root: Bulwark, acme
   const file = root.compliance.subjectFile({ user_id: subject });
   const lines = (await new Response(file).text()).trimEnd().split("\n");
   equal(lines.every((line) => typeof JSON.parse(line).source === "string"), true);
+  await reviews(ada, bob, root, acme);
+}
+
+async function reviews(ada: Bulwark, bob: Bulwark, root: Bulwark, acme: string) {
+  const { id: reviewer } = (await ada.whoami())!.user;
+  const asked = {
+    organization_id: acme,
+    name: "Quarter",
+    due_at: new Date(Date.now() + 86_400_000).toISOString(),
+    reviewers: [reviewer],
+  };
+  await refused("RBAC_PERMISSION_DENIED", bob.reviews.start(asked));
+  const { id } = await ada.reviews.start(asked);
+  equal((await ada.reviews.list(acme)).map((review) => review.id), [id]);
+  await refused("COMPLIANCE_UNKNOWN_REVIEW", bob.reviews.items(id));
+  const items = await ada.reviews.items(id);
+  const own = items.find((item) => item.user_id === reviewer)!;
+  await refused("COMPLIANCE_OWN_ACCESS", ada.reviews.end(own.id));
+  const members = items.filter((item) => item.user_id !== reviewer);
+  for (const { id, version } of members) await ada.reviews.keep(id, version!, "Needed");
+  const { kept, undecided } = await ada.reviews.close(id);
+  equal([kept, kept + undecided], [members.length, items.length]);
+  await refused("COMPLIANCE_REVIEW_CLOSED", ada.reviews.close(id));
+  equal((await root.reviews.items(id)).length, items.length);
 }

@@ -71,10 +71,11 @@ Deno.test("CMP-D03: each query runs on the demo, and is evidence of a control", 
 });
 
 Deno.test("CMP-D04: functions and guides that the document names exist", async () => {
-  const functions = [...document.matchAll(/bulwark(_private)?\.(\w+)\(/g)];
-  for (const [name, , short] of functions) {
-    const [found] = await sql`select from pg_proc where proname = ${short!}`;
-    assert.ok(found, name);
+  const inSql = document.matchAll(/bulwark(?:_private)?\.(\w+)\(/g);
+  const inCode = document.matchAll(/rpc\("(\w+)"/g);
+  for (const [text, name] of [...inSql, ...inCode].filter(([, name]) => name !== "rpc")) {
+    const [found] = await sql`select from pg_proc where proname = ${name!}`;
+    assert.ok(found, text);
   }
   for (const [, name] of document.matchAll(/\]\((\w[\w-]*\.md)/g)) {
     await Deno.stat(inRepository("docs", name!));

@@ -200,7 +200,7 @@ export async function lastingContents(
 ): Promise<Record<string, string>> {
   const all = await contents(sql, columns);
   const written =
-    /audit_(logs|seals|groups|tree|nodes|timelines|watched|check|settl)|capabilities|known_privileges|webhook_upgrades|\.(setting(s|_rules)|jobs)$/;
+    /audit_(logs|seals|groups|tree|nodes|timelines|watched|check|settl)|capabilities|known_privileges|webhook_upgrades|\.(setting(s|_rules)|jobs|audit_event_types)$/;
   return Object.fromEntries(Object.entries(all).filter(([name]) => !written.test(name)));
 }
 

@@ -10,6 +10,7 @@ import { members } from "./namespaces/members.ts";
 import { metrics } from "./namespaces/metrics.ts";
 import { mfa } from "./namespaces/mfa.ts";
 import { organizations } from "./namespaces/organizations.ts";
+import { reviews } from "./namespaces/reviews.ts";
 import { roles } from "./namespaces/roles.ts";
 import { security } from "./namespaces/security.ts";
 import { sessions } from "./namespaces/sessions.ts";
@@ -59,6 +60,7 @@ export interface Client<Throws extends boolean = false> {
   readonly settings: ReturnType<typeof settings<Throws>>;
   readonly encryption: ReturnType<typeof encryption<Throws>>;
   readonly compliance: ReturnType<typeof compliance<Throws>>;
+  readonly reviews: ReturnType<typeof reviews<Throws>>;
 }
 
 /** Of an account of Supabase Auth. */
@@ -127,6 +129,7 @@ export function createBulwark<Throws extends boolean = false>(
     metrics: metrics(calls),
     encryption: encryption(calls),
     compliance: compliance(calls, throwing),
+    reviews: reviews(calls),
     sessions: sessions(calls),
     settings: settings(calls),
   };

@@ -18,6 +18,8 @@ import type {
   Member,
   MfaStatus,
   RateLimitUsage,
+  ReviewedAccess,
+  ReviewTotals,
   SentInvitation,
   Setting,
   SubjectRow,
@@ -88,6 +90,7 @@ interface Shapes {
   audit_status: AuditStatus;
   audit_consistency_proof: ConsistencyProof;
   audit_inclusion_proof: EntryProof;
+  close_access_review: ReviewTotals;
   compliance_report: ComplianceReport;
   create_api_key: IssuedApiKey;
   encryption_overview: EncryptionOverview;
@@ -100,6 +103,7 @@ interface Shapes {
     next: string | null;
   };
   list_invitations: SentInvitation[];
+  list_access_review: ReviewedAccess[];
   list_members: Member[];
   list_settings: Setting[];
   mfa_status: MfaStatus[];

@@ -307,6 +307,37 @@ export interface WebhookPreview {
   event: { [name: string]: Json };
 }
 
+/** An access that a review is about; `access` is null if it has ended. */
+export interface ReviewedAccess {
+  id: string;
+  user_id: string;
+  email: string | null;
+  name: string | null;
+  /** Null for a member's roles. */
+  api_key_id: string | null;
+  access: object | null;
+  /** Goes with the decision to keep it. */
+  version: string | null;
+  decision: "keep" | "end" | null;
+  outcome: "kept" | "ended" | "gone" | null;
+  note: string | null;
+  decided_by: string | null;
+  decided_at: string | null;
+}
+
+/** Where a closed review ended. */
+export interface ReviewTotals {
+  name: string;
+  due_at: string;
+  items: number;
+  undecided: number;
+  kept: number;
+  ended: number;
+  gone: number;
+  in_time: boolean;
+  sha256: string;
+}
+
 /** A row that names a person: where it is, the columns that do, and what it says. */
 export interface SubjectRow {
   source: string;
@@ -339,6 +370,7 @@ export interface ComplianceReport {
   };
   mfa: { members: number; enrolled: number; missing: string[]; [field: string]: unknown };
   api_keys: { in_force: number; keys: object[]; [field: string]: unknown };
+  reviews: { open: number; overdue: number; reviews: object[]; [field: string]: unknown };
   keys_in_use: Record<string, unknown>;
   retention_rules: Record<string, unknown>;
   events: { open: number; open_events: object[]; [field: string]: unknown };

@@ -173,7 +173,8 @@ begin
         limit %s
       ) p
     $query$,
-    target, v_persons || v_addresses, v_acting, v_row, v_key, v_named, v_key, target, v_key, v_types,
+    target, v_persons || v_addresses, v_acting, v_row, v_key, v_named, v_key, target, v_key,
+    v_types,
     -- Any column will do where no organization is asked for.
     coalesce(v_organization, 'ctid'),
     case

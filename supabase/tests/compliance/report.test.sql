@@ -92,7 +92,8 @@ select ok(
 ) from made;
 select ok(
   (select bool_and(r ? part) from unnest(array[
-    'access', 'mfa', 'api_keys', 'keys_in_use', 'retention_rules', 'events', 'verification',
+    'access', 'mfa', 'api_keys', 'reviews', 'keys_in_use', 'retention_rules', 'events',
+    'verification',
     'grants', 'privileged', 'keys', 'retention', 'incidents', 'log']) part),
   'CMP-10: every part is there'
 ) from made;

@@ -21,7 +21,7 @@ insert into listed values
   ('authenticated', '
     bulwark.accept_invitation bulwark.begin_backup_codes bulwark.begin_mfa_attempt
     bulwark.begin_mfa_enrolment bulwark.check_permissions bulwark.create_api_key
-    bulwark.current_person bulwark.has_permission bulwark.is_super_admin
+    bulwark.decide_access bulwark.current_person bulwark.has_permission bulwark.is_super_admin
     bulwark.member_organizations bulwark.mfa_required bulwark.mfa_status bulwark.my_permissions
     bulwark.present_trusted_device bulwark.remove_mfa_factor bulwark.require_permission
     bulwark.revoke_trusted_device bulwark.rotate_api_key bulwark.trust_device
@@ -35,7 +35,7 @@ insert into listed values
     bulwark.add_data_key bulwark.apply_reencryption_batch bulwark.audit_tree_head
     bulwark.begin_login bulwark.check_audit_log bulwark.check_rate_limit
     bulwark.check_rate_limits bulwark.choose_key_encryption_key bulwark.claim_webhook_deliveries
-    bulwark.cleanup_invitations bulwark.cleanup_mfa bulwark.cleanup_old_audit_logs
+    bulwark.remind_access_reviews bulwark.cleanup_invitations bulwark.cleanup_mfa bulwark.cleanup_old_audit_logs
     bulwark.cleanup_old_rate_limits bulwark.cleanup_security_events
     bulwark.complete_mfa_activation bulwark.complete_mfa_backup_code
     bulwark.complete_mfa_verification bulwark.complete_webhook_deliveries
@@ -78,6 +78,7 @@ insert into listed values
     bulwark.set_setting bulwark.tail_audit_log bulwark.webhook_stats
     bulwark.delete_organization bulwark.delete_role bulwark.delete_webhook_endpoint
     bulwark.disable_webhook_endpoint bulwark.enable_webhook_endpoint bulwark.encryption_progress
+    bulwark.close_access_review bulwark.list_access_review bulwark.start_access_review
     bulwark.erase_subject bulwark.explain_permission bulwark.export_audit_log
     bulwark.export_subject
     bulwark.get_user_roles bulwark.grant_role bulwark.invite_member

@@ -35,6 +35,9 @@ create temporary view growing as
 create temporary table bounds (relation text, kind text, by text);
 insert into bounds values
   ('bulwark_private.alert_rules', 'limit', 'metrics.alert_rules'),
+  ('bulwark.access_reviews', 'limit', 'compliance.reviews'),
+  ('bulwark.access_reviews', 'age', 'compliance.review_days'),
+  ('bulwark.access_review_items', 'own', '10,000 a review'),
   ('bulwark.api_keys', 'limit', 'api_keys.limit_per_owner'),
   ('bulwark.audit_legal_holds', 'limit', 'audit.legal_holds'),
   ('bulwark.invitations', 'limit', 'rbac.pending_invitations'),

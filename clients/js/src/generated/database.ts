@@ -1,5 +1,32 @@
 export type Json = string | number | boolean | null | { [key: string]: Json } | Json[];
 
+export interface AccessReviewItemsRow {
+  access: Json;
+  api_key_id: string | null;
+  decided_at: string | null;
+  decided_by: string | null;
+  decision: Enums["access_review_decision"] | null;
+  id: string;
+  note: string | null;
+  organization_id: string;
+  outcome: Enums["access_review_outcome"] | null;
+  review_id: string;
+  user_id: string;
+}
+
+export interface AccessReviewsRow {
+  closed_at: string | null;
+  closed_by: string | null;
+  due_at: string;
+  id: string;
+  name: string;
+  organization_id: string;
+  reminded_at: string | null;
+  reviewers: string[];
+  started_at: string;
+  started_by: string | null;
+}
+
 export interface ApiKeyPoliciesRow {
   allowed: boolean;
   decided_with_mfa: boolean;
@@ -410,6 +437,8 @@ export interface WebhookSubscriptionsRow {
 
 /** Rows of the tables that signed-in users may read, with the columns open to them. */
 export interface Rows {
+  access_review_items: AccessReviewItemsRow;
+  access_reviews: AccessReviewsRow;
   api_key_policies: ApiKeyPoliciesRow;
   api_keys: ApiKeysRow;
   audit_archive_files: AuditArchiveFilesRow;
@@ -584,6 +613,12 @@ export interface Functions {
     };
     Returns: undefined;
   };
+  close_access_review: {
+    Args: {
+      review_id: string;
+    };
+    Returns: Json;
+  };
   compliance_report: {
     Args: {
       organization_id: string;
@@ -643,6 +678,15 @@ export interface Functions {
   current_person: {
     Args: Record<PropertyKey, never>;
     Returns: string;
+  };
+  decide_access: {
+    Args: {
+      decision: Enums["access_review_decision"];
+      item_id: string;
+      note?: string | null | undefined;
+      version?: string | null | undefined;
+    };
+    Returns: Rows["access_review_items"];
   };
   decline_invitation: {
     Args: {
@@ -840,6 +884,28 @@ export interface Functions {
       block_id: string;
     };
     Returns: Rows["rate_limit_blocks"];
+  };
+  list_access_review: {
+    Args: {
+      after?: string | null | undefined;
+      page_size?: number | undefined;
+      review_id: string;
+      undecided?: boolean | undefined;
+    };
+    Returns: {
+      access: Json;
+      api_key_id: string;
+      decided_at: string;
+      decided_by: string;
+      decision: Enums["access_review_decision"];
+      email: string;
+      id: string;
+      name: string;
+      note: string;
+      outcome: Enums["access_review_outcome"];
+      user_id: string;
+      version: string;
+    }[];
   };
   list_alerts: {
     Args: Record<PropertyKey, never>;
@@ -1397,6 +1463,15 @@ export interface Functions {
     };
     Returns: number;
   };
+  start_access_review: {
+    Args: {
+      due_at: string;
+      name: string;
+      organization_id: string;
+      reviewers: readonly string[];
+    };
+    Returns: Rows["access_reviews"];
+  };
   tail_audit_log: {
     Args: {
       after?: string | null | undefined;
@@ -1528,6 +1603,8 @@ export interface Functions {
 }
 
 export interface Enums {
+  access_review_decision: "keep" | "end";
+  access_review_outcome: "kept" | "ended" | "gone";
   alert_state: "ok" | "no_data" | "warning" | "critical";
   audit_actor_type: "user" | "api_key" | "service" | "anonymous" | "database";
   audit_result: "success" | "failure" | "partial";

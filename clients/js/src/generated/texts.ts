@@ -322,6 +322,16 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   COMPLIANCE_INVALID_LIMIT: "A page has 1 to 5,000 rows.",
   COMPLIANCE_INVALID_CURSOR: "The cursor is not next of an earlier page of this export.",
   COMPLIANCE_EXPORT_RUNNING: "Another page of an export by the same person is being made.",
+  COMPLIANCE_INVALID_REVIEW:
+    "A review has a printable name of up to 120 characters, 1 to 50 reviewers and an end within a year.",
+  COMPLIANCE_TOO_MANY_ITEMS: "A review covers up to 10,000 members and keys.",
+  COMPLIANCE_TOO_MANY_REVIEWS: "The organization has compliance.reviews reviews.",
+  COMPLIANCE_UNKNOWN_REVIEW: "No such review or item, or none that the caller may see or decide.",
+  COMPLIANCE_OWN_ACCESS: "Nobody reviews their own access.",
+  COMPLIANCE_REVIEW_CLOSED: "The review is closed.",
+  COMPLIANCE_ALREADY_DECIDED: "Somebody has decided about this access already.",
+  COMPLIANCE_ACCESS_CHANGED: "The access is not that of the version given: list it again.",
+  COMPLIANCE_INVALID_NOTE: "A note has 1 to 500 printable characters.",
   COMPLIANCE_INVALID_TABLE: "It is no table of the application.",
   COMPLIANCE_INVALID_COLUMN: "A declared column is missing, or holds neither an id nor an address.",
   UNAUTHORIZED:

@@ -3,6 +3,105 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   "bulwark": {
     Tables: {
+      "access_review_items": {
+        Row: {
+          "access": NonNullable<Json>;
+          "api_key_id": string | null;
+          "decided_at": string | null;
+          "decided_by": string | null;
+          "decision": Database["bulwark"]["Enums"]["access_review_decision"] | null;
+          "id": string;
+          "note": string | null;
+          "organization_id": string;
+          "outcome": Database["bulwark"]["Enums"]["access_review_outcome"] | null;
+          "review_id": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "access": NonNullable<Json>;
+          "api_key_id"?: string | null;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "decision"?: Database["bulwark"]["Enums"]["access_review_decision"] | null;
+          "id"?: string;
+          "note"?: string | null;
+          "organization_id": string;
+          "outcome"?: Database["bulwark"]["Enums"]["access_review_outcome"] | null;
+          "review_id": string;
+          "user_id": string;
+        };
+        Update: {
+          "access"?: NonNullable<Json>;
+          "api_key_id"?: string | null;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "decision"?: Database["bulwark"]["Enums"]["access_review_decision"] | null;
+          "id"?: string;
+          "note"?: string | null;
+          "organization_id"?: string;
+          "outcome"?: Database["bulwark"]["Enums"]["access_review_outcome"] | null;
+          "review_id"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "access_review_items_review_id_fkey";
+            columns: ["review_id"];
+            isOneToOne: false;
+            referencedRelation: "access_reviews";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "access_reviews": {
+        Row: {
+          "closed_at": string | null;
+          "closed_by": string | null;
+          "due_at": string;
+          "id": string;
+          "name": string;
+          "organization_id": string;
+          "reminded_at": string | null;
+          "reviewers": (string)[];
+          "started_at": string;
+          "started_by": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "closed_at"?: string | null;
+          "closed_by"?: string | null;
+          "due_at": string;
+          "id"?: string;
+          "name": string;
+          "organization_id": string;
+          "reminded_at"?: string | null;
+          "reviewers": (string)[];
+          "started_at"?: string;
+          "started_by"?: string | null;
+        };
+        Update: {
+          "closed_at"?: string | null;
+          "closed_by"?: string | null;
+          "due_at"?: string;
+          "id"?: string;
+          "name"?: string;
+          "organization_id"?: string;
+          "reminded_at"?: string | null;
+          "reviewers"?: (string)[];
+          "started_at"?: string;
+          "started_by"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "access_reviews_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "api_key_policies": {
         Row: {
           "allowed": boolean;
@@ -1884,6 +1983,7 @@ export type Database = {
         Args: { "api_key_id"?: string; "organization_id"?: string; "rule": string };
         Returns: undefined;
       };
+      "close_access_review": { Args: { "review_id": string }; Returns: Json };
       "close_privileges": { Args: Record<PropertyKey, never>; Returns: undefined };
       "complete_mfa_activation": {
         Args: {
@@ -2023,6 +2123,33 @@ export type Database = {
           "version": number;
           "wrapped_key": string;
         }[];
+      };
+      "decide_access": {
+        Args: {
+          "decision": Database["bulwark"]["Enums"]["access_review_decision"];
+          "item_id": string;
+          "note"?: string;
+          "version"?: string;
+        };
+        Returns: {
+          "access": NonNullable<Json>;
+          "api_key_id": string | null;
+          "decided_at": string | null;
+          "decided_by": string | null;
+          "decision": Database["bulwark"]["Enums"]["access_review_decision"] | null;
+          "id": string;
+          "note": string | null;
+          "organization_id": string;
+          "outcome": Database["bulwark"]["Enums"]["access_review_outcome"] | null;
+          "review_id": string;
+          "user_id": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "access_review_items";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "declare_encrypted_column": {
         Args: {
@@ -2267,6 +2394,28 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "list_access_review": {
+        Args: {
+          "after"?: string;
+          "page_size"?: number;
+          "review_id": string;
+          "undecided"?: boolean;
+        };
+        Returns: {
+          "access": Json;
+          "api_key_id": string;
+          "decided_at": string;
+          "decided_by": string;
+          "decision": Database["bulwark"]["Enums"]["access_review_decision"];
+          "email": string;
+          "id": string;
+          "name": string;
+          "note": string;
+          "outcome": Database["bulwark"]["Enums"]["access_review_outcome"];
+          "user_id": string;
+          "version": string;
+        }[];
       };
       "list_alerts": {
         Args: Record<PropertyKey, never>;
@@ -2739,6 +2888,7 @@ export type Database = {
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
       "release_members": { Args: Record<PropertyKey, never>; Returns: undefined };
       "release_organizations": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "remind_access_reviews": { Args: Record<PropertyKey, never>; Returns: number };
       "remove_member": {
         Args: { "organization_id": string; "user_id": string };
         Returns: undefined;
@@ -3008,6 +3158,32 @@ export type Database = {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: number;
       };
+      "start_access_review": {
+        Args: {
+          "due_at": string;
+          "name": string;
+          "organization_id": string;
+          "reviewers": (string)[];
+        };
+        Returns: {
+          "closed_at": string | null;
+          "closed_by": string | null;
+          "due_at": string;
+          "id": string;
+          "name": string;
+          "organization_id": string;
+          "reminded_at": string | null;
+          "reviewers": (string)[];
+          "started_at": string;
+          "started_by": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "access_reviews";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "store_audit_checkpoint": {
         Args: { "note": string; "root_hash": string; "signers": Json; "tree_size": number };
         Returns: boolean;
@@ -3200,6 +3376,8 @@ export type Database = {
       "whoami": { Args: { "known_version"?: string }; Returns: Json };
     };
     Enums: {
+      "access_review_decision": "keep" | "end";
+      "access_review_outcome": "kept" | "ended" | "gone";
       "alert_state": "ok" | "no_data" | "warning" | "critical";
       "audit_actor_type": "user" | "api_key" | "service" | "anonymous" | "database";
       "audit_result": "success" | "failure" | "partial";
@@ -3362,6 +3540,8 @@ export type CompositeTypes<
 export const Constants = {
   "bulwark": {
     Enums: {
+      "access_review_decision": ["keep", "end"],
+      "access_review_outcome": ["kept", "ended", "gone"],
       "alert_state": ["ok", "no_data", "warning", "critical"],
       "audit_actor_type": ["user", "api_key", "service", "anonymous", "database"],
       "audit_result": ["success", "failure", "partial"],

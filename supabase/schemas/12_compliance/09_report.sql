@@ -3,6 +3,35 @@
 -- permission of the list it comes from. The report is an entry of the log, and names that entry.
 -- SECURITY DEFINER: compliance_report, because no client reads seals, keys and grants of others.
 
+create function bulwark_private.report_reviews(organization_id uuid)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'open', count(*) filter (where r.closed_at is null),
+    'overdue', count(*) filter (where r.closed_at is null and r.due_at < now()),
+    'last_closed_at', max(r.closed_at),
+    'reviews', (
+      select coalesce(jsonb_agg(to_jsonb(l) order by l.started_at desc, l.id), '[]')
+      from (
+        select n.id, n.name, n.started_at, n.due_at, n.closed_at, n.reviewers,
+          bulwark_private.access_review_totals(n.id) as totals
+        from bulwark.access_reviews n
+        where n.organization_id = report_reviews.organization_id
+        order by n.started_at desc
+        limit 20
+      ) l
+    ),
+    'reviews_cut', count(*) > 20
+  )
+  from bulwark.access_reviews r
+  where r.organization_id = report_reviews.organization_id;
+$$;
+comment on function bulwark_private.report_reviews(uuid) is
+  'The access reviews of an organization, the newest 20 listed with where they stand.';
+
 create function bulwark.compliance_report(
   organization_id uuid,
   since timestamptz default null,
@@ -58,6 +87,7 @@ begin
     'access', bulwark_private.report_access(organization_id),
     'mfa', bulwark_private.report_mfa(organization_id),
     'api_keys', bulwark_private.report_api_keys(organization_id),
+    'reviews', bulwark_private.report_reviews(organization_id),
     'keys_in_use', bulwark_private.report_keys(organization_id),
     'retention_rules', bulwark_private.report_retention(organization_id),
     'events', bulwark_private.report_events(organization_id, v_since, v_until),
@@ -78,9 +108,10 @@ end;
 $$;
 comment on function bulwark.compliance_report(uuid, timestamptz, timestamptz) is
   'The evidence about an organization from since (default: 90 days before until) to until (now), in
-   one document: access, mfa, api_keys, keys_in_use, retention_rules and events are the present
-   state; grants, privileged, keys, retention and incidents are entries of the range, the newest
-   500 of each with their total; log says how far it was read, verification whether it is intact.
+   one document: access, mfa, api_keys, reviews, keys_in_use, retention_rules and events are the
+   present state; grants, privileged, keys, retention and incidents are entries of the range, the
+   newest 500 of each with their total; log says how far it was read, verification whether it is
+   intact.
    It takes about four seconds at most; what was cut says so. Needs compliance:read, audit:read,
    audit:export, user:read, security:read and api_key:read there, and is itself an entry (entry)
    with the SHA-256 of its text without that id. Errors: COMPLIANCE_INVALID_RANGE,
