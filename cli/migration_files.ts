@@ -10,12 +10,13 @@ export function migrationNames(project: Project): string[] {
 }
 
 /**
- * Versions for new migrations: timestamps of now or later, each after all that exist and a second
- * after the one before. The Supabase CLI orders files by name, so names are compared.
+ * Versions for new migrations: timestamps a second apart, the last of them now, so that a migration
+ * made right afterwards comes after them; later only where the newest that exists demands it. The
+ * Supabase CLI orders files by name, so names are compared.
  */
 export function nextVersions(existing: string[], count: number, now: Date): string[] {
   const newest = existing.map((name) => `${/^\d+/.exec(name)?.[0] ?? ""}_`).sort().at(-1) ?? "";
-  let next = stamp(now);
+  let next = stamp(new Date(now.getTime() - (count - 1) * 1000));
   if (`${next}_` <= newest) next = following(newest.slice(0, -1).padEnd(14, "9").slice(0, 14));
   const versions: string[] = [];
   for (let left = count; left > 0; left--) {

@@ -3,8 +3,17 @@ import { nextVersions } from "../../../cli/migration_files.ts";
 
 const now = new Date("2026-11-29T23:59:58Z");
 
-Deno.test("nextVersions() counts seconds of the calendar from now on", () => {
-  assert.deepEqual(nextVersions(["20250101000000_a.sql", "0001_old.sql"], 3, now), [
+Deno.test("nextVersions() counts seconds of the calendar up to now, and none of the future", () => {
+  const midnight = new Date("2026-11-30T00:00:00Z");
+  assert.deepEqual(nextVersions(["20250101000000_a.sql", "0001_old.sql"], 3, midnight), [
+    "20261129235958",
+    "20261129235959",
+    "20261130000000",
+  ]);
+});
+
+Deno.test("nextVersions() goes past now only after a migration that is newer", () => {
+  assert.deepEqual(nextVersions(["20261129235957_just_made.sql"], 3, now), [
     "20261129235958",
     "20261129235959",
     "20261130000000",
