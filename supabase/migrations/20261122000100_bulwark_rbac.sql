@@ -5393,7 +5393,9 @@ comment on function bulwark.list_settings() is
    JSON Schema; null: only the owner of the database changes it. Errors: RBAC_PERMISSION_DENIED,
    MFA_REQUIRED.';
 
-create function bulwark.set_setting(name text, value jsonb)
+-- The value is json: text whose reading as jsonb may fail (a number out of range, a character
+-- \u0000) is refused here and not by PostgREST.
+create function bulwark.set_setting(name text, value json)
   returns void
   language plpgsql
   volatile
@@ -5402,6 +5404,7 @@ create function bulwark.set_setting(name text, value jsonb)
 as $$
 declare
   v_accepts jsonb;
+  v_value jsonb;
 begin
   perform bulwark_private.require_permission_to_act('system:admin', null);
   perform bulwark_private.setting(name);
@@ -5412,17 +5415,22 @@ begin
       using errcode = 'insufficient_privilege', detail = 'SETTING_IS_OPERATORS',
             hint = 'In the SQL editor: update bulwark.settings';
   end if;
-  if not bulwark_private.schema_accepts(v_accepts, value) then
+  begin
+    v_value := value::jsonb;
+  exception when data_exception then
+    v_value := null;            -- which no rule accepts
+  end;
+  if not bulwark_private.schema_accepts(v_accepts, v_value) then
     raise exception 'Cannot set %: it does not accept this value', set_setting.name
       using errcode = 'invalid_parameter_value', detail = 'SETTING_INVALID_VALUE',
             hint = format('It accepts %s', v_accepts);
   end if;
   update bulwark.settings s
-  set value = set_setting.value
-  where s.name = set_setting.name and s.value <> set_setting.value;
+  set value = v_value
+  where s.name = set_setting.name and s.value <> v_value;
 end;
 $$;
-comment on function bulwark.set_setting(text, jsonb) is
+comment on function bulwark.set_setting(text, json) is
   'Changes a setting that list_settings shows with accepts (system:admin). It counts from the next
    statement on, and is recorded as settings.updated. Errors: SETTING_IS_OPERATORS,
    SETTING_INVALID_VALUE, UNKNOWN_SETTING, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
@@ -5982,7 +5990,7 @@ revoke all on function
   bulwark_private.permissions_here(user_id uuid, organization_id uuid, passes_mfa boolean),
   bulwark.whoami(known_version text),
   bulwark.list_settings(),
-  bulwark.set_setting(name text, value jsonb),
+  bulwark.set_setting(name text, value json),
   bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations),
   bulwark_private.require_confirmed_email(),
   bulwark_private.take_invitation(invitation_id uuid, token_hash bytea),
@@ -6038,7 +6046,7 @@ grant execute on function bulwark.organizations_with(text), bulwark.mfa_verified
 
 grant execute on function
   bulwark.list_settings(),
-  bulwark.set_setting(text, jsonb),
+  bulwark.set_setting(text, json),
   bulwark.create_organization(text, text, uuid),
   bulwark.update_organization(uuid, text, text),
   bulwark.delete_organization(uuid, text),

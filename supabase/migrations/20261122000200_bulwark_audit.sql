@@ -3598,6 +3598,9 @@ begin
       resource_type => append_auth_entry.resource_type,
       resource_id => append_auth_entry.resource_id,
       action => append_auth_entry.action,
+      result => case append_auth_entry.event_type
+        when 'auth.login_failed' then 'failure' else 'success'
+      end::bulwark.audit_result,
       before => append_auth_entry.before,
       after => append_auth_entry.after,
       details => case when v_parent is null and cardinality(v_organizations) > v_told then

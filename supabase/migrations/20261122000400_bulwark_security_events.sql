@@ -671,10 +671,12 @@ declare
   v_entry uuid;
   v_found bigint;
   v_key constant text := bulwark_private.security_key_expression(rule.grouped_by);
+  -- Entries below another one repeat it, in each organization, and are not counted again. The
+  -- network of a sign-in is in such an entry alone where the password hook recorded the attempt.
   v_matches constant text := format(
-    'e.event_type = %L and e.source <> ''client'' and e.parent_id is null
+    'e.event_type = %L and e.source <> ''client'' and (e.parent_id is null or %L)
        and (%L is null or e.action = %L)',
-    rule.counts, rule.action, rule.action
+    rule.counts, rule.grouped_by = 'network', rule.action, rule.action
   );
   v_name text;
   v_organization uuid;

@@ -224,6 +224,7 @@ insert into built_objects values
     bulwark.api_key_policies:api_key_policies_keep_columns
     bulwark.api_key_policies:api_key_policies_touch_updated_at
     bulwark.api_keys:api_keys_keep_columns bulwark.api_keys:api_keys_only_narrow
+    bulwark.settings:settings_require_known_rules
     bulwark_private.api_key_hashes:api_key_hashes_keep_columns
   '),
   ('api_keys', 'audited', '
@@ -342,7 +343,7 @@ insert into built_grants values
     bulwark.organizations_with(text); bulwark.mfa_verified(interval)
   '),
   ('rbac', 'function', 'execute', 'authenticated service_role', '
-    bulwark.list_settings(); bulwark.set_setting(text, jsonb); bulwark.create_organization(text,
+    bulwark.list_settings(); bulwark.set_setting(text, json); bulwark.create_organization(text,
     text, uuid); bulwark.update_organization(uuid, text, text); bulwark.delete_organization(uuid,
     text); bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz);
     bulwark.revoke_role(uuid, text, uuid); bulwark.list_members(uuid, text, text, text, integer);

@@ -1,6 +1,6 @@
 /**
- * Second factors in the audit log. The local stack's Auth has no factors, so this test creates the
- * table as Supabase Auth does, and writes it as its role.
+ * Second factors in the audit log. Lite has no factors, so this test creates the table as Supabase
+ * Auth does, and writes it as its role.
  */
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
@@ -10,8 +10,12 @@ const ada = await signUp("ada");
 const acme = await createOrganization(ada);
 const sql = postgres(superuserUrl, { max: 1, onnotice: () => {} });
 await sql.unsafe(`
-  create type auth.factor_type as enum ('totp', 'webauthn', 'phone');
-  create type auth.factor_status as enum ('unverified', 'verified');
+  do $$ begin
+    if to_regtype('auth.factor_type') is null then
+      create type auth.factor_type as enum ('totp', 'webauthn', 'phone');
+      create type auth.factor_status as enum ('unverified', 'verified');
+    end if;
+  end $$;
   create table if not exists auth.mfa_factors (
     id uuid not null primary key,
     user_id uuid not null references auth.users (id) on delete cascade,

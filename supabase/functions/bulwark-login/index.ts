@@ -34,7 +34,7 @@ const answer = limit("api_default", async (request) => {
   const origin = originOf(request, clientAddress(request, env), env.placeHeaders);
   const decision = await beginLogin(client, asked, origin);
   if (!decision.allowed) return refusal(decision, correlationId);
-  const session = await signIn(env, asked);
+  const session = await signIn(env, asked, origin);
   await finishLogin(client, asked, origin, session);
   if (session) return Response.json(session, { headers: rateLimitHeaders(decision) });
   const failed = new BulwarkError(401, "LOGIN_FAILED", "Cannot sign in: that is not right");

@@ -1024,7 +1024,7 @@ comment on function bulwark.list_settings() is
   'All settings with their values (system:admin). accepts: the values that set_setting takes, as a
    JSON Schema; null: only the owner of the database changes it. Errors: RBAC_PERMISSION_DENIED,
    MFA_REQUIRED.';
-create function bulwark.set_setting(name text, value jsonb)
+create function bulwark.set_setting(name text, value json)
   returns void
   language plpgsql
   volatile
@@ -1033,6 +1033,7 @@ create function bulwark.set_setting(name text, value jsonb)
 as $$
 declare
   v_accepts jsonb;
+  v_value jsonb;
 begin
   perform bulwark_private.require_permission_to_act('system:admin', null);
   perform bulwark_private.setting(name);
@@ -1043,17 +1044,22 @@ begin
       using errcode = 'insufficient_privilege', detail = 'SETTING_IS_OPERATORS',
             hint = 'In the SQL editor: update bulwark.settings';
   end if;
-  if not bulwark_private.schema_accepts(v_accepts, value) then
+  begin
+    v_value := value::jsonb;
+  exception when data_exception then
+    v_value := null;            -- which no rule accepts
+  end;
+  if not bulwark_private.schema_accepts(v_accepts, v_value) then
     raise exception 'Cannot set %: it does not accept this value', set_setting.name
       using errcode = 'invalid_parameter_value', detail = 'SETTING_INVALID_VALUE',
             hint = format('It accepts %s', v_accepts);
   end if;
   update bulwark.settings s
-  set value = set_setting.value
-  where s.name = set_setting.name and s.value <> set_setting.value;
+  set value = v_value
+  where s.name = set_setting.name and s.value <> v_value;
 end;
 $$;
-comment on function bulwark.set_setting(text, jsonb) is
+comment on function bulwark.set_setting(text, json) is
   'Changes a setting that list_settings shows with accepts (system:admin). It counts from the next
    statement on, and is recorded as settings.updated. Errors: SETTING_IS_OPERATORS,
    SETTING_INVALID_VALUE, UNKNOWN_SETTING, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
@@ -1495,10 +1501,10 @@ revoke all on function bulwark.list_settings() from public;
 revoke all on function bulwark.list_settings() from anon;
 revoke all on function bulwark.list_settings() from authenticated;
 revoke all on function bulwark.list_settings() from service_role;
-revoke all on function bulwark.set_setting(name text, value jsonb) from public;
-revoke all on function bulwark.set_setting(name text, value jsonb) from anon;
-revoke all on function bulwark.set_setting(name text, value jsonb) from authenticated;
-revoke all on function bulwark.set_setting(name text, value jsonb) from service_role;
+revoke all on function bulwark.set_setting(name text, value json) from public;
+revoke all on function bulwark.set_setting(name text, value json) from anon;
+revoke all on function bulwark.set_setting(name text, value json) from authenticated;
+revoke all on function bulwark.set_setting(name text, value json) from service_role;
 revoke all on function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations) from public;
 revoke all on function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations) from anon;
 revoke all on function bulwark_private.invitation_holds(user_id uuid, invitation bulwark.invitations) from authenticated;
@@ -1548,8 +1554,8 @@ grant execute on function bulwark.preview_invitation(text) to anon;
 grant execute on function bulwark.preview_invitation(text) to authenticated;
 grant execute on function bulwark.list_settings() to authenticated;
 grant execute on function bulwark.list_settings() to service_role;
-grant execute on function bulwark.set_setting(text, jsonb) to authenticated;
-grant execute on function bulwark.set_setting(text, jsonb) to service_role;
+grant execute on function bulwark.set_setting(text, json) to authenticated;
+grant execute on function bulwark.set_setting(text, json) to service_role;
 grant execute on function bulwark.list_members(uuid, text, text, text, integer) to authenticated;
 grant execute on function bulwark.list_members(uuid, text, text, text, integer) to service_role;
 grant execute on function bulwark.list_names(uuid, uuid[]) to authenticated;

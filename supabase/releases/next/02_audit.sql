@@ -1070,6 +1070,68 @@ as $$
       watched_object_dropped
     }');
 $$;
+create or replace function bulwark_private.append_auth_entry(
+  event_type text,
+  user_id uuid,
+  resource_type text,
+  resource_id text,
+  action text,
+  session jsonb default '{}',
+  before jsonb default null,
+  after jsonb default null
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entry uuid;
+  v_organization uuid;
+  v_organizations constant uuid[] := array(
+    select bulwark_private.organizations_of(
+      append_auth_entry.user_id,
+      -- A ban or deletion is still recorded in the organizations that lose the member.
+      suspended => resource_type = 'auth.users'
+        and (action = 'delete' or coalesce(after ?| '{banned_until,deleted_at}', false))
+    )
+  );
+  v_parent uuid;
+  v_told constant integer := greatest((bulwark_private.setting('audit.auth_entries'))::integer, 0);
+begin
+  -- One entry without an organization and, below it, one in each organization of the user, so that
+  -- an organization sees the sign-ins of its members and can prove them. Their number is limited:
+  -- the first entry lists the organizations without one.
+  foreach v_organization in array array[null::uuid] || v_organizations[:v_told] loop
+    v_entry := bulwark_private.append_audit_entry(
+      event_type => append_auth_entry.event_type,
+      organization_id => v_organization,
+      resource_type => append_auth_entry.resource_type,
+      resource_id => append_auth_entry.resource_id,
+      action => append_auth_entry.action,
+      result => case append_auth_entry.event_type
+        when 'auth.login_failed' then 'failure' else 'success'
+      end::bulwark.audit_result,
+      before => append_auth_entry.before,
+      after => append_auth_entry.after,
+      details => case when v_parent is null and cardinality(v_organizations) > v_told then
+        jsonb_build_object(
+          'organizations', cardinality(v_organizations),
+          'without_entry', v_organizations[v_told + 1:]
+        )
+      end,
+      parent_id => v_parent,
+      source => 'auth',
+      -- Either the owner or an administrator may have changed the account: the table does not say.
+      actor_id => case when resource_type <> 'auth.users' then append_auth_entry.user_id end,
+      session_id => bulwark_private.uuid_or_null(session ->> 'id'),
+      ip => left(session ->> 'ip', 64),
+      user_agent => left(session ->> 'user_agent', 256)
+    );
+    v_parent := coalesce(v_parent, v_entry);
+  end loop;
+end;
+$$;
 create table bulwark.audit_archives (
   month date primary key,
   from_month date not null,

@@ -2,7 +2,10 @@
 -- By hand: new: insert into bulwark_private.setting_rules (name, accepts) values
 -- The settings that administrators may change.
 insert into bulwark_private.setting_rules (name, accepts) values
-  ('mfa.issuer', '{"type": "string", "pattern": "^[^\\u0001-\\u001f\\u007f:]{1,64}$"}'),
+  -- At least one character that is seen.
+  ('mfa.issuer', '{"type": "string", "pattern":
+      "^(?=.{1,64}$)[^\\u0001-\\u001f\\u007f:]*[^\\u0001- \\u007f-\\u00a0\\u00ad\\u1680\\u2000-'
+      '\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\ufeff:][^\\u0001-\\u001f\\u007f:]*$"}'),
   ('mfa.recent_sign_in_minutes', '{"type": "integer", "minimum": 1, "maximum": 60}'),
   ('mfa.step_up_minutes', '{"type": "integer", "minimum": 1, "maximum": 60}'),
   ('mfa.trusted_device_days', '{"type": "integer", "minimum": 1, "maximum": 90}'),

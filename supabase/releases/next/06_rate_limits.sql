@@ -392,6 +392,121 @@ begin
   end if;
 end;
 $$;
+create or replace function bulwark_private.charge_attempt(kind text, user_id uuid, valid boolean)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision bulwark.rate_limit_decision;
+begin
+  -- Every attempt is charged, and a correct one refunded: otherwise concurrent guesses would all be
+  -- answered.
+  v_decision := bulwark_private.decide_rate_limit(
+    'auth_login', array[kind], array[user_id::text], null, 1, null, user_id, null
+  );
+  if v_decision.allowed and valid then
+    update bulwark_private.rate_limits b
+    set full_at = b.full_at - b.emission_us
+    where b.id = bulwark_private.rate_limit_hash(
+        concat(charge_attempt.kind, '/', charge_attempt.user_id)
+      )
+      and b.scope = (select r.scope from bulwark.rate_limit_rules r where r.name = 'auth_login');
+  elsif v_decision.allowed then
+    perform bulwark_private.append_auth_entry(
+      'auth.login_failed', user_id, 'auth.users', user_id::text, kind
+    );
+  end if;
+  if v_decision.allowed then
+    return '{"decision": "continue"}'::jsonb;
+  end if;
+  if kind = 'password' then
+    return jsonb_build_object(
+      'decision', 'reject', 'message', 'Too many attempts: try again later',
+      'should_logout_user', false
+    );
+  end if;
+  -- Supabase Auth signs a user out everywhere when it is told to reject a second factor, so a thief
+  -- of the password could end the owner's sessions. An error refuses the attempt and ends nothing.
+  return jsonb_build_object('error', jsonb_build_object(
+    'http_code', 429, 'message', 'Too many attempts: try again later'
+  ));
+end;
+$$;
+create or replace function bulwark.mfa_verification_attempt_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because Supabase Auth may not touch buckets
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.charge_attempt(
+    'second_factor', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
+  );
+end;
+$$;
+comment on function bulwark.mfa_verification_attempt_hook(jsonb) is
+  'MFA verification attempt hook of Supabase Auth ({factor_id, user_id, valid}): limits guesses at
+   codes, in another bucket than passwords. Over the limit the attempt is refused with 429, and no
+   session ends.';
+create or replace function bulwark.finish_login(
+  account text,
+  address text default null,
+  user_id uuid default null,
+  latitude real default null,
+  longitude real default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role writes these tables
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_account constant text := left(lower(btrim(account)), 320);
+  v_address constant text := bulwark_private.client_network(address);
+  v_owner constant uuid := bulwark_private.rate_limit_hash('account/' || v_account);
+  v_network constant uuid := bulwark_private.rate_limit_hash('network/' || v_address);
+  v_recorded uuid;
+  v_user constant uuid := (
+    select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
+  );
+begin
+  if user_id is null then
+    -- Where Supabase Auth calls the hook, that has recorded the attempt: it counts once. The entry
+    -- here adds the network.
+    select e.id into v_recorded
+    from bulwark.audit_logs e
+    where e.event_type = 'auth.login_failed' and e.action = 'password' and e.source = 'auth'
+      and e.resource_type = 'auth.users' and e.resource_id = v_user::text
+      and e.parent_id is null
+      and e.id >= bulwark_private.audit_id_floor(clock_timestamp() - interval '10 seconds')
+    order by e.id desc
+    limit 1;
+    perform bulwark_private.append_audit_entry(
+      event_type => 'auth.login_failed', result => 'failure', action => 'password',
+      parent_id => v_recorded,
+      resource_type => case when v_user is null then 'account' else 'auth.users' end,
+      resource_id => coalesce(v_user, v_owner)::text,
+      details => jsonb_build_object('network', v_network), ip => v_address
+    );
+    return;
+  end if;
+  if v_network is not null then
+    insert into bulwark_private.known_networks as k (owner, network)
+    values (v_owner, v_network)
+    on conflict on constraint known_networks_pkey do update
+      set last_seen_at = excluded.last_seen_at;
+  end if;
+  perform bulwark_private.note_place(user_id, latitude, longitude);
+end;
+$$;
+comment on function bulwark.finish_login(text, text, uuid, real, real) is
+  'Records the result of a sign-in (service role only). Without a user it failed and is written to
+   the audit log, below the entry of the password hook if there is one; with one its network becomes known and its place is compared with the last one.';
 create view bulwark_private.organization_api_keys with (security_invoker = true) as
   select null::uuid as organization_id, null::uuid as api_key_id, null::text as name,
     null::text as rule, null::timestamptz as created_at

@@ -489,6 +489,37 @@ comment on function bulwark.api_key_options(uuid) is
    (name, description, capacity, window_seconds), default_days, max_days, max_overlap_days,
    keys_left }. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, RBAC_NOT_AUTHENTICATED,
    API_KEY_NULL_ARGUMENT.';
+create function bulwark_private.settings_require_known_rules()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unknown text;
+begin
+  select coalesce(i.item #>> '{}', 'null') into v_unknown
+  from jsonb_array_elements(
+    case when jsonb_typeof(new.value) = 'array' then new.value else jsonb_build_array(new.value) end
+  ) as i (item)
+  where not exists (
+    select from bulwark.rate_limit_rules r where to_jsonb(r.name) = i.item
+  )
+  limit 1;
+  if found then
+    raise exception 'Cannot set %: there is no rate limit rule %', new.name, left(v_unknown, 64)
+      using errcode = 'invalid_parameter_value', detail = 'SETTING_INVALID_VALUE',
+            hint = 'List them with: select name from rate_limit_rules';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.settings_require_known_rules() is
+  'Trigger: raises SETTING_INVALID_VALUE where api_keys.rate_limit_rules names a rule that does not
+   exist, also for the owner of the database.';
+create trigger settings_require_known_rules
+  before update on bulwark.settings
+  for each row when (new.name = 'api_keys.rate_limit_rules' and new.value <> old.value)
+  execute function bulwark_private.settings_require_known_rules();
 revoke all on table bulwark_private.api_key_member_roles from public;
 revoke all on table bulwark_private.api_key_member_roles from anon;
 revoke all on table bulwark_private.api_key_member_roles from authenticated;
@@ -521,4 +552,8 @@ revoke all on function bulwark.api_key_options(organization_id uuid) from public
 revoke all on function bulwark.api_key_options(organization_id uuid) from anon;
 revoke all on function bulwark.api_key_options(organization_id uuid) from authenticated;
 revoke all on function bulwark.api_key_options(organization_id uuid) from service_role;
+revoke all on function bulwark_private.settings_require_known_rules() from public;
+revoke all on function bulwark_private.settings_require_known_rules() from anon;
+revoke all on function bulwark_private.settings_require_known_rules() from authenticated;
+revoke all on function bulwark_private.settings_require_known_rules() from service_role;
 grant execute on function bulwark.api_key_options(uuid) to authenticated;

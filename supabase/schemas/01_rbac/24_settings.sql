@@ -34,7 +34,9 @@ comment on function bulwark.list_settings() is
    JSON Schema; null: only the owner of the database changes it. Errors: RBAC_PERMISSION_DENIED,
    MFA_REQUIRED.';
 
-create function bulwark.set_setting(name text, value jsonb)
+-- The value is json: text whose reading as jsonb may fail (a number out of range, a character
+-- \u0000) is refused here and not by PostgREST.
+create function bulwark.set_setting(name text, value json)
   returns void
   language plpgsql
   volatile
@@ -43,6 +45,7 @@ create function bulwark.set_setting(name text, value jsonb)
 as $$
 declare
   v_accepts jsonb;
+  v_value jsonb;
 begin
   perform bulwark_private.require_permission_to_act('system:admin', null);
   perform bulwark_private.setting(name);
@@ -53,17 +56,22 @@ begin
       using errcode = 'insufficient_privilege', detail = 'SETTING_IS_OPERATORS',
             hint = 'In the SQL editor: update bulwark.settings';
   end if;
-  if not bulwark_private.schema_accepts(v_accepts, value) then
+  begin
+    v_value := value::jsonb;
+  exception when data_exception then
+    v_value := null;            -- which no rule accepts
+  end;
+  if not bulwark_private.schema_accepts(v_accepts, v_value) then
     raise exception 'Cannot set %: it does not accept this value', set_setting.name
       using errcode = 'invalid_parameter_value', detail = 'SETTING_INVALID_VALUE',
             hint = format('It accepts %s', v_accepts);
   end if;
   update bulwark.settings s
-  set value = set_setting.value
-  where s.name = set_setting.name and s.value <> set_setting.value;
+  set value = v_value
+  where s.name = set_setting.name and s.value <> v_value;
 end;
 $$;
-comment on function bulwark.set_setting(text, jsonb) is
+comment on function bulwark.set_setting(text, json) is
   'Changes a setting that list_settings shows with accepts (system:admin). It counts from the next
    statement on, and is recorded as settings.updated. Errors: SETTING_IS_OPERATORS,
    SETTING_INVALID_VALUE, UNKNOWN_SETTING, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';

@@ -40,7 +40,7 @@ grant execute on function bulwark.organizations_with(text), bulwark.mfa_verified
 
 grant execute on function
   bulwark.list_settings(),
-  bulwark.set_setting(text, jsonb),
+  bulwark.set_setting(text, json),
   bulwark.create_organization(text, text, uuid),
   bulwark.update_organization(uuid, text, text),
   bulwark.delete_organization(uuid, text),

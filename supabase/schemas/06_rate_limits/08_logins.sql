@@ -51,10 +51,17 @@ begin
   if v_decision.allowed then
     return '{"decision": "continue"}'::jsonb;
   end if;
-  return jsonb_build_object(
-    'decision', 'reject', 'message', 'Too many attempts: try again later',
-    'should_logout_user', false
-  );
+  if kind = 'password' then
+    return jsonb_build_object(
+      'decision', 'reject', 'message', 'Too many attempts: try again later',
+      'should_logout_user', false
+    );
+  end if;
+  -- Supabase Auth signs a user out everywhere when it is told to reject a second factor, so a thief
+  -- of the password could end the owner's sessions. An error refuses the attempt and ends nothing.
+  return jsonb_build_object('error', jsonb_build_object(
+    'http_code', 429, 'message', 'Too many attempts: try again later'
+  ));
 end;
 $$;
 comment on function bulwark_private.charge_attempt(text, uuid, boolean) is
@@ -88,12 +95,13 @@ as $$
 begin
   return bulwark_private.charge_attempt(
     'second_factor', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
-  ) - 'should_logout_user';
+  );
 end;
 $$;
 comment on function bulwark.mfa_verification_attempt_hook(jsonb) is
   'MFA verification attempt hook of Supabase Auth ({factor_id, user_id, valid}): limits guesses at
-   codes, in another bucket than passwords.';
+   codes, in another bucket than passwords. Over the limit the attempt is refused with 429, and no
+   session ends.';
 
 create function bulwark.begin_login(
   account text,
@@ -216,13 +224,25 @@ declare
   v_address constant text := bulwark_private.client_network(address);
   v_owner constant uuid := bulwark_private.rate_limit_hash('account/' || v_account);
   v_network constant uuid := bulwark_private.rate_limit_hash('network/' || v_address);
+  v_recorded uuid;
   v_user constant uuid := (
     select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
   );
 begin
   if user_id is null then
+    -- Where Supabase Auth calls the hook, that has recorded the attempt: it counts once. The entry
+    -- here adds the network.
+    select e.id into v_recorded
+    from bulwark.audit_logs e
+    where e.event_type = 'auth.login_failed' and e.action = 'password' and e.source = 'auth'
+      and e.resource_type = 'auth.users' and e.resource_id = v_user::text
+      and e.parent_id is null
+      and e.id >= bulwark_private.audit_id_floor(clock_timestamp() - interval '10 seconds')
+    order by e.id desc
+    limit 1;
     perform bulwark_private.append_audit_entry(
       event_type => 'auth.login_failed', result => 'failure', action => 'password',
+      parent_id => v_recorded,
       resource_type => case when v_user is null then 'account' else 'auth.users' end,
       resource_id => coalesce(v_user, v_owner)::text,
       details => jsonb_build_object('network', v_network), ip => v_address
@@ -240,4 +260,4 @@ end;
 $$;
 comment on function bulwark.finish_login(text, text, uuid, real, real) is
   'Records the result of a sign-in (service role only). Without a user it failed and is written to
-   the audit log; with one its network becomes known and its place is compared with the last one.';
+   the audit log, below the entry of the password hook if there is one; with one its network becomes known and its place is compared with the last one.';

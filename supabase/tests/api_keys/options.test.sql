@@ -1,7 +1,7 @@
 -- The choices of a member for a new key, and how much of their limits keys have left.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(25);
+select plan(29);
 select tests.create_organizations();
 create temporary table issued (name text, id uuid);
 grant all on issued to public;
@@ -153,5 +153,16 @@ select revoke_api_key(id, 'tested') from issued;
 select is(
   rate_limit_usage(tests.acme()) -> 'api_keys', '[]', 'RLU-08: a revoked key is none in force'
 );
+-- the setting that opens rules
+select tests.act_as_owner();
+select tests.error_is('KEO-20: rules that are open exist: ' || claim, error, format(
+  $$ update bulwark.settings set value = %L where name = 'api_keys.rate_limit_rules' $$, value))
+from (values
+  ('a name of none', '22023 SETTING_INVALID_VALUE', '["api_default", "api_nothing"]'),
+  ('no name', '22023 SETTING_INVALID_VALUE', '[null]'),
+  ('no list', '22023 SETTING_INVALID_VALUE', '"api_nothing"'),
+  ('names of some', 'no error', '["api_relaxed", "api_default"]')
+) as c (claim, error, value);
+
 select * from finish();
 rollback;

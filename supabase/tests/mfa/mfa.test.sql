@@ -1,7 +1,7 @@
 -- MFA: which session counts as verified, and what an organization that requires it withholds.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(67);
+select plan(68);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
 select bulwark.grant_role(tests.user_id('admin@acme.test'), 'viewer', tests.globex());
@@ -400,5 +400,18 @@ select is(
 );
 select tests.act_as_owner();
 
+-- settings
+select is(
+  (select array_agg(
+     bulwark_private.schema_accepts(r.accepts, to_jsonb(v.issuer)) order by v.place
+   )
+   from bulwark_private.setting_rules r
+   cross join unnest(array[
+     'Acme', 'Café Ünïcode, Inc.', ' Acme', '✓', repeat('a', 64),
+     '', ' ', E'\u00a0\u2003', E'\u200b', 'a:b', E'a\nb', repeat('a', 65)
+   ]) with ordinality as v (issuer, place)
+   where r.name = 'mfa.issuer'),
+  '{t,t,t,t,t,f,f,f,f,f,f,f}', 'MFA-41: an issuer can be seen, and fits into a URI'
+);
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- Sign-ins: the hooks of Supabase Auth, and the functions that bulwark-login calls.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(26);
+select plan(30);
 select tests.create_organizations();
 -- As the owner: on Postgres 17 the tests cannot become supabase_auth_admin. End-to-end tests cover
 -- that role.
@@ -14,7 +14,7 @@ declare
 begin
   execute format('select bulwark.%I($1)', name)
   into v_answer using jsonb_build_object('user_id', tests.user_id(email), 'valid', valid);
-  return v_answer ->> 'decision';
+  return coalesce(v_answer ->> 'decision', v_answer -> 'error' ->> 'http_code');
 end;
 $$;
 create function pg_temp.hooks(name text, email text, valid boolean, times integer)
@@ -52,8 +52,8 @@ select is(
 select is_empty($$ select from bulwark.rate_limit_blocks $$, 'LOG-06: and there is no block');
 select is(
   pg_temp.hooks('mfa_verification_attempt_hook', 'admin@acme.test', false, 6),
-  'continue continue continue continue continue reject',
-  'LOG-07: codes are guessed five times, in a bucket of their own'
+  'continue continue continue continue continue 429',
+  'LOG-07: codes are guessed five times, in a bucket of their own, and no session ends by it'
 );
 select is(
   (select count(*) from bulwark.audit_logs
@@ -176,6 +176,51 @@ select set_has(
   $$ values ('audit_verification_failed', null, null), ('audit_checkpoint_missing', null, null),
        ('permission_probing', tests.acme(), tests.user_id('viewer@acme.test')) $$,
   'LOG-22: and so are a log that is not signed, checkpoints that are gone, and probing'
+);
+-- one attempt that both the hook and the function record
+create function pg_temp.both(times integer) returns void language plpgsql as $$
+begin
+  for n in 1..times loop
+    perform pg_temp.hook('password_verification_attempt_hook', 'viewer@globex.test', false);
+    update bulwark_private.rate_limits set full_at = full_at - 180000000;
+    perform bulwark.finish_login('viewer@globex.test', '198.51.100.' || 50 + n);
+  end loop;
+end;
+$$;
+select pg_temp.both(1);
+select is(
+  (select array_agg(e.result order by e.result)
+   from bulwark.audit_logs e
+   where e.event_type = 'auth.login_failed' and e.organization_id is null
+     and e.resource_id = tests.user_id('viewer@globex.test')::text),
+  '{failure,failure}'::bulwark.audit_result[], 'LOG-26: both say that it failed'
+);
+select results_eq(
+  $$ select p.source::text, e.source::text, e.details ? 'network'
+     from bulwark.audit_logs e join bulwark.audit_logs p on p.id = e.parent_id
+     where e.event_type = 'auth.login_failed' and e.organization_id is null
+       and e.resource_id = tests.user_id('viewer@globex.test')::text $$,
+  $$ values ('auth', 'system', true) $$,
+  'LOG-26: and the function''s entry, with the network, is below the hook''s'
+);
+select pg_temp.both(8);
+update bulwark_private.security_progress set snapshot = '1:1:';
+select bulwark.evaluate_security_rules();
+select is_empty(
+  $$ select from bulwark.security_events
+     where details ->> 'rule' = 'account_brute_force'
+       and user_id = tests.user_id('viewer@globex.test') $$,
+  'LOG-27: nine attempts that are recorded twice are not ten'
+);
+select pg_temp.both(1);
+update bulwark_private.security_progress set snapshot = '1:1:';
+select bulwark.evaluate_security_rules();
+select set_has(
+  $$ select (details ->> 'found')::integer from bulwark.security_events
+     where details ->> 'rule' = 'account_brute_force'
+       and user_id = tests.user_id('viewer@globex.test') $$,
+  $$ values (10) $$,
+  'LOG-27: ten are'
 );
 -- a flood of other entries hides nobody
 select bulwark_private.append_audit_entry(

@@ -1,7 +1,7 @@
 -- Settings: administrators of the installation change some of them, within bounds.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(31);
+select plan(34);
 select tests.create_organizations();
 create temporary table present as select * from bulwark.settings;
 grant select on present to public;
@@ -69,6 +69,11 @@ from (values
   ('no value out of bounds', '22023 SETTING_INVALID_VALUE', 'rbac.self_service_limit', '-1'),
   ('of no other type', '22023 SETTING_INVALID_VALUE', 'rbac.self_service_limit', '"7"'),
   ('and not null', '22023 SETTING_INVALID_VALUE', 'rbac.self_service_limit', null),
+  ('no number beyond all numbers', '22023 SETTING_INVALID_VALUE', 'rbac.self_service_limit',
+    '1e-200000'),
+  ('of either sign', '22023 SETTING_INVALID_VALUE', 'rbac.self_service_limit', '-1e200000'),
+  ('no text that jsonb cannot hold', '22023 SETTING_INVALID_VALUE', 'rbac.self_service_limit',
+    '"\u0000"'),
   ('none that is the operator''s', '42501 SETTING_IS_OPERATORS', 'audit.retention_days', '1'),
   ('such as who is trusted', '42501 SETTING_IS_OPERATORS',
     'sessions.accept_tokens_without_session', 'true'),

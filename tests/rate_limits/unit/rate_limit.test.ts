@@ -16,7 +16,8 @@ import {
 } from "../../../supabase/functions/_bulwark/rate_limits/headers.ts";
 import { identifier } from "../../../supabase/functions/_bulwark/rate_limits/identity.ts";
 import { LocalBuckets } from "../../../supabase/functions/_bulwark/rate_limits/local_buckets.ts";
-import { originOf } from "../../../supabase/functions/_bulwark/rate_limits/login.ts";
+import type { Env } from "../../../supabase/functions/_bulwark/foundation/env.ts";
+import { originOf, signIn } from "../../../supabase/functions/_bulwark/rate_limits/login.ts";
 
 Deno.test("costOf() rounds up, so that a whole bucket never takes less than its window", () => {
   for (const [capacity, windowSeconds] of [[7, 60], [60, 60], [3, 3600], [999_983, 1]] as const) {
@@ -117,8 +118,26 @@ Deno.test("originOf() reads a place only where headers are trusted, and only num
     address: null,
     latitude: 52.5,
     longitude: null,
+    userAgent: null,
   });
   assert.equal(originOf(request, null, null).latitude, null);
+});
+
+Deno.test("signIn() tells Supabase Auth who is signing in, and nothing that is not known", async () => {
+  const seen: (string | null)[][] = [];
+  const auth = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    seen.push(["user-agent", "x-forwarded-for"].map((name) => request.headers.get(name)));
+    return Response.json({ user: { id: "ada" } });
+  });
+  const env = { url: `http://127.0.0.1:${auth.addr.port}`, publishableKey: "key" } as Env;
+  const credentials = { email: "ada@people.test", password: "right" };
+  const headers = { "user-agent": "Firefox/1", "x-forwarded-for": "6.6.6.6" };
+  const request = new Request("http://localhost/", { headers });
+  await signIn(env, credentials, originOf(request, "203.0.113.7", null));
+  await signIn(env, credentials, originOf(new Request("http://localhost/"), null, null));
+  await auth.shutdown();
+  assert.deepEqual(seen[0], ["Firefox/1", "203.0.113.7"]);
+  assert.equal(seen[1]?.[1], null);
 });
 
 Deno.test("a limited handler answers with headers, also when it refuses for its own reasons", async () => {

@@ -12,11 +12,12 @@ export interface Credentials {
   captcha_token?: string | undefined;
 }
 
-/** Address and place of a sign-in as a trusted proxy wrote them; null: unknown. */
+/** Address and place of a sign-in as a trusted proxy wrote them, and its device; null: unknown. */
 export interface Origin {
   address: string | null;
   latitude: number | null;
   longitude: number | null;
+  userAgent: string | null;
 }
 
 const timeoutMs = 5000;
@@ -48,16 +49,26 @@ export async function beginLogin(
 }
 
 /**
- * Signs in with Supabase Auth. Returns its answer, or null for any refusal; a refusal takes at least
+ * Signs in with Supabase Auth, which is told the client's address and device: the session shows
+ * them. Returns its answer, or null for any refusal; a refusal takes at least
  * {@link refusalMilliseconds}.
  * @throws BulwarkError 503 RATE_LIMIT_UNAVAILABLE if Auth does not answer or is overloaded
  */
-export async function signIn(env: Env, credentials: Credentials): Promise<Session | null> {
+export async function signIn(
+  env: Env,
+  credentials: Credentials,
+  { address, userAgent }: Origin,
+): Promise<Session | null> {
   const { email, password, captcha_token } = credentials;
   const start = performance.now();
   const answer = await fetchWithTimeout(timeoutMs)(`${env.url}/auth/v1/token?grant_type=password`, {
     method: "POST",
-    headers: { apikey: env.publishableKey, "content-type": "application/json" },
+    headers: {
+      apikey: env.publishableKey,
+      "content-type": "application/json",
+      ...userAgent ? { "user-agent": userAgent } : {},
+      ...address ? { "x-forwarded-for": address } : {},
+    },
     body: JSON.stringify({
       email,
       password,
@@ -97,7 +108,7 @@ export async function finishLogin(
   if (error) console.error(`login: ${error.code} ${error.message}`);
 }
 
-/** Address and place of a request; the place is read from the headers of the trusted proxy. */
+/** Address, place and device of a request; the place is read from the headers of the trusted proxy. */
 export function originOf(
   request: Request,
   address: string | null,
@@ -107,7 +118,7 @@ export function originOf(
     const value = request.headers.get(name);
     return value && Number.isFinite(Number(value)) ? Number(value) : null;
   });
-  return { address, latitude, longitude };
+  return { address, latitude, longitude, userAgent: request.headers.get("user-agent") };
 }
 
 function unavailable(): BulwarkError {
