@@ -4,23 +4,33 @@
  *   npm start -- --reset          start over with an empty database
  *   npm start -- --port 54400     listen elsewhere (0: any free port)
  *   npm start -- --db-port 54322  fix the database's port
+ *   npm start -- --auth-bin <path>       a Supabase Auth of yours in place of Lite
+ *   npm start -- --postgrest-bin <path>  a PostgREST of yours in place of Lite
  */
 import { relative } from "node:path";
-import { parseArguments, portOption } from "./stack/arguments.ts";
+import { parseArguments, pathOption, portOption } from "./stack/arguments.ts";
 import { main } from "./stack/main.ts";
 import { root, stackPaths } from "./stack/paths.ts";
 import { type Stack, startStack } from "./stack/stack.ts";
 
 await main(async (signal) => {
-  const { values } = parseArguments({
-    reset: { type: "boolean" },
-    port: { type: "string" },
-    "db-port": { type: "string" },
-  }, "npm start -- [--reset] [--port <port>] [--db-port <port>]");
+  const { values } = parseArguments(
+    {
+      reset: { type: "boolean" },
+      port: { type: "string" },
+      "db-port": { type: "string" },
+      "auth-bin": { type: "string" },
+      "postgrest-bin": { type: "string" },
+    },
+    "npm start -- [--reset] [--port <port>] [--db-port <port>] [--auth-bin <path>] " +
+      "[--postgrest-bin <path>]",
+  );
   const stack = await startStack({
     port: portOption("port", values.port) ?? 54321,
     databasePort: portOption("db-port", values["db-port"]),
     reset: values.reset === true,
+    authBinary: pathOption(values["auth-bin"]),
+    postgrestBinary: pathOption(values["postgrest-bin"]),
   });
   try {
     if (!signal.aborted) console.log(welcome(stack));

@@ -9,7 +9,7 @@ import { testClusters } from "./testing/clusters.ts";
 import { runTasks } from "./testing/runner.ts";
 import { select } from "./testing/selection.ts";
 import { subsetClusters, subsetTasks } from "./testing/subsets.ts";
-import { denoTasks, endToEndTasks, pgtapTasks } from "./testing/tasks.ts";
+import { denoTasks, endToEndTasks, pgtapTasks, realTasks } from "./testing/tasks.ts";
 import { testCommand } from "./testing/test_command.ts";
 import { testStacks } from "./testing/test_stack.ts";
 
@@ -27,6 +27,7 @@ await main(async (signal) => {
       ...pgtapTasks(selection.pgtap, clusters),
       ...selection.subsets === "none" ? [] : subsetTasks(subsets, selection.subsets === "thorough"),
       ...endToEndTasks(selection.endToEnd, made, signal),
+      ...realTasks(selection.real, made, signal),
     ];
     const totals = await runTasks(tasks, {
       // One more than there are cores, because much of the time is spent waiting.

@@ -64,6 +64,13 @@ begin
       where o.slug = v_account.organization;
     end if;
   end loop;
+  -- Supabase Auth finds accounts of this instance only; Lite's table lacks the column.
+  if exists (
+    select from pg_catalog.pg_attribute a
+    where a.attrelid = 'auth.users'::regclass and a.attname = 'instance_id'
+  ) then
+    execute $sql$ update auth.users set instance_id = '00000000-0000-0000-0000-000000000000' $sql$;
+  end if;
 end;
 $$;
 

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { parseArgs as parse } from "node:util";
 import { Failure, reason } from "./failure.ts";
 
@@ -20,4 +21,9 @@ export function portOption(name: string, value: string | boolean | undefined): n
   const port = Number(value);
   if (Number.isInteger(port) && port >= 0 && port <= 65535) return port;
   throw new Failure("USAGE", `--${name} must be a port number, 0 to 65535`, 2);
+}
+
+/** A path given as an option, absolute; undefined without the option. */
+export function pathOption(value: string | boolean | undefined): string | undefined {
+  return typeof value === "string" ? resolve(value) : undefined;
 }

@@ -2,15 +2,21 @@ import { inRepository } from "./paths.ts";
 import type { Cluster } from "./cluster.ts";
 import { connect, type Sql } from "./connection.ts";
 import { makeAuthSchema } from "./lite.ts";
+import { requireSameAuth } from "./real_auth.ts";
 
 /** The roles that log in. One generated password serves them all, as in self-hosted Supabase. */
 export const loginRoles = ["postgres", "authenticator", "supabase_auth_admin"] as const;
 
 /**
  * Makes a fresh cluster look like a hosted Supabase project: roles, schemas, extensions and default
- * privileges in one transaction, then the auth schema. Does nothing to one that already does.
+ * privileges in one transaction, then the auth schema, by Lite unless `makeRealAuth` makes it. Does
+ * nothing to one that already does.
  */
-export async function preparePlatform(cluster: Cluster, password: string): Promise<void> {
+export async function preparePlatform(
+  cluster: Cluster,
+  password: string,
+  makeRealAuth?: () => Promise<void>,
+): Promise<void> {
   const admin = connect(cluster.url("supabase_admin", password));
   try {
     if (!await hasPlatform(admin)) {
@@ -27,7 +33,8 @@ export async function preparePlatform(cluster: Cluster, password: string): Promi
   } finally {
     await admin.end();
   }
-  await makeAuthSchema(cluster.url("supabase_auth_admin", password));
+  await requireSameAuth(cluster.url("supabase_admin", password), makeRealAuth !== undefined);
+  await (makeRealAuth?.() ?? makeAuthSchema(cluster.url("supabase_auth_admin", password)));
 }
 
 async function hasPlatform(admin: Sql): Promise<boolean> {

@@ -20,11 +20,15 @@ const forTests = {
   jit: "off",
 };
 
-/** Starts a cluster for tests or benchmarks; leaves nothing behind when that fails. */
+/**
+ * Starts a cluster for tests or benchmarks; leaves nothing behind when that fails. Lite makes the
+ * auth schema, unless `makeRealAuth` does.
+ */
 export async function startScratchCluster(
   purpose: string,
   installation: PostgresInstallation,
   settings: Record<string, string> = {},
+  makeRealAuth?: (cluster: Cluster, password: string) => Promise<void>,
 ): Promise<ScratchCluster> {
   const scratch = await makeScratchFolder(purpose);
   const password = crypto.randomUUID();
@@ -42,7 +46,12 @@ export async function startScratchCluster(
       password,
       settings: { ...forTests, ...settings },
     });
-    await preparePlatform(cluster, password);
+    const prepared = cluster;
+    await preparePlatform(
+      cluster,
+      password,
+      makeRealAuth && (() => makeRealAuth(prepared, password)),
+    );
     return { cluster, password, stop: () => stopping ??= stop() };
   } catch (thrown) {
     await stop();

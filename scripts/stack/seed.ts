@@ -15,7 +15,10 @@ export interface DemoAccount {
  * Fills a database that has no users with the demo, and says which demo accounts there are. The
  * seed finds their password in the setting `bulwark.demo_password`.
  */
-export async function seed(cluster: Cluster, secrets: Secrets): Promise<DemoAccount[]> {
+export async function seed(
+  cluster: Cluster,
+  secrets: Pick<Secrets, "databasePassword" | "demoPassword">,
+): Promise<DemoAccount[]> {
   const sql = connect(cluster.url("postgres", secrets.databasePassword));
   try {
     const file = inRepository("supabase", "seed.sql");

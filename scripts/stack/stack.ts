@@ -4,11 +4,13 @@ import { withCors } from "./cors.ts";
 import { Failure, reason } from "./failure.ts";
 import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
 import { claim } from "./instance.ts";
-import { admitLite, serveLite } from "./lite.ts";
+import { admitLite, type Lite, serveLite } from "./lite.ts";
 import { migrate } from "./migrate.ts";
 import { inRepository, stackPaths } from "./paths.ts";
 import { preparePlatform } from "./platform.ts";
 import { stopServer } from "./postmaster.ts";
+import { migrateAuth, requireAuthProgram, serveAuth } from "./real_auth.ts";
+import { requirePostgrestProgram, servePostgrest } from "./real_postgrest.ts";
 import { loadSecrets, type Secrets } from "./secrets.ts";
 import { type DemoAccount, seed } from "./seed.ts";
 import { listen } from "./server.ts";
@@ -24,6 +26,10 @@ export interface StackOptions {
   databasePort?: number | undefined;
   /** Deletes the database first. Keys and passwords stay. */
   reset?: boolean;
+  /** A program of Supabase Auth that serves in Lite's place. */
+  authBinary?: string | undefined;
+  /** A program of PostgREST that serves in Lite's place. */
+  postgrestBinary?: string | undefined;
 }
 
 /** A stack that serves. */
@@ -59,6 +65,9 @@ async function assemble(
   onStop: (stop: () => Promise<unknown>) => void,
 ): Promise<Omit<Stack, "stop">> {
   const paths = stackPaths(options.folder);
+  const { authBinary, postgrestBinary } = options;
+  if (authBinary) await requireAuthProgram(authBinary);
+  if (postgrestBinary) await requirePostgrestProgram(postgrestBinary);
   const instance = await claim(paths);
   onStop(instance.release);
   const server = listen(options.port);
@@ -80,22 +89,21 @@ async function assemble(
     restart: (message) => console.error(message),
   });
   onStop(cluster.stop);
-  await checkPassword(() => preparePlatform(cluster, password), paths.secrets);
+  const { folder } = paths;
+  const auth = authBinary && { binary: authBinary, folder, cluster, secrets, url };
+  await checkPassword(
+    () => preparePlatform(cluster, password, auth ? () => migrateAuth(auth) : undefined),
+    paths.secrets,
+  );
   await migrate({ cluster, password });
   const demo = await seed(cluster, secrets);
 
-  await admitLite(cluster.url("supabase_admin", password));
-  const lite = await serveLite({
-    authenticatorUrl: cluster.url("authenticator", password),
-    siteUrl: url,
-    secrets,
-  });
-  onStop(lite.close);
+  const routes = await serveApis();
   setFunctionEnvironment(url, secrets);
   const functions = mountFunctions(inRepository("supabase", "functions"));
   server.open([
-    { prefix: "/rest/v1/", fetch: withCors(lite.rest) },
-    { prefix: "/auth/v1/", fetch: withCors(lite.auth) },
+    { prefix: "/rest/v1/", fetch: withCors(routes.rest) },
+    { prefix: "/auth/v1/", fetch: withCors(routes.auth) },
     { prefix: "/functions/v1/", fetch: functions.fetch },
   ]);
   const timers = startTimers({
@@ -113,6 +121,30 @@ async function assemble(
     pid: Deno.pid,
   });
   return { url, databasePort: cluster.port, secrets, demo };
+
+  /** The Data API and Auth: real programs where they are given, Lite for the rest. */
+  async function serveApis(): Promise<Pick<Lite, "rest" | "auth">> {
+    const real: Partial<Pick<Lite, "rest" | "auth">> = {};
+    if (auth) {
+      const service = await serveAuth(auth);
+      onStop(service.stop);
+      real.auth = service.fetch;
+    }
+    if (postgrestBinary) {
+      const service = await servePostgrest({ binary: postgrestBinary, folder, cluster, secrets });
+      onStop(service.stop);
+      real.rest = service.fetch;
+    }
+    if (real.rest && real.auth) return { rest: real.rest, auth: real.auth };
+    await admitLite(cluster.url("supabase_admin", password));
+    const lite = await serveLite({
+      authenticatorUrl: cluster.url("authenticator", password),
+      siteUrl: url,
+      secrets,
+    });
+    onStop(lite.close);
+    return { rest: lite.rest, auth: lite.auth, ...real };
+  }
 }
 
 /** A wrong password means that the secrets are not those of the data folder. */

@@ -16,8 +16,17 @@ const script = `
 
 /** Stops the Postgres server `pid` of a data folder when this process dies without doing so. */
 export function stopWithParent(folder: string, pid: number): Watchdog {
+  return watch([script, "sh", join(folder, "postmaster.pid"), String(pid)]);
+}
+
+/** Ends a program of ours when this process dies without doing so. */
+export function killWithParent(pid: number): Watchdog {
+  return watch([`trap '' INT TERM HUP; cat >/dev/null; kill -TERM "$1"`, "sh", String(pid)]);
+}
+
+function watch(args: string[]): Watchdog {
   const child = new Deno.Command("/bin/sh", {
-    args: ["-c", script, "sh", join(folder, "postmaster.pid"), String(pid)],
+    args: ["-c", ...args],
     stdin: "piped",
     stdout: "null",
     stderr: "null",

@@ -1,6 +1,8 @@
 import { join, relative } from "node:path";
 import { exists } from "../stack/binaries.ts";
+import { Failure } from "../stack/failure.ts";
 import { inRepository, root } from "../stack/paths.ts";
+import { type RealPart, realParts } from "./real_parts.ts";
 
 /** The test files of a run, as paths relative to the repository. */
 export interface Selection {
@@ -8,6 +10,8 @@ export interface Selection {
   unit: string[];
   scripts: string[];
   endToEnd: string[];
+  /** Tests over HTTP against real programs in Lite's place. */
+  real: { part: RealPart; paths: string[] }[];
   checks: boolean;
   /** How subsets of the capabilities are tested: briefly with all tests, thoroughly if asked for. */
   subsets: "none" | "brief" | "thorough";
@@ -22,16 +26,21 @@ const installed = "supabase/tests/bulwark_installed.test.sql";
  * Finds the test files for some nouns, or all of them for none. A noun is a capability
  * (`rate_limits` or `rate-limits`: everything below a folder of that name), a file of one
  * (`rbac/races`), or a part of the tools: `stack` (everything below scripts/), `check`, `subsets`. The
- * conventions of the schema are tested with each capability.
+ * conventions of the schema are tested with each capability. Real programs in Lite's place
+ * (`real_auth`, `real_postgrest`) are tested only when they are named.
  */
 export async function select(nouns: string[]): Promise<Selection> {
   const pgtap = (await filesBelow("supabase/tests", ".test.sql"))
     .filter((path) => !path.startsWith(helpers));
   const scripts = await filesBelow("scripts", ".test.ts");
-  const all = await filesBelow("tests", ".test.ts");
+  const real = realParts.filter(({ noun }) => nouns.includes(noun));
+  const all = (await filesBelow("tests", ".test.ts"))
+    .filter((path) => !realParts.some(({ noun }) => path.startsWith(`tests/${noun}/`)));
   const unit = all.filter((path) => path.includes("/unit/"));
   const endToEnd = all.filter((path) => !path.includes("/unit/"));
-  if (nouns.length === 0) return { pgtap, unit, scripts, endToEnd, checks: true, subsets: "brief" };
+  if (nouns.length === 0) {
+    return { pgtap, unit, scripts, endToEnd, real: [], checks: true, subsets: "brief" };
+  }
 
   const wanted = nouns.map((noun) => noun.replaceAll("-", "_"));
   const named = (path: string) =>
@@ -45,6 +54,7 @@ export async function select(nouns: string[]): Promise<Selection> {
     unit: unit.filter(named),
     scripts: wanted.includes("stack") ? scripts : scripts.filter(named),
     endToEnd: endToEnd.filter(named),
+    real: await Promise.all(real.map(async (part) => ({ part, paths: await realPaths(part) }))),
     checks: wanted.includes("check"),
     subsets: wanted.includes("subsets") ? "thorough" : "none",
   };
@@ -52,6 +62,14 @@ export async function select(nouns: string[]): Promise<Selection> {
     selection.pgtap = [...new Set([conventions, installed, ...selection.pgtap])];
   }
   return selection;
+}
+
+/** The test files of a real part: its own, and those of the nouns that meet it. */
+async function realPaths({ noun, variable, shared }: RealPart): Promise<string[]> {
+  if (!Deno.env.get(variable)) {
+    throw new Failure("NO_PROGRAM", `Cannot test ${noun}: ${variable} names no program`, 2);
+  }
+  return [...await filesBelow(`tests/${noun}`, ".test.ts"), ...shared];
 }
 
 /** All files below a folder whose names end in `suffix`, sorted, relative to the repository. */

@@ -79,13 +79,35 @@ export function denoTasks(selection: Selection, made: Made, signal: AbortSignal)
  * of the command `bulwark`.
  */
 export function endToEndTasks(paths: string[], made: Made, signal: AbortSignal): TestTask[] {
+  return stackTasks("end to end", paths, [], made, signal);
+}
+
+/** Tests over HTTP against stacks with a real program in the place of a part of Lite. */
+export function realTasks(
+  real: Selection["real"],
+  made: Made,
+  signal: AbortSignal,
+): TestTask[] {
+  return real.flatMap(({ part: { noun, option, variable }, paths }) => {
+    const options = [option, Deno.env.get(variable) ?? ""];
+    return stackTasks(noun.replace("_", " "), paths, options, made, signal);
+  });
+}
+
+function stackTasks(
+  kind: string,
+  paths: string[],
+  options: string[],
+  made: Made,
+  signal: AbortSignal,
+): TestTask[] {
   return paths.map((path) => ({
-    kind: "end to end",
+    kind,
     name: path,
     run: async () => {
       const read = await settingsOf(path);
       const usesCommand = read.delete(installedCommand);
-      const stack = read.size > 0 ? await made.stacks.start() : null;
+      const stack = read.size > 0 ? await made.stacks.start(options) : null;
       try {
         const env = {
           ...stack?.env,

@@ -14,8 +14,11 @@ export interface TestStack {
 
 /** The stacks of one test run. */
 export interface TestStacks {
-  /** Starts `npm start`'s own program and waits until it serves. */
-  start(): Promise<TestStack>;
+  /**
+   * Starts `npm start`'s own program and waits until it serves; with options of it, such as
+   * `--auth-bin`, if they are given.
+   */
+  start(options?: string[]): Promise<TestStack>;
   /** The folder of a stack that was started once, to be copied. */
   prepared(): Promise<string>;
   /** Deletes what they were made from. */
@@ -27,33 +30,43 @@ export interface TestStacks {
  * once: what a stack does the first time is tested by `scripts/stack/start.test.ts`.
  */
 export function testStacks(): TestStacks {
-  let original: Promise<ScratchFolder> | undefined;
-  const prepared = async () => folderIn((await (original ??= makeOriginal())).path);
+  const originals = new Map<string, Promise<ScratchFolder>>();
+  const prepared = async (options: string[] = []) => {
+    const key = options.join(" ");
+    const original = originals.get(key) ?? makeOriginal(options);
+    originals.set(key, original);
+    return folderIn((await original).path);
+  };
   return {
     prepared,
-    async start() {
+    async start(options = []) {
       const scratch = await makeScratchFolder("e2e");
       try {
-        await copyFolder(await prepared(), folderIn(scratch.path));
-        return await serve(scratch);
+        await copyFolder(await prepared(options), folderIn(scratch.path));
+        return await serve(scratch, options);
       } catch (thrown) {
         await scratch.remove();
         throw thrown;
       }
     },
     async stop() {
-      const made = await original?.catch(() => null);
-      await made?.remove();
+      for (const original of originals.values()) {
+        const made = await original.catch(() => null);
+        await made?.remove();
+      }
     },
   };
 }
 
 const folderIn = (scratch: string) => `${scratch}/stack`;
 
-async function makeOriginal(): Promise<ScratchFolder> {
+async function makeOriginal(options: string[]): Promise<ScratchFolder> {
   const scratch = await makeScratchFolder("original");
   try {
-    const program = startProgram({ folder: folderIn(scratch.path) });
+    const program = startProgram({
+      folder: folderIn(scratch.path),
+      args: ["--port", "0", ...options],
+    });
     await untilReady(program);
     await program.stop();
     return scratch;
@@ -77,7 +90,7 @@ async function untilReady(program: Program) {
   throw new Failure("STACK_FAILED", `Cannot start the test stack: ${output.trim()}`);
 }
 
-async function serve(scratch: ScratchFolder): Promise<TestStack> {
+async function serve(scratch: ScratchFolder, options: string[]): Promise<TestStack> {
   const folder = folderIn(scratch.path);
   // A bucket that the tests of the archive serve; nothing answers there otherwise.
   const archive = `http://127.0.0.1:${freePort()}/archive/log`;
@@ -86,7 +99,7 @@ async function serve(scratch: ScratchFolder): Promise<TestStack> {
     BULWARK_AUDIT_ARCHIVE_KEY_ID: "S3RVER",
     BULWARK_AUDIT_ARCHIVE_SECRET: "S3RVER",
   };
-  let program = startProgram({ folder, env: settings });
+  let program = startProgram({ folder, args: ["--port", "0", ...options], env: settings });
   const state = await untilReady(program);
   const restarts = serveRestarts(async (changed) => {
     await program.stop();
@@ -95,6 +108,7 @@ async function serve(scratch: ScratchFolder): Promise<TestStack> {
       else settings[name] = value;
     }
     const args = ["--port", new URL(state.url).port, "--db-port", String(state.databasePort)];
+    args.push(...options);
     program = startProgram({ folder, args, env: settings });
     await untilReady(program);
   });
