@@ -87,6 +87,11 @@ export class Adopter {
     assert.ok(success, output);
   }
 
+  /** Another command of the Supabase CLI, on the database. */
+  cli(...args: string[]): Promise<{ success: boolean; output: string; stdout: string }> {
+    return runCli(args, { ...this.database, project: this.folder });
+  }
+
   /** Adds and pushes a migration of the application's own, newer than all others. */
   async migrate(name: string, sql: string): Promise<void> {
     const folder = join(this.folder, "supabase", "migrations");
@@ -243,9 +248,13 @@ export function folderOf(name: string, ...path: string[]): string {
 }
 
 /** The SQL by which the Supabase CLI would make the second database of the first. */
-export async function difference(from: Adopter, to: Adopter): Promise<string> {
+export async function difference(
+  from: Adopter,
+  to: Adopter,
+  ...more: string[]
+): Promise<string> {
   const [a, b] = [from, to].map((adopter) => `${adopter.url()}?sslmode=disable`);
-  const options = ["db", "diff", `--from=${a}`, `--to=${b}`, "--agent", "no"];
+  const options = ["db", "diff", `--from=${a}`, `--to=${b}`, "--agent", "no", ...more];
   const printed = await expectSuccess(run(supabaseCli(), options, from.folder));
   // It also says what its engine does not compare: privileges on server settings.
   const notes = /^(│.*|▲ .*|● .*|)$/;
