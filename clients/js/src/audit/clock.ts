@@ -21,7 +21,9 @@ export const clockTolerance = 300 * 1_000_000;
  */
 export class Clock {
   #anchor: Anchor | null = null;
-  #latest: { occurredAt: number; id: string } | null = null;
+  /** The latest time since the last proved seal, and the entry's id. */
+  #latest = -Infinity;
+  readonly #latestId = new Uint8Array(16);
   readonly #find: Find;
 
   constructor(find: Find) {
@@ -31,10 +33,12 @@ export class Clock {
   /** Reads the entries from one position to another of a block, in order. */
   take({ occurredAt, timelines, transactions, ids }: Times, from: number, to: number): void {
     const anchor = this.#anchor;
+    let latest = -1;
     for (let index = from; index < to; index++) {
       const time = occurredAt[index]!;
-      if (!this.#latest || time > this.#latest.occurredAt) {
-        this.#latest = { occurredAt: time, id: idOf(ids, 16 * index) };
+      if (time > this.#latest) {
+        this.#latest = time;
+        latest = index;
       }
       if (!anchor || time >= anchor.sealedAt - clockTolerance) continue;
       const isLater = timelines[index]! > anchor.timeline ||
@@ -45,19 +49,19 @@ export class Clock {
         this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, { entry, seal: anchor.seal });
       }
     }
+    if (latest >= 0) this.#latestId.set(ids.subarray(16 * latest, 16 * latest + 16));
   }
 
   /** Adds the seal of a valid proof. If it is that of the last group, no entry so far is younger. */
   prove(seal: AuditSeal, isLast: boolean): void {
-    const latest = isLast ? this.#latest : null;
-    if (latest && latest.occurredAt > seal.sealed_at_us + clockTolerance) {
+    if (isLast && this.#latest > seal.sealed_at_us + clockTolerance) {
       const why = `it says a time after seal ${seal.number}, which holds it`;
-      const place = { entry: latest.id, seal: seal.number };
-      this.#find("ENTRY_BACKDATED", `entry ${latest.id}: ${why}`, place);
+      const entry = idOf(this.#latestId, 0);
+      this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, { entry, seal: seal.number });
     }
     const firstLater = /^\d+:(\d+):/.exec(seal.snapshot)?.[1];
     if (!firstLater) throw new MalformedError("snapshot has no valid form");
-    if (isLast) this.#latest = null;
+    if (isLast) this.#latest = -Infinity;
     this.#anchor = {
       seal: seal.number,
       timeline: seal.timeline,
