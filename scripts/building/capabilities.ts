@@ -168,11 +168,11 @@ export function closure(names: readonly string[]): Capability[] {
 }
 
 /**
- * Folders of `supabase/functions/_bulwark` that each installation gets, because foundation imports
- * them. Their code calls the database only for an installed capability: see
+ * Folders of `supabase/functions/_bulwark` that each installation gets, because foundation or one of
+ * them imports them. Their code calls the database only for an installed capability: see
  * `_bulwark/foundation/installed.ts`.
  */
-export const sharedAlways: readonly string[] = ["metrics", "rate_limits"];
+export const sharedAlways: readonly string[] = ["encryption", "metrics", "rate_limits"];
 
 /** The folders of supabase/functions that an installation of these capabilities gets. */
 export function functionFolders(names: readonly string[]): string[] {

@@ -6980,12 +6980,19 @@ create table bulwark_private.audit_check_progress (
   after_seal bigint not null default 0,
   reported text[] not null default '{}',
   overdue_checkpoint bigint,
-  late_reported_at timestamptz
+  late_reported_at timestamptz,
+  checked_at timestamptz,
+  pass_began_at timestamptz,
+  passed_at timestamptz,
+  problem_at timestamptz
 );
 comment on table bulwark_private.audit_check_progress is
   'Progress of the log''s verification of itself, and the findings reported so far, so that each is
    reported once; also the size of the checkpoint whose successor is overdue (null: none), and when
    entries outside of the open partitions were reported. Not audited: it changes with every run.';
+comment on column bulwark_private.audit_check_progress.passed_at is
+  'When the last pass over the whole log without a problem ended; checked_at: when a part was last
+   verified; problem_at: when a part last had a problem.';
 insert into bulwark_private.audit_check_progress default values;
 alter table bulwark_private.audit_check_progress enable row level security;
 
@@ -7010,6 +7017,36 @@ comment on function bulwark_private.raise_audit_alarm(text, text, jsonb) is
   'Raises an alarm: a critical entry of the installation and the security event audit_<action>.
    Every alarm of the log goes through here.';
 
+create function bulwark_private.audit_unsigned_since()
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_last bulwark.audit_checkpoints;
+begin
+  select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
+  -- Without any known key checkpoints are not set up; audit_status says so, without an alarm. With
+  -- a known key and no checkpoint, checkpoints were deleted.
+  if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
+    return null;
+  end if;
+  return (
+    -- A seal that continues another has its time, and may be younger than the checkpoint.
+    select case
+      when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at)
+    end
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    where s.number = coalesce(v_last.tree_size, 0) + 1
+  );
+end;
+$$;
+comment on function bulwark_private.audit_unsigned_since() is
+  'Since when the oldest seal without a signature waits for it; null: none does, or checkpoints are
+   not set up.';
+
 create function bulwark_private.report_missing_checkpoint()
   returns void
   language plpgsql
@@ -7020,27 +7057,12 @@ declare
   v_interval constant interval := make_interval(
     secs => (bulwark_private.setting('audit.checkpoint_interval_seconds'))::integer
   );
-  v_last bulwark.audit_checkpoints;
   v_overdue bigint;
   v_reported bigint;
-  v_waiting timestamptz;
+  v_waiting constant timestamptz := bulwark_private.audit_unsigned_since();
 begin
-  select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
-  -- Without any known key checkpoints are not set up; audit_status says so, without an alarm. With
-  -- a known key and no checkpoint, checkpoints were deleted.
-  if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
-    return;
-  end if;
-  -- A seal that continues another has its time, and may be younger than the checkpoint.
-  select case
-    when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at)
-  end
-  into v_waiting
-  from bulwark_private.audit_seals s
-  left join bulwark_private.audit_seals p on p.number = s.number - 1
-  where s.number = coalesce(v_last.tree_size, 0) + 1;
   if v_waiting < now() - 3 * v_interval then
-    v_overdue := coalesce(v_last.tree_size, 0);
+    select coalesce(max(c.tree_size), 0) into v_overdue from bulwark.audit_checkpoints c;
   end if;
   -- From the table, not from entries, which others can write.
   select p.overdue_checkpoint into v_reported from bulwark_private.audit_check_progress p;
@@ -7133,6 +7155,7 @@ create function bulwark.check_audit_log(max_entries integer default 1000000)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_failed boolean;
   v_finding text;
   v_progress bulwark_private.audit_check_progress;
   v_verdict record;
@@ -7150,6 +7173,8 @@ begin
       case when v_verdict.problem <> 'entry_unsealed' then v_verdict.detail end
     );
   end if;
+  -- A recorded gap stays and is counted apart: it would hide that the log fails for other reasons.
+  v_failed := coalesce(v_verdict.problem <> 'gap_recorded', false);
   if v_finding is not null and v_finding <> all (v_progress.reported) then
     perform bulwark_private.raise_audit_alarm(
       'verification_failed', 'bulwark.audit_logs', to_jsonb(v_verdict)
@@ -7157,6 +7182,15 @@ begin
   end if;
   update bulwark_private.audit_check_progress p
   set after_seal = coalesce(v_verdict.next_after_seal, 0),
+      checked_at = clock_timestamp(),
+      pass_began_at = case when p.after_seal = 0 then now() else p.pass_began_at end,
+      passed_at = case
+        when v_verdict.next_after_seal is null and not v_failed
+          and (p.after_seal = 0 or coalesce(p.problem_at < p.pass_began_at, p.problem_at is null))
+        then clock_timestamp()
+        else p.passed_at
+      end,
+      problem_at = case when v_failed then clock_timestamp() else p.problem_at end,
       reported = case
         when v_finding is not null and v_finding <> all (p.reported)
         then (v_finding || p.reported)[1:100]
@@ -7169,6 +7203,21 @@ comment on function bulwark.check_audit_log(integer) is
   'Verifies the next part of the log, starting over after the end, and raises an alarm once for each
    finding. Returns whether the part is intact and complete. For the scheduler and the service role.
    Errors: AUDIT_INVALID_LIMIT.';
+
+create function bulwark_private.audit_verification_failed(
+  progress bulwark_private.audit_check_progress
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(progress.passed_at < progress.problem_at, progress.problem_at is not null);
+$$;
+comment on function bulwark_private.audit_verification_failed(
+  bulwark_private.audit_check_progress
+) is
+  'Whether the log''s verification of itself found a problem and no whole pass since then did not.';
 
 create function bulwark.audit_status()
   returns jsonb
@@ -10193,6 +10242,121 @@ insert into bulwark_private.jobs (name, every, command, function_path) values
     $$select bulwark_private.request_function('bulwark-audit/archive')$$, 'bulwark-audit/archive'
   );
 
+-- Audit levels: how far sealing, signing and verification are behind, as numbers for metrics.
+-- Protects against a log that falls behind unnoticed. Each number costs a few index look-ups,
+-- whatever the size of the log.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.audit_waiting(
+  most integer, snapshot pg_snapshot default pg_current_snapshot()
+)
+  returns table (entries bigint, since timestamptz)
+  language plpgsql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_custom_plan -- opens only the partitions that can have new entries
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_first uuid;
+  v_last bulwark_private.audit_seals;
+  v_range bulwark_private.audit_range;
+  v_timeline constant integer := (select max(t.timeline) from bulwark_private.audit_timelines t);
+begin
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  if v_last.number is not null and not bulwark_private.audit_log_is_settled() then
+    -- Transaction ids of another cluster cannot be compared.
+    entries := 0;
+    since := v_last.sealed_at;
+    return next;
+    return;
+  end if;
+  if v_last.through is null then
+    v_range := (v_last.timeline, v_last.snapshot, v_timeline, audit_waiting.snapshot, null, null);
+  else
+    select row(
+      (s.range).base_timeline, (s.range).base_snapshot, (s.range).timeline, (s.range).snapshot,
+      (s.range).through, null
+    )::bulwark_private.audit_range
+    into v_range
+    from bulwark_private.audit_seal_ranges s where s.number = v_last.number;
+  end if;
+  if v_range.base_timeline = v_range.timeline then
+    v_first := bulwark_private.audit_open_from(v_range.base_timeline, v_range.base_snapshot);
+  end if;
+  return query
+    select count(*), least(min(e.occurred_at), now())
+    from bulwark_private.audit_entries(
+      v_range, hashed => false, most => audit_waiting.most, first_id => v_first
+    ) e
+    having count(*) > 0;
+  if not found then
+    entries := 0;
+    return next;
+  end if;
+end;
+$$;
+comment on function bulwark_private.audit_waiting(integer, pg_snapshot) is
+  'How many committed entries wait for a seal, counted up to a maximum, and since when the first of
+   them does (null: none waits). A restored log waits from its last seal until its first one here.';
+
+create function bulwark_private.audit_levels()
+  returns table (metric text, unit text, description text, labels jsonb, value double precision)
+  language plpgsql
+  stable
+  rows 10
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+declare
+  v_checks bulwark_private.audit_check_progress;
+  v_signed timestamptz;
+  v_waiting record;
+begin
+  select * into v_waiting from bulwark_private.audit_waiting(10000);
+  select * into v_checks from bulwark_private.audit_check_progress p;
+  select c.signed_at into v_signed
+  from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
+  return query
+    select l.metric, l.unit, l.description, '{}'::jsonb, l.value::double precision
+    from (
+      values
+        ('audit_unsealed_entries', '', 'Entries of the audit log that wait for a seal, up to 10000',
+          v_waiting.entries),
+        ('audit_seal_lag', 'seconds', 'How long the oldest entry without a seal waits',
+          coalesce(extract(epoch from now() - v_waiting.since), 0)),
+        ('audit_checkpoint_lag', 'seconds', 'How long the oldest seal without a signature waits',
+          coalesce(
+            extract(epoch from now() - bulwark_private.audit_unsigned_since()), 0
+          )),
+        ('audit_checkpoint_age', 'seconds', 'Time since the newest checkpoint was signed',
+          extract(epoch from now() - v_signed)),
+        ('audit_checkpoints_undelivered', '', 'Checkpoints not stored elsewhere, up to 10000',
+          (
+            select count(*)
+            from (
+              select from bulwark.audit_checkpoints c where c.delivered_at is null limit 10000
+            ) c
+          )),
+        ('audit_verification_failed', '', 'Whether the log was found altered or incomplete: 0 or 1',
+          bulwark_private.audit_verification_failed(v_checks)::integer),
+        ('audit_verification_age', 'seconds', 'Time since a part of the log was verified',
+          extract(epoch from now() - v_checks.checked_at)),
+        ('audit_verification_pass_age', 'seconds', 'Time since the whole log was found intact',
+          extract(epoch from now() - v_checks.passed_at)),
+        ('audit_gaps', '', 'Events of Supabase Auth that could not be recorded, up to 10000',
+          (
+            select count(*) from (select from bulwark_private.audit_gaps limit 10000) g
+          ))
+    ) as l (metric, unit, description, value)
+    where l.value is not null;
+end;
+$$;
+comment on function bulwark_private.audit_levels() is
+  'The levels of the audit log: see docs/metrics.md.';
+
 revoke all on table
   bulwark.audit_event_types,
   bulwark.audit_logs,
@@ -10360,10 +10524,12 @@ revoke all on function
   bulwark_private.merkle_nodes(leaves bytea, first bigint, last bigint),
   bulwark.audit_group_nodes(seal bigint, first bigint, last bigint, organization_id uuid),
   bulwark_private.raise_audit_alarm(action text, resource_type text, details jsonb),
+  bulwark_private.audit_unsigned_since(),
   bulwark_private.report_missing_checkpoint(),
   bulwark_private.report_late_entries(snapshot pg_snapshot),
   bulwark.report_checkpoint_problem(action text, details jsonb),
   bulwark.check_audit_log(max_entries integer),
+  bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress),
   bulwark.audit_status(),
   bulwark.search_audit_logs(organization_id uuid, since timestamptz, until timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer, max_entries integer),
   bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
@@ -10414,7 +10580,9 @@ revoke all on function
   bulwark_private.audit_archive_is_recorded(),
   bulwark_private.detach_audit_month(end_id uuid),
   bulwark.finish_audit_archive(month date, signers jsonb),
-  bulwark_private.keep_audit_partitions()
+  bulwark_private.keep_audit_partitions(),
+  bulwark_private.audit_waiting(most integer, snapshot pg_snapshot),
+  bulwark_private.audit_levels()
   from public, anon, authenticated, service_role;
 
 -- Grants of audit. The build revokes everything else.

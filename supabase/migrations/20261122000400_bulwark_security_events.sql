@@ -837,6 +837,32 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('security.resolved_retention_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
   ('security.open_events_about_nobody', '{"type": "integer", "minimum": 10, "maximum": 100000}');
 
+-- Security events levels: how many events are open, by severity, for metrics.
+-- Protects against incidents that nobody handles. No label names an organization or a person.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.security_event_levels()
+  returns table (metric text, unit text, description text, labels jsonb, value double precision)
+  language sql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    'security_events_open', '', 'Open security events',
+    jsonb_build_object('severity', s.severity), count(e.id)::double precision
+  from unnest(enum_range(null::bulwark.security_severity)) as s (severity)
+  left join bulwark.security_events e on e.severity = s.severity and e.resolved_at is null
+  group by s.severity
+  union all
+  select
+    'alerts_silenced', '', 'Alerts that reach nobody',
+    '{"reason": "security_rule_disabled"}', count(*)::double precision
+  from bulwark.security_rules r where not r.enabled;
+$$;
+comment on function bulwark_private.security_event_levels() is
+  'The levels of security events: see docs/metrics.md.';
+
 revoke all on table
   bulwark.security_event_types,
   bulwark.security_events,
@@ -859,7 +885,8 @@ revoke all on function
   bulwark_private.security_key_expression(grouped_by bulwark_private.security_key),
   bulwark_private.evaluate_security_rule(rule bulwark.security_rules, timeline integer, since pg_snapshot),
   bulwark.evaluate_security_rules(),
-  bulwark.cleanup_security_events(retention_days integer)
+  bulwark.cleanup_security_events(retention_days integer),
+  bulwark_private.security_event_levels()
   from public, anon, authenticated, service_role;
 
 -- Security events: grants. The build revokes everything else.

@@ -232,13 +232,14 @@ insert into built_objects values
     bulwark_private.api_key_table_access
   '),
   ('metrics', 'table', '
-    bulwark_private.alert_rules bulwark_private.alert_states bulwark_private.metric_batches
-    bulwark_private.metric_points bulwark_private.metric_series bulwark_private.metrics
+    bulwark_private.alert_rules bulwark_private.alert_states bulwark_private.job_runs
+    bulwark_private.metric_batches bulwark_private.metric_points bulwark_private.metric_series
+    bulwark_private.metrics
   '),
   ('metrics', 'function', '
-    bulwark.delete_alert_rule bulwark.evaluate_alerts bulwark.list_alerts bulwark.list_metrics
-    bulwark.read_metric bulwark.record_metrics bulwark.roll_up_metrics bulwark.scrape_metrics
-    bulwark.set_alert_rule bulwark.top_queries
+    bulwark.check_health bulwark.delete_alert_rule bulwark.evaluate_alerts bulwark.list_alerts
+    bulwark.list_metrics bulwark.read_metric bulwark.record_metrics bulwark.roll_up_metrics
+    bulwark.scrape_metrics bulwark.set_alert_rule bulwark.top_queries
   '),
   ('metrics', 'trigger', '
     bulwark_private.alert_rules:alert_rules_close_when_disabled
@@ -519,9 +520,9 @@ insert into built_grants values
   ('metrics', 'function', 'execute', 'authenticated service_role', '
     bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text);
     bulwark.list_metrics(); bulwark.scrape_metrics(); bulwark.top_queries(integer);
-    bulwark.list_alerts(); bulwark.delete_alert_rule(text); bulwark.set_alert_rule(text, text,
-    bulwark.metric_statistic, double precision, double precision, jsonb, interval, interval,
-    interval, interval, bigint, boolean, boolean, text)
+    bulwark.list_alerts(); bulwark.check_health(); bulwark.delete_alert_rule(text);
+    bulwark.set_alert_rule(text, text, bulwark.metric_statistic, double precision, double
+    precision, jsonb, interval, interval, interval, interval, bigint, boolean, boolean, text)
   '),
   ('metrics', 'function', 'execute', 'service_role', '
     bulwark.record_metrics(uuid, jsonb)

@@ -208,6 +208,8 @@ export async function metrics(root: Bulwark) {
   await root.metrics.read(metric, { since });
   await root.metrics.read(metric, { since, step: "1 minute" });
   await root.metrics.topQueries(5);
+  const health = await root.metrics.health();
+  equal(health.some(({ name, healthy }) => name === "seals" && healthy), true);
   const name = `slow_${byte()}_${byte()}`;
   await root.metrics.setAlert({ name, metric, statistic: "last", warning: 1e9 });
   equal((await root.metrics.alerts()).some((alert) => alert.name === name), true);

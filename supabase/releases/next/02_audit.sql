@@ -8,7 +8,12 @@
 -- By hand: new: insert into bulwark.settings (name, value, description) values
 -- By hand: new: insert into bulwark_private.jobs (name, every, command) values
 -- By hand: new: insert into bulwark_private.jobs (name, every, command, function_path) values
-alter table bulwark_private.audit_check_progress add column late_reported_at timestamptz;
+alter table bulwark_private.audit_check_progress
+  add column late_reported_at timestamptz,
+  add column checked_at timestamptz,
+  add column pass_began_at timestamptz,
+  add column passed_at timestamptz,
+  add column problem_at timestamptz;
 insert into bulwark_private.jobs (name, every, command) values
   ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
 drop function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer);
@@ -2618,6 +2623,69 @@ comment on table bulwark_private.audit_check_progress is
   'Progress of the log''s verification of itself, and the findings reported so far, so that each is
    reported once; also the size of the checkpoint whose successor is overdue (null: none), and when
    entries outside of the open partitions were reported. Not audited: it changes with every run.';
+comment on column bulwark_private.audit_check_progress.passed_at is
+  'When the last pass over the whole log without a problem ended; checked_at: when a part was last
+   verified; problem_at: when a part last had a problem.';
+create function bulwark_private.audit_unsigned_since()
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_last bulwark.audit_checkpoints;
+begin
+  select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
+  -- Without any known key checkpoints are not set up; audit_status says so, without an alarm. With
+  -- a known key and no checkpoint, checkpoints were deleted.
+  if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
+    return null;
+  end if;
+  return (
+    -- A seal that continues another has its time, and may be younger than the checkpoint.
+    select case
+      when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at)
+    end
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    where s.number = coalesce(v_last.tree_size, 0) + 1
+  );
+end;
+$$;
+comment on function bulwark_private.audit_unsigned_since() is
+  'Since when the oldest seal without a signature waits for it; null: none does, or checkpoints are
+   not set up.';
+create or replace function bulwark_private.report_missing_checkpoint()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_interval constant interval := make_interval(
+    secs => (bulwark_private.setting('audit.checkpoint_interval_seconds'))::integer
+  );
+  v_overdue bigint;
+  v_reported bigint;
+  v_waiting constant timestamptz := bulwark_private.audit_unsigned_since();
+begin
+  if v_waiting < now() - 3 * v_interval then
+    select coalesce(max(c.tree_size), 0) into v_overdue from bulwark.audit_checkpoints c;
+  end if;
+  -- From the table, not from entries, which others can write.
+  select p.overdue_checkpoint into v_reported from bulwark_private.audit_check_progress p;
+  if v_overdue is not distinct from v_reported then
+    return;
+  end if;
+  update bulwark_private.audit_check_progress p set overdue_checkpoint = v_overdue;
+  if v_overdue is not null then
+    perform bulwark_private.raise_audit_alarm(
+      'checkpoint_missing', 'bulwark.audit_checkpoints',
+      jsonb_build_object('tree_size', v_overdue, 'waiting_since', v_waiting)
+    );
+  end if;
+end;
+$$;
 create function bulwark_private.report_late_entries(snapshot pg_snapshot)
   returns void
   language plpgsql
@@ -2658,6 +2726,72 @@ comment on function bulwark_private.report_late_entries(pg_snapshot) is
   'Records, at most once an hour, that entries were written into no partition of the present: the
    clock was wrong, or the job that makes partitions does not run. They are sealed like all
    others.';
+create or replace function bulwark.check_audit_log(max_entries integer default 1000000)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because no client can read progress and seals
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_failed boolean;
+  v_finding text;
+  v_progress bulwark_private.audit_check_progress;
+  v_verdict record;
+begin
+  -- A second run waits, and continues where this one stopped.
+  select * into v_progress from bulwark_private.audit_check_progress p for update;
+  select * into v_verdict from bulwark.verify_audit_log(
+    null, null, null, v_progress.after_seal, max_entries, 5
+  );
+  -- A verdict names only its first finding, so the number of findings is part of the key. Otherwise
+  -- one altered entry would hide all later alterations.
+  if v_verdict.problem is not null then
+    v_finding := concat_ws(
+      ' ', v_verdict.problem, v_verdict.seal, v_verdict.entry, v_verdict.problems,
+      case when v_verdict.problem <> 'entry_unsealed' then v_verdict.detail end
+    );
+  end if;
+  -- A recorded gap stays and is counted apart: it would hide that the log fails for other reasons.
+  v_failed := coalesce(v_verdict.problem <> 'gap_recorded', false);
+  if v_finding is not null and v_finding <> all (v_progress.reported) then
+    perform bulwark_private.raise_audit_alarm(
+      'verification_failed', 'bulwark.audit_logs', to_jsonb(v_verdict)
+    );
+  end if;
+  update bulwark_private.audit_check_progress p
+  set after_seal = coalesce(v_verdict.next_after_seal, 0),
+      checked_at = clock_timestamp(),
+      pass_began_at = case when p.after_seal = 0 then now() else p.pass_began_at end,
+      passed_at = case
+        when v_verdict.next_after_seal is null and not v_failed
+          and (p.after_seal = 0 or coalesce(p.problem_at < p.pass_began_at, p.problem_at is null))
+        then clock_timestamp()
+        else p.passed_at
+      end,
+      problem_at = case when v_failed then clock_timestamp() else p.problem_at end,
+      reported = case
+        when v_finding is not null and v_finding <> all (p.reported)
+        then (v_finding || p.reported)[1:100]
+        else p.reported
+      end;
+  return v_verdict.intact and v_verdict.complete;
+end;
+$$;
+create function bulwark_private.audit_verification_failed(
+  progress bulwark_private.audit_check_progress
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(progress.passed_at < progress.problem_at, progress.problem_at is not null);
+$$;
+comment on function bulwark_private.audit_verification_failed(
+  bulwark_private.audit_check_progress
+) is
+  'Whether the log''s verification of itself found a problem and no whole pass since then did not.';
 create or replace function bulwark.audit_status()
   returns jsonb
   language plpgsql
@@ -4767,6 +4901,114 @@ end;
 $$;
 comment on function bulwark_private.keep_audit_partitions() is
   'Makes the partitions of the coming months and closes those that are over. Returns how many.';
+create function bulwark_private.audit_waiting(
+  most integer, snapshot pg_snapshot default pg_current_snapshot()
+)
+  returns table (entries bigint, since timestamptz)
+  language plpgsql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_custom_plan -- opens only the partitions that can have new entries
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_first uuid;
+  v_last bulwark_private.audit_seals;
+  v_range bulwark_private.audit_range;
+  v_timeline constant integer := (select max(t.timeline) from bulwark_private.audit_timelines t);
+begin
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  if v_last.number is not null and not bulwark_private.audit_log_is_settled() then
+    -- Transaction ids of another cluster cannot be compared.
+    entries := 0;
+    since := v_last.sealed_at;
+    return next;
+    return;
+  end if;
+  if v_last.through is null then
+    v_range := (v_last.timeline, v_last.snapshot, v_timeline, audit_waiting.snapshot, null, null);
+  else
+    select row(
+      (s.range).base_timeline, (s.range).base_snapshot, (s.range).timeline, (s.range).snapshot,
+      (s.range).through, null
+    )::bulwark_private.audit_range
+    into v_range
+    from bulwark_private.audit_seal_ranges s where s.number = v_last.number;
+  end if;
+  if v_range.base_timeline = v_range.timeline then
+    v_first := bulwark_private.audit_open_from(v_range.base_timeline, v_range.base_snapshot);
+  end if;
+  return query
+    select count(*), least(min(e.occurred_at), now())
+    from bulwark_private.audit_entries(
+      v_range, hashed => false, most => audit_waiting.most, first_id => v_first
+    ) e
+    having count(*) > 0;
+  if not found then
+    entries := 0;
+    return next;
+  end if;
+end;
+$$;
+comment on function bulwark_private.audit_waiting(integer, pg_snapshot) is
+  'How many committed entries wait for a seal, counted up to a maximum, and since when the first of
+   them does (null: none waits). A restored log waits from its last seal until its first one here.';
+create function bulwark_private.audit_levels()
+  returns table (metric text, unit text, description text, labels jsonb, value double precision)
+  language plpgsql
+  stable
+  rows 10
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+declare
+  v_checks bulwark_private.audit_check_progress;
+  v_signed timestamptz;
+  v_waiting record;
+begin
+  select * into v_waiting from bulwark_private.audit_waiting(10000);
+  select * into v_checks from bulwark_private.audit_check_progress p;
+  select c.signed_at into v_signed
+  from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
+  return query
+    select l.metric, l.unit, l.description, '{}'::jsonb, l.value::double precision
+    from (
+      values
+        ('audit_unsealed_entries', '', 'Entries of the audit log that wait for a seal, up to 10000',
+          v_waiting.entries),
+        ('audit_seal_lag', 'seconds', 'How long the oldest entry without a seal waits',
+          coalesce(extract(epoch from now() - v_waiting.since), 0)),
+        ('audit_checkpoint_lag', 'seconds', 'How long the oldest seal without a signature waits',
+          coalesce(
+            extract(epoch from now() - bulwark_private.audit_unsigned_since()), 0
+          )),
+        ('audit_checkpoint_age', 'seconds', 'Time since the newest checkpoint was signed',
+          extract(epoch from now() - v_signed)),
+        ('audit_checkpoints_undelivered', '', 'Checkpoints not stored elsewhere, up to 10000',
+          (
+            select count(*)
+            from (
+              select from bulwark.audit_checkpoints c where c.delivered_at is null limit 10000
+            ) c
+          )),
+        ('audit_verification_failed', '', 'Whether the log was found altered or incomplete: 0 or 1',
+          bulwark_private.audit_verification_failed(v_checks)::integer),
+        ('audit_verification_age', 'seconds', 'Time since a part of the log was verified',
+          extract(epoch from now() - v_checks.checked_at)),
+        ('audit_verification_pass_age', 'seconds', 'Time since the whole log was found intact',
+          extract(epoch from now() - v_checks.passed_at)),
+        ('audit_gaps', '', 'Events of Supabase Auth that could not be recorded, up to 10000',
+          (
+            select count(*) from (select from bulwark_private.audit_gaps limit 10000) g
+          ))
+    ) as l (metric, unit, description, value)
+    where l.value is not null;
+end;
+$$;
+comment on function bulwark_private.audit_levels() is
+  'The levels of the audit log: see docs/metrics.md.';
 revoke all on table bulwark_private.audit_closings from public;
 revoke all on table bulwark_private.audit_closings from anon;
 revoke all on table bulwark_private.audit_closings from authenticated;
@@ -4875,10 +5117,18 @@ revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal b
 revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from anon;
 revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from authenticated;
 revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from service_role;
+revoke all on function bulwark_private.audit_unsigned_since() from public;
+revoke all on function bulwark_private.audit_unsigned_since() from anon;
+revoke all on function bulwark_private.audit_unsigned_since() from authenticated;
+revoke all on function bulwark_private.audit_unsigned_since() from service_role;
 revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from public;
 revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from anon;
 revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from authenticated;
 revoke all on function bulwark_private.report_late_entries(snapshot pg_snapshot) from service_role;
+revoke all on function bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress) from public;
+revoke all on function bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress) from anon;
+revoke all on function bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress) from authenticated;
+revoke all on function bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress) from service_role;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from public;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from anon;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from authenticated;
@@ -4991,6 +5241,14 @@ revoke all on function bulwark_private.keep_audit_partitions() from public;
 revoke all on function bulwark_private.keep_audit_partitions() from anon;
 revoke all on function bulwark_private.keep_audit_partitions() from authenticated;
 revoke all on function bulwark_private.keep_audit_partitions() from service_role;
+revoke all on function bulwark_private.audit_waiting(most integer, snapshot pg_snapshot) from public;
+revoke all on function bulwark_private.audit_waiting(most integer, snapshot pg_snapshot) from anon;
+revoke all on function bulwark_private.audit_waiting(most integer, snapshot pg_snapshot) from authenticated;
+revoke all on function bulwark_private.audit_waiting(most integer, snapshot pg_snapshot) from service_role;
+revoke all on function bulwark_private.audit_levels() from public;
+revoke all on function bulwark_private.audit_levels() from anon;
+revoke all on function bulwark_private.audit_levels() from authenticated;
+revoke all on function bulwark_private.audit_levels() from service_role;
 grant select on table bulwark.audit_archives to authenticated;
 grant select on table bulwark.audit_archives to service_role;
 grant select on table bulwark.audit_archived_logs to authenticated;

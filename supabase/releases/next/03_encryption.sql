@@ -122,6 +122,43 @@ comment on function bulwark.encryption_overview(uuid) is
    those that are not done, as encryption_progress has them. failures: table, column, fault, rows
    that cannot be decrypted, and the primary keys of the first ten. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create function bulwark_private.encryption_levels()
+  returns table (metric text, unit text, description text, labels jsonb, value double precision)
+  language sql
+  stable
+  rows 3
+  set search_path = pg_catalog, pg_temp
+as $$
+  with used as (
+    select k.messages::double precision / l.most as share
+    from bulwark_private.data_keys k
+    cross join (
+      select least(
+        (bulwark_private.setting('encryption.messages_per_key'))::bigint, 4294967296
+      ) as most
+    ) l
+    where k.state = 'current'
+  )
+  select l.metric, l.unit, l.description, '{}'::jsonb, l.value
+  from (
+    select
+      'data_key_usage', 'percent', 'Messages of the most used data key, of its limit',
+      coalesce(max(u.share), 0) * 100
+    from used u
+    union all
+    select
+      'data_keys_near_limit', '', 'Data keys that have used 90 percent of their limit',
+      count(*)::double precision
+    from used u where u.share >= 0.9
+    union all
+    select
+      'reencryptions_incomplete', '', 'Re-encryptions that ended with rows nobody can decrypt',
+      count(*)::double precision
+    from bulwark_private.reencryptions r where r.state = 'incomplete'
+  ) as l (metric, unit, description, value);
+$$;
+comment on function bulwark_private.encryption_levels() is
+  'The levels of encryption: see docs/metrics.md.';
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from public;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from anon;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from authenticated;
@@ -130,6 +167,10 @@ revoke all on function bulwark.encryption_overview(organization_id uuid) from pu
 revoke all on function bulwark.encryption_overview(organization_id uuid) from anon;
 revoke all on function bulwark.encryption_overview(organization_id uuid) from authenticated;
 revoke all on function bulwark.encryption_overview(organization_id uuid) from service_role;
+revoke all on function bulwark_private.encryption_levels() from public;
+revoke all on function bulwark_private.encryption_levels() from anon;
+revoke all on function bulwark_private.encryption_levels() from authenticated;
+revoke all on function bulwark_private.encryption_levels() from service_role;
 grant execute on function bulwark.retry_reencryption(uuid) to authenticated;
 grant execute on function bulwark.retry_reencryption(uuid) to service_role;
 grant execute on function bulwark.encryption_overview(uuid) to authenticated;

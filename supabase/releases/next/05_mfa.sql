@@ -178,6 +178,49 @@ comment on function bulwark.end_session(uuid) is
    be refreshed, and Bulwark accepts its token from then on nowhere. Only policies and services that
    look at the token alone accept it until it expires. Recorded as auth.logout. Errors:
    SESSION_NOT_FOUND and those of bulwark_private.require_user.';
+create function bulwark_private.mfa_coverage()
+  returns table (metric text, unit text, description text, labels jsonb, value double precision)
+  language sql
+  stable
+  rows 4
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+  with members as materialized (
+    select m.user_id, m.required,
+      f.user_id is not null or bulwark_private.native_factors(m.user_id) > 0 as enrolled
+    from (
+      select g.user_id, coalesce(bool_or(p.required_from <= now()), false) as required
+      from bulwark_private.active_grants g
+      left join bulwark.mfa_policies p on p.organization_id is not distinct from g.organization_id
+      group by g.user_id
+    ) m
+    left join (
+      select distinct s.user_id from bulwark.mfa_secrets s where s.activated_at is not null
+    ) f on f.user_id = m.user_id
+  ),
+  counted as (
+    select
+      count(*) filter (where m.enrolled) as enrolled,
+      count(*) filter (where not m.enrolled and not m.required) as missing,
+      count(*) filter (where not m.enrolled and m.required) as overdue,
+      count(*) as members
+    from members m
+  )
+  select l.metric, l.unit, l.description, l.labels, l.value::double precision
+  from counted c
+  cross join lateral (
+    values
+      ('mfa_coverage', 'percent', 'Members with a second factor, of all members', '{}'::jsonb,
+        coalesce(100.0 * c.enrolled / nullif(c.members, 0), 100)),
+      ('mfa_members', '', 'Members by their second factor', '{"state": "enrolled"}', c.enrolled),
+      ('mfa_members', '', 'Members by their second factor', '{"state": "missing"}', c.missing),
+      ('mfa_members', '', 'Members by their second factor', '{"state": "overdue"}', c.overdue)
+  ) as l (metric, unit, description, labels, value);
+$$;
+comment on function bulwark_private.mfa_coverage() is
+  'The coverage of second factors: see docs/metrics.md. A member counts once, whatever the number of
+   organizations. It reads every grant, so it is measured less often than levels.';
 revoke all on function bulwark.mfa_compliance(organization_id uuid, state text, after uuid, page_size integer) from public;
 revoke all on function bulwark.mfa_compliance(organization_id uuid, state text, after uuid, page_size integer) from anon;
 revoke all on function bulwark.mfa_compliance(organization_id uuid, state text, after uuid, page_size integer) from authenticated;
@@ -190,6 +233,10 @@ revoke all on function bulwark.end_session(session_id uuid) from public;
 revoke all on function bulwark.end_session(session_id uuid) from anon;
 revoke all on function bulwark.end_session(session_id uuid) from authenticated;
 revoke all on function bulwark.end_session(session_id uuid) from service_role;
+revoke all on function bulwark_private.mfa_coverage() from public;
+revoke all on function bulwark_private.mfa_coverage() from anon;
+revoke all on function bulwark_private.mfa_coverage() from authenticated;
+revoke all on function bulwark_private.mfa_coverage() from service_role;
 grant execute on function bulwark.my_sessions() to authenticated;
 grant execute on function bulwark.end_session(uuid) to authenticated;
 grant execute on function bulwark.mfa_compliance(uuid, text, uuid, integer) to authenticated;

@@ -600,6 +600,28 @@ comment on function bulwark.rate_limit_usage(uuid) is
    window_seconds, remaining, reset_seconds, whether the last call was refused, and blocked_until.
    Calls that functions count in Redis are not in it. Errors: RBAC_PERMISSION_DENIED,
    MFA_REQUIRED.';
+create function bulwark_private.rate_limit_levels()
+  returns table (metric text, unit text, description text, labels jsonb, value double precision)
+  language sql
+  stable
+  rows 3
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+  with blocked as materialized (
+    select b.kind from bulwark.rate_limit_blocks b
+    where b.expires_at > now() and b.lifted_at is null
+    limit 100000
+  )
+  select
+    'blocked_callers', '', 'Blocks that are in force, up to 100000',
+    jsonb_build_object('kind', k.kind), count(b.kind)::double precision
+  from unnest('{address,api_key,pair}'::text[]) as k (kind)
+  left join blocked b on b.kind = k.kind
+  group by k.kind;
+$$;
+comment on function bulwark_private.rate_limit_levels() is
+  'The levels of rate limits: see docs/metrics.md.';
 revoke all on table bulwark_private.organization_api_keys from public;
 revoke all on table bulwark_private.organization_api_keys from anon;
 revoke all on table bulwark_private.organization_api_keys from authenticated;
@@ -616,5 +638,9 @@ revoke all on function bulwark.rate_limit_usage(organization_id uuid) from publi
 revoke all on function bulwark.rate_limit_usage(organization_id uuid) from anon;
 revoke all on function bulwark.rate_limit_usage(organization_id uuid) from authenticated;
 revoke all on function bulwark.rate_limit_usage(organization_id uuid) from service_role;
+revoke all on function bulwark_private.rate_limit_levels() from public;
+revoke all on function bulwark_private.rate_limit_levels() from anon;
+revoke all on function bulwark_private.rate_limit_levels() from authenticated;
+revoke all on function bulwark_private.rate_limit_levels() from service_role;
 grant execute on function bulwark.rate_limit_usage(uuid) to authenticated;
 grant execute on function bulwark.rate_limit_usage(uuid) to service_role;

@@ -14,12 +14,19 @@ create table bulwark_private.audit_check_progress (
   after_seal bigint not null default 0,
   reported text[] not null default '{}',
   overdue_checkpoint bigint,
-  late_reported_at timestamptz
+  late_reported_at timestamptz,
+  checked_at timestamptz,
+  pass_began_at timestamptz,
+  passed_at timestamptz,
+  problem_at timestamptz
 );
 comment on table bulwark_private.audit_check_progress is
   'Progress of the log''s verification of itself, and the findings reported so far, so that each is
    reported once; also the size of the checkpoint whose successor is overdue (null: none), and when
    entries outside of the open partitions were reported. Not audited: it changes with every run.';
+comment on column bulwark_private.audit_check_progress.passed_at is
+  'When the last pass over the whole log without a problem ended; checked_at: when a part was last
+   verified; problem_at: when a part last had a problem.';
 insert into bulwark_private.audit_check_progress default values;
 alter table bulwark_private.audit_check_progress enable row level security;
 
@@ -44,6 +51,36 @@ comment on function bulwark_private.raise_audit_alarm(text, text, jsonb) is
   'Raises an alarm: a critical entry of the installation and the security event audit_<action>.
    Every alarm of the log goes through here.';
 
+create function bulwark_private.audit_unsigned_since()
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_last bulwark.audit_checkpoints;
+begin
+  select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
+  -- Without any known key checkpoints are not set up; audit_status says so, without an alarm. With
+  -- a known key and no checkpoint, checkpoints were deleted.
+  if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
+    return null;
+  end if;
+  return (
+    -- A seal that continues another has its time, and may be younger than the checkpoint.
+    select case
+      when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at)
+    end
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    where s.number = coalesce(v_last.tree_size, 0) + 1
+  );
+end;
+$$;
+comment on function bulwark_private.audit_unsigned_since() is
+  'Since when the oldest seal without a signature waits for it; null: none does, or checkpoints are
+   not set up.';
+
 create function bulwark_private.report_missing_checkpoint()
   returns void
   language plpgsql
@@ -54,27 +91,12 @@ declare
   v_interval constant interval := make_interval(
     secs => (bulwark_private.setting('audit.checkpoint_interval_seconds'))::integer
   );
-  v_last bulwark.audit_checkpoints;
   v_overdue bigint;
   v_reported bigint;
-  v_waiting timestamptz;
+  v_waiting constant timestamptz := bulwark_private.audit_unsigned_since();
 begin
-  select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
-  -- Without any known key checkpoints are not set up; audit_status says so, without an alarm. With
-  -- a known key and no checkpoint, checkpoints were deleted.
-  if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
-    return;
-  end if;
-  -- A seal that continues another has its time, and may be younger than the checkpoint.
-  select case
-    when p.through is null then s.sealed_at else greatest(s.sealed_at, v_last.signed_at)
-  end
-  into v_waiting
-  from bulwark_private.audit_seals s
-  left join bulwark_private.audit_seals p on p.number = s.number - 1
-  where s.number = coalesce(v_last.tree_size, 0) + 1;
   if v_waiting < now() - 3 * v_interval then
-    v_overdue := coalesce(v_last.tree_size, 0);
+    select coalesce(max(c.tree_size), 0) into v_overdue from bulwark.audit_checkpoints c;
   end if;
   -- From the table, not from entries, which others can write.
   select p.overdue_checkpoint into v_reported from bulwark_private.audit_check_progress p;
@@ -167,6 +189,7 @@ create function bulwark.check_audit_log(max_entries integer default 1000000)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_failed boolean;
   v_finding text;
   v_progress bulwark_private.audit_check_progress;
   v_verdict record;
@@ -184,6 +207,8 @@ begin
       case when v_verdict.problem <> 'entry_unsealed' then v_verdict.detail end
     );
   end if;
+  -- A recorded gap stays and is counted apart: it would hide that the log fails for other reasons.
+  v_failed := coalesce(v_verdict.problem <> 'gap_recorded', false);
   if v_finding is not null and v_finding <> all (v_progress.reported) then
     perform bulwark_private.raise_audit_alarm(
       'verification_failed', 'bulwark.audit_logs', to_jsonb(v_verdict)
@@ -191,6 +216,15 @@ begin
   end if;
   update bulwark_private.audit_check_progress p
   set after_seal = coalesce(v_verdict.next_after_seal, 0),
+      checked_at = clock_timestamp(),
+      pass_began_at = case when p.after_seal = 0 then now() else p.pass_began_at end,
+      passed_at = case
+        when v_verdict.next_after_seal is null and not v_failed
+          and (p.after_seal = 0 or coalesce(p.problem_at < p.pass_began_at, p.problem_at is null))
+        then clock_timestamp()
+        else p.passed_at
+      end,
+      problem_at = case when v_failed then clock_timestamp() else p.problem_at end,
       reported = case
         when v_finding is not null and v_finding <> all (p.reported)
         then (v_finding || p.reported)[1:100]
@@ -203,6 +237,21 @@ comment on function bulwark.check_audit_log(integer) is
   'Verifies the next part of the log, starting over after the end, and raises an alarm once for each
    finding. Returns whether the part is intact and complete. For the scheduler and the service role.
    Errors: AUDIT_INVALID_LIMIT.';
+
+create function bulwark_private.audit_verification_failed(
+  progress bulwark_private.audit_check_progress
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(progress.passed_at < progress.problem_at, progress.problem_at is not null);
+$$;
+comment on function bulwark_private.audit_verification_failed(
+  bulwark_private.audit_check_progress
+) is
+  'Whether the log''s verification of itself found a problem and no whole pass since then did not.';
 
 create function bulwark.audit_status()
   returns jsonb

@@ -17,6 +17,7 @@ create table bulwark_private.metrics (
   description text not null default '',
   max_series bigint not null default 500,
   created_at timestamptz not null default now(),
+  valid_for interval not null default '5 minutes',
   constraint metrics_name_format check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint metrics_unit_format check (unit ~ '^[a-z]{0,32}$'),
   constraint metrics_description_length check (length(description) <= 200),
@@ -28,6 +29,8 @@ comment on table bulwark_private.metrics is
 comment on column bulwark_private.metrics.max_series is
   'Maximum number of combinations of labels; further ones are counted in the series overflow. Series
    without a value for metrics.series_days do not count.';
+comment on column bulwark_private.metrics.valid_for is
+  'How long a scrape shows the last value of a gauge.';
 
 create table bulwark_private.metric_series (
   id bigint generated always as identity primary key,

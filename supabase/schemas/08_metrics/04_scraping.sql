@@ -35,7 +35,7 @@ begin
       from bulwark_private.metric_series s
       where s.metric = m.name
         -- A gauge that is no longer reported has no current level.
-        and (m.kind <> 'gauge' or s.last_at > now() - interval '5 minutes')
+        and (m.kind <> 'gauge' or s.last_at > now() - m.valid_for)
     ) as s on s.series is not null
   );
 end;

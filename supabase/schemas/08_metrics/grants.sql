@@ -6,6 +6,7 @@ grant execute on function
   bulwark.scrape_metrics(),
   bulwark.top_queries(integer),
   bulwark.list_alerts(),
+  bulwark.check_health(),
   bulwark.delete_alert_rule(text),
   bulwark.set_alert_rule(text, text, bulwark.metric_statistic, double precision, double precision,
     jsonb, interval, interval, interval, interval, bigint, boolean, boolean, text)

@@ -71,6 +71,9 @@ create index webhook_deliveries_attempted_in_order_idx
 create index webhook_deliveries_tests_idx
   on bulwark.webhook_deliveries (endpoint_id, occurred_at)
   where source = 'test';
+create index webhook_deliveries_dead_idx
+  on bulwark.webhook_deliveries (endpoint_id)
+  where status = 'dead';
 create index webhook_deliveries_endpoint_id_idx
   on bulwark.webhook_deliveries (endpoint_id, sequence);
 create index webhook_deliveries_organization_id_idx

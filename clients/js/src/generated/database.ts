@@ -591,6 +591,14 @@ export interface Functions {
     };
     Returns: undefined;
   };
+  check_health: {
+    Args: Record<PropertyKey, never>;
+    Returns: {
+      healthy: boolean;
+      name: string;
+      seconds: number;
+    }[];
+  };
   check_permissions: {
     Args: {
       organization_id?: string | null | undefined;

@@ -10,6 +10,8 @@ export function metrics<T extends boolean>({ rpc }: Calls<T>) {
       rpc("read_metric", { metric, ...range }),
     /** The queries with the most total time. */
     topQueries: (page_size?: number) => rpc("top_queries", { page_size }),
+    /** Whether jobs run, and the audit log is sealed, signed and verified. */
+    health: () => rpc("check_health", {}),
     /** All alert rules with their state. */
     alerts: () => rpc("list_alerts", {}),
     setAlert: (rule: Args<"set_alert_rule">) => rpc("set_alert_rule", rule),

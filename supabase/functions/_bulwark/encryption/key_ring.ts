@@ -107,6 +107,17 @@ export class KeyRing {
     }
   }
 
+  /**
+   * Compares every key with the one that is registered under its id; registers none.
+   * @throws EncryptionError wrong_key_encryption_key
+   */
+  async check(register: KeyRegister): Promise<void> {
+    for (const id of this.ids) {
+      // A key that was never used is not registered, and there is nothing to compare it with.
+      if (await register.find(id)) await this.#open(id, register);
+    }
+  }
+
   #open(id: string, register: KeyRegister): Promise<CryptoKey> {
     const known = this.#opened.get(id);
     if (known) return known;

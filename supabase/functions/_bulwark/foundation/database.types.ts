@@ -1924,6 +1924,14 @@ export type Database = {
       "cancel_mfa_reset": { Args: { "reset_id": string }; Returns: undefined };
       "check_audit_archive": { Args: { "month": string }; Returns: boolean };
       "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
+      "check_health": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "healthy": boolean;
+          "name": string;
+          "seconds": number;
+        }[];
+      };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
         Returns: {

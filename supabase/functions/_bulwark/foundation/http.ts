@@ -1,6 +1,7 @@
 import { exposedHeaders, preflightHeaders } from "./cors.ts";
 import { BulwarkError } from "./errors.ts";
 import { recordRequest } from "../metrics/mod.ts";
+import { telemetry } from "./otel/mod.ts";
 import { correlationOf, parseTraceparent } from "./trace.ts";
 import { type ReportError, reportError } from "./tracking/mod.ts";
 
@@ -36,6 +37,7 @@ export function handle(
     }
     const start = performance.now();
     const correlationId = correlationIdOf(request);
+    const traced = telemetry().request(request, correlationId);
     const respond = (answer: Response, code?: string) => {
       const isHead = request.method === "HEAD";
       if (isHead) answer.body?.cancel().catch(() => {});
@@ -46,6 +48,7 @@ export function handle(
       const { status } = response;
       const duration = performance.now() - start;
       recordRequest(request, { status, duration, ...(code ? { code } : {}) });
+      traced.end(status, code);
       return response;
     };
     try {
@@ -58,7 +61,7 @@ export function handle(
         ...request.method === "HEAD" ? { method: "GET" } : {},
       });
       identified.headers.set("x-correlation-id", correlationId);
-      return respond(await handler(identified));
+      return respond(await traced.run(() => handler(identified)));
     } catch (thrown) {
       const isKnown = thrown instanceof BulwarkError;
       if (!isKnown) {

@@ -32,6 +32,8 @@ export function readMetricsEnv(get: GetVariable = fromDeno): MetricsEnv | null {
 export interface MetricsFunctionEnv extends ServiceEnv {
   /** The bearer token of a scraper; null: only users may read. */
   scrapeToken: string | null;
+  /** The key-encryption keys, which the health check compares with the registered ones. */
+  encryptionKeys: string | null;
 }
 
 /** @throws Error naming the variable that is missing */
@@ -39,5 +41,6 @@ export function readMetricsFunctionEnv(get: GetVariable = fromDeno): MetricsFunc
   return {
     ...readServiceEnv(get),
     scrapeToken: get("BULWARK_METRICS_TOKEN") || null,
+    encryptionKeys: get("BULWARK_ENCRYPTION_KEYS") || null,
   };
 }

@@ -19,6 +19,8 @@ export interface FlusherOptions {
   delay: number;
   /** Called before each flush, to sample gauges. */
   sample?(): void;
+  /** Called once with all values of a flush; must not throw. */
+  drained?(samples: readonly Sample[]): void;
   log?(line: string): void;
 }
 
@@ -70,6 +72,7 @@ export class Flusher {
     if (this.#metrics.isEmpty && this.#kept.length === 0) return;
     this.#options.sample?.();
     const samples = this.#metrics.drain();
+    this.#options.drained?.(samples);
     const since = performance.now();
     for (let start = 0; start < samples.length; start += batchSize) {
       const id = crypto.randomUUID();

@@ -15,6 +15,11 @@ export const metricsQuery = z.strictObject({
   range: z.enum(["1h", "6h", "24h", "7d", "30d"]).default("1h"),
 });
 
+/** Query of `GET /bulwark-metrics/health`: `?strict` answers 503 for anything that fails. */
+export const healthQuery = z.strictObject({
+  strict: z.enum(["", "true", "false"]).default("false").transform((given) => given !== "false"),
+});
+
 const hour = 3_600_000;
 const ranges = {
   "1h": { length: hour, step: "1 minute" },

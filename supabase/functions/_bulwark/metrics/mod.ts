@@ -12,6 +12,7 @@ import type { CacheObserver } from "../cache/cache.ts";
 import { openClient } from "../foundation/clients.ts";
 import type { Json } from "../foundation/database.types.ts";
 import { installed } from "../foundation/installed.ts";
+import { telemetry } from "../foundation/otel/mod.ts";
 import { readMetricsEnv } from "./env.ts";
 import { Flusher, Refused, waitUntil } from "./flush.ts";
 import type { Labels } from "./histogram.ts";
@@ -73,14 +74,15 @@ export function recordRequest(
   flushSoon();
 }
 
-/** `fetch` for supabase-js that records the duration of calls to the Data API. */
+/** `fetch` for supabase-js that records the duration of calls to the Data API, and traces them. */
 export const measuredFetch: typeof fetch = async (input, init) => {
   const { pathname } = new URL(input instanceof Request ? input.url : input);
   const [, target] = /\/rest\/v1\/(rpc\/\w{1,63}|\w{1,63})$/.exec(pathname) ?? [];
   if (!target) return await fetch(input, init);
+  const traced = telemetry().fetch(target, fetch);
   const end = queryTime.start({ operation: target });
   try {
-    const response = await fetch(input, init);
+    const response = await traced(input, init);
     const result = response.ok ? "ok" : "error";
     // An unknown table's name may come from the client and must not become a label.
     const made = response.status === 404 && !target.startsWith("rpc/");
@@ -135,28 +137,27 @@ export function measured(name: string, labels: Labels = {}) {
 let flusher: Flusher | null | undefined;
 
 /**
- * Stores recorded values after the response. Does nothing without a secret key, and forgets them
- * without the capability metrics.
+ * Stores recorded values after the response, and exports them if there is a collector. Stores nothing
+ * without a secret key, and forgets what is neither stored nor exported.
  */
 export function flushSoon(capabilities = installed): void {
-  if (!capabilities.has("metrics")) {
-    metrics.drain();
-    return;
-  }
   if (flusher === undefined) {
     try {
-      flusher = openFlusher();
+      flusher = openFlusher(capabilities);
     } catch (thrown) {
       console.error(`metrics are not stored: ${thrown}`);
       flusher = null;
     }
   }
-  flusher?.soon();
+  if (flusher) flusher.soon();
+  else metrics.drain();
 }
 
-function openFlusher(): Flusher | null {
+function openFlusher(capabilities: ReadonlySet<string>): Flusher | null {
   const env = readMetricsEnv();
-  if (!env) return null;
+  const stores = env !== null && capabilities.has("metrics");
+  const collector = telemetry();
+  if (!env || !stores && !collector.takesMetrics) return null;
   // Its own client without measuring: otherwise each flush would cause another.
   const client = openClient(env.url, env.secretKey, { timeoutMs: 10_000 });
   const sample = isolateSampler({ memory, cpu }, { memoryLimit: env.memoryLimit });
@@ -164,7 +165,9 @@ function openFlusher(): Flusher | null {
     delay: env.flushDelay,
     sample,
     log: console.error,
+    drained: collector.metrics,
     async send({ id, samples }) {
+      if (!stores) return;
       const { error } = await client.rpc("record_metrics", {
         batch: id,
         samples: samples as unknown as Json,

@@ -1,0 +1,119 @@
+import type { CallerClient } from "../foundation/caller.ts";
+import { unwrap } from "../foundation/errors.ts";
+import type { RedisClient } from "../foundation/redis/client.ts";
+import { withTimeout } from "../foundation/timeout.ts";
+import { KeyRing } from "../encryption/key_ring.ts";
+import { dataKeyStore } from "../encryption/store.ts";
+
+/** What a check found. */
+export interface Check {
+  status: "ok" | "failing";
+  /** How long the answer took, or how far behind the work is; null: unknown. */
+  seconds: number | null;
+}
+
+/** The state of the installation: unavailable without its database, degraded if anything else fails. */
+export interface Health {
+  status: "ok" | "degraded" | "unavailable";
+  checks: Record<string, Check>;
+}
+
+/** Dependencies of {@link healthCheck}. */
+export interface HealthParts {
+  /** A client with the secret key. */
+  service: CallerClient;
+  /** Null: no Redis is configured. */
+  redis: Pick<RedisClient, "call"> | null;
+  /** The key-encryption keys; null: none is configured. */
+  encryptionKeys: string | null;
+  /** Whether the capability encryption is installed. */
+  encrypts: boolean;
+  log?: (line: string) => void;
+  now?: () => number;
+  /** How long a dependency may take, in milliseconds. */
+  timeoutMs?: number;
+}
+
+/** Milliseconds for which an answer is given again: callers cannot make more work than that. */
+const keptMs = 5000;
+/** Keys change with a deployment, and comparing a passphrase takes time. */
+const keysKeptMs = 60_000;
+const defaultTimeoutMs = 2000;
+
+/**
+ * Checks every dependency at once, each with its own timeout. Calls within five seconds share one
+ * answer, so anybody may call it. It never rejects, and its answer has no secret and no error text:
+ * the log has the cause, once for each change.
+ */
+export function healthCheck(parts: HealthParts): () => Promise<Health> {
+  const { service, redis, now = Date.now, timeoutMs = defaultTimeoutMs, log = console.error } =
+    parts;
+  const logged = new Map<string, string>();
+  const timed = async (name: string, task: () => Promise<unknown>): Promise<Check> => {
+    const start = performance.now();
+    const failure = await withTimeout(task(), { timeoutMs }).then(() => "", String);
+    if (failure !== (logged.get(name) ?? "")) {
+      logged.set(name, failure);
+      log(failure ? `health: ${name} fails: ${failure}` : `health: ${name} works again`);
+    }
+    const seconds = Math.round(performance.now() - start) / 1000;
+    return { status: failure ? "failing" : "ok", seconds };
+  };
+  const compareKeys = keyComparison(parts);
+  const checkKeys = kept(() => timed("keys", compareKeys), keysKeptMs, now);
+  const checkAll = async (): Promise<Health> => {
+    let states: { name: string; healthy: boolean; seconds: number | null }[] = [];
+    const [database, shared, keys] = await Promise.all([
+      timed("database", async () => states = unwrap(await service.rpc("check_health"))),
+      redis && timed("redis", () => redis.call("PING")),
+      parts.encrypts ? checkKeys() : null,
+    ]);
+    const checks: Record<string, Check> = { database };
+    if (shared) checks.redis = shared;
+    if (keys) checks.keys = keys;
+    if (database.status === "ok") {
+      for (const { name, healthy, seconds } of states) {
+        checks[name] = { status: healthy ? "ok" : "failing", seconds };
+      }
+    }
+    const fails = Object.values(checks).some(({ status }) => status === "failing");
+    const status = database.status === "failing" ? "unavailable" : fails ? "degraded" : "ok";
+    return { status, checks };
+  };
+  return kept(checkAll, keptMs, now);
+}
+
+/**
+ * Compares the keys of the environment with those that the data keys are wrapped under; rejects with
+ * the id of a key that is missing, or is another one than was registered.
+ */
+function keyComparison({ service, encryptionKeys }: HealthParts): () => Promise<void> {
+  let ring: KeyRing | null = null;
+  return async () => {
+    // Kept, because deriving a key from a passphrase takes time.
+    if (encryptionKeys) ring ??= new KeyRing(encryptionKeys);
+    const used = unwrap(await service.rpc("key_encryption_status"))
+      .filter(({ data_keys }) => data_keys > 0);
+    const missing = used.find(({ id }) => !ring?.ids.includes(id));
+    if (missing) throw new Error(`the key-encryption key ${missing.id} is not in the secrets`);
+    await ring?.check(dataKeyStore(service));
+  };
+}
+
+/** A task whose outcome is kept for a time; calls meanwhile share it. It must not reject. */
+function kept<Value>(
+  task: () => Promise<Value>,
+  milliseconds: number,
+  now: () => number,
+): () => Promise<Value> {
+  let until = -Infinity;
+  let outcome: Promise<Value> | undefined;
+  return () => {
+    if (!outcome || now() >= until) {
+      outcome = task();
+      until = Infinity;
+      outcome.finally(() => until = now() + milliseconds);
+    }
+    return outcome;
+  };
+}
