@@ -143,12 +143,19 @@ Deno.test("FND-T04: without a caller's trace the correlation id is the trace id"
   const telemetry = openTelemetry(envFor(collector.url));
   telemetry.request(ask(), correlation).end(503, "DATA_API_UNAVAILABLE");
   telemetry.request(ask({ traceparent: "00-xyz" }), "not-a-uuid").end(200);
-  await until(() => collector.spans.length === 2);
+  telemetry.request(ask({}, "/bulwark-rbac/made-up"), correlation).end(404, "NOT_FOUND");
+  await until(() => collector.spans.length === 3);
   await collector.stop();
   assert.equal(collector.spans[0]?.traceId, trace);
   assert.deepEqual(collector.spans[0]?.status, { code: 2 });
   assert.equal(collector.spans[0]?.parentSpanId, undefined);
   assert.match(collector.spans[1]?.traceId ?? "", /^[0-9a-f]{32}$/);
+  const madeUp = collector.spans[2];
+  assert.deepEqual(
+    [madeUp?.name, madeUp?.attributes["http.route"]],
+    ["GET /bulwark-rbac/*", "/bulwark-rbac/*"],
+    "a path that does not exist is no name of a span",
+  );
 });
 
 Deno.test("FND-T05: a trace that its caller does not sample is passed on and not recorded", async () => {

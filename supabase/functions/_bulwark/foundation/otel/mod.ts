@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Sample } from "../../metrics/histogram.ts";
 import { readOtelEnv } from "./env.ts";
 import { type Exporter, otlpExporter } from "./exporter.ts";
-import { requestSpan, type Span } from "./span.ts";
+import { type AttributeValue, requestSpan, type Span } from "./span.ts";
 
 /** What requests and calls report to. */
 export interface Telemetry {
@@ -54,9 +54,18 @@ export function openTelemetry(
       return {
         run: (task) => present.run(span, task),
         end(status, code) {
-          const attributes = { "http.response.status_code": status };
+          const attributes: Record<string, AttributeValue> = {
+            "http.response.status_code": status,
+          };
+          if (code) attributes["error.type"] = code;
+          // Anybody can make up a path; those that exist are few.
+          const [method, route = "/"] = span.name.split(" ");
+          const known = status === 404 || status === 429
+            ? route.replace(/(?<=^\/[^/]+\/).*/, "*")
+            : route;
+          attributes["http.route"] = known;
           // A refusal is the client's fault, and no error of the server.
-          span.end(code ? { ...attributes, "error.type": code } : attributes, status >= 500);
+          span.end(attributes, status >= 500, `${method} ${known}`);
         },
       };
     },

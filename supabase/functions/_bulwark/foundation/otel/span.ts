@@ -35,6 +35,10 @@ export class Span {
     private readonly export_: (span: EndedSpan) => void,
   ) {}
 
+  get name(): string {
+    return this.of.name;
+  }
+
   /** The header that makes a request a child of this span. */
   get traceparent(): string {
     return `00-${this.traceId}-${this.spanId}-${this.sampled ? "01" : "00"}`;
@@ -46,8 +50,8 @@ export class Span {
     return new Span(this.traceId, this.sampled, of, attributes, this.export_);
   }
 
-  /** Ends the span; a second call does nothing. */
-  end(attributes: Record<string, AttributeValue>, failed: boolean): void {
+  /** Ends the span, with another name if one is given; a second call does nothing. */
+  end(attributes: Record<string, AttributeValue>, failed: boolean, name = this.name): void {
     if (this.#ended) return;
     this.#ended = true;
     if (!this.sampled) return;
@@ -56,6 +60,7 @@ export class Span {
       spanId: this.spanId,
       flags: 1,
       ...this.of,
+      name,
       start: this.#start,
       end: performance.timeOrigin + performance.now(),
       attributes: { ...this.attributes, ...attributes },
