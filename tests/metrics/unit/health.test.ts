@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { CallerClient } from "../../../supabase/functions/_bulwark/foundation/caller.ts";
 import type { Handler } from "../../../supabase/functions/_bulwark/foundation/http.ts";
+import { keyComparison } from "../../../supabase/functions/_bulwark/encryption/key_comparison.ts";
 import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import {
   type Health,
@@ -42,8 +43,7 @@ function parts(answers: Answers, more: Partial<HealthParts> = {}): HealthParts {
   return {
     service: service(answers),
     redis: null,
-    encryptionKeys: null,
-    encrypts: false,
+    compareKeys: null,
     log: () => {},
     ...more,
   };
@@ -123,7 +123,11 @@ Deno.test("MET-U45: keys are those that were registered: not another under the s
     "find_key_encryption_key a": await registered("a", key),
   };
   const statusOf = async (encryptionKeys: string | null, answers: Answers = known) =>
-    statuses(await healthCheck(parts(answers, { encrypts: true, encryptionKeys }))()).keys;
+    statuses(
+      await healthCheck(
+        parts(answers, { compareKeys: keyComparison(service(answers), encryptionKeys) }),
+      )(),
+    ).keys;
   assert.equal(await statusOf(`a:${key}`), "ok");
   assert.equal(await statusOf(`b:${other},a:${key}`), "ok", "a new one is not registered yet");
   assert.equal(await statusOf(`a:${other}`), "failing", "another key under the same id");

@@ -2,8 +2,6 @@ import type { CallerClient } from "../foundation/caller.ts";
 import { unwrap } from "../foundation/errors.ts";
 import type { RedisClient } from "../foundation/redis/client.ts";
 import { withTimeout } from "../foundation/timeout.ts";
-import { KeyRing } from "../encryption/key_ring.ts";
-import { dataKeyStore } from "../encryption/store.ts";
 
 /** What a check found. */
 export interface Check {
@@ -24,10 +22,8 @@ export interface HealthParts {
   service: CallerClient;
   /** Null: no Redis is configured. */
   redis: Pick<RedisClient, "call"> | null;
-  /** The key-encryption keys; null: none is configured. */
-  encryptionKeys: string | null;
-  /** Whether the capability encryption is installed. */
-  encrypts: boolean;
+  /** Rejects unless the keys of the environment are the registered ones; null: nothing is encrypted. */
+  compareKeys: (() => Promise<void>) | null;
   log?: (line: string) => void;
   now?: () => number;
   /** How long a dependency may take, in milliseconds. */
@@ -46,8 +42,8 @@ const defaultTimeoutMs = 2000;
  * the log has the cause, once for each change.
  */
 export function healthCheck(parts: HealthParts): () => Promise<Health> {
-  const { service, redis, now = Date.now, timeoutMs = defaultTimeoutMs, log = console.error } =
-    parts;
+  const { service, redis, compareKeys, now = Date.now, timeoutMs = defaultTimeoutMs } = parts;
+  const { log = console.error } = parts;
   const logged = new Map<string, string>();
   const timed = async (name: string, task: () => Promise<unknown>): Promise<Check> => {
     const start = performance.now();
@@ -59,14 +55,13 @@ export function healthCheck(parts: HealthParts): () => Promise<Health> {
     const seconds = Math.round(performance.now() - start) / 1000;
     return { status: failure ? "failing" : "ok", seconds };
   };
-  const compareKeys = keyComparison(parts);
-  const checkKeys = kept(() => timed("keys", compareKeys), keysKeptMs, now);
+  const checkKeys = compareKeys && kept(() => timed("keys", compareKeys), keysKeptMs, now);
   const checkAll = async (): Promise<Health> => {
     let states: { name: string; healthy: boolean; seconds: number | null }[] = [];
     const [database, shared, keys] = await Promise.all([
       timed("database", async () => states = unwrap(await service.rpc("check_health"))),
       redis && timed("redis", () => redis.call("PING")),
-      parts.encrypts ? checkKeys() : null,
+      checkKeys?.(),
     ]);
     const checks: Record<string, Check> = { database };
     if (shared) checks.redis = shared;
@@ -81,23 +76,6 @@ export function healthCheck(parts: HealthParts): () => Promise<Health> {
     return { status, checks };
   };
   return kept(checkAll, keptMs, now);
-}
-
-/**
- * Compares the keys of the environment with those that the data keys are wrapped under; rejects with
- * the id of a key that is missing, or is another one than was registered.
- */
-function keyComparison({ service, encryptionKeys }: HealthParts): () => Promise<void> {
-  let ring: KeyRing | null = null;
-  return async () => {
-    // Kept, because deriving a key from a passphrase takes time.
-    if (encryptionKeys) ring ??= new KeyRing(encryptionKeys);
-    const used = unwrap(await service.rpc("key_encryption_status"))
-      .filter(({ data_keys }) => data_keys > 0);
-    const missing = used.find(({ id }) => !ring?.ids.includes(id));
-    if (missing) throw new Error(`the key-encryption key ${missing.id} is not in the secrets`);
-    await ring?.check(dataKeyStore(service));
-  };
 }
 
 /** A task whose outcome is kept for a time; calls meanwhile share it. It must not reject. */

@@ -1,3 +1,4 @@
+import { keyComparison } from "../encryption/key_comparison.ts";
 import { bearerOf } from "../foundation/credentials.ts";
 import type { Handler } from "../foundation/http.ts";
 import { parse, queryOf } from "../foundation/input.ts";
@@ -13,11 +14,11 @@ export function openHealth(
   env: MetricsFunctionEnv,
   redisEnv: RedisEnv & { cacheTimeoutMs: number },
 ): () => Promise<Health> {
+  const service = serviceClient(env, crypto.randomUUID(), { timeoutMs: 2000 });
   return healthCheck({
-    service: serviceClient(env, crypto.randomUUID(), { timeoutMs: 2000 }),
+    service,
     redis: openRedis(redisEnv),
-    encryptionKeys: env.encryptionKeys,
-    encrypts: installed.has("encryption"),
+    compareKeys: installed.has("encryption") ? keyComparison(service, env.encryptionKeys) : null,
   });
 }
 
