@@ -89,13 +89,14 @@ export default bench({
         return { data, error: null, status: 200 };
       },
     } as unknown as CallerClient;
+    const healthy = () => Promise.resolve({ status: "ok" as const, checks: {} });
     const scraped = async () => {
       const cache = new Cache(null, {
         memory: { maxEntries: 100, maxSize: 16 * 1024 * 1024 },
         memorySeconds: 5,
         loadWait: 2000,
       });
-      return toText(await scrape(cache, client), "prometheus");
+      return toText(await scrape(cache, client, healthy), "prometheus");
     };
     const per = async (times: number, task: () => unknown) => {
       const start = performance.now();

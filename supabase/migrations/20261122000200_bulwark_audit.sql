@@ -10276,12 +10276,13 @@ begin
   if v_last.through is null then
     v_range := (v_last.timeline, v_last.snapshot, v_timeline, audit_waiting.snapshot, null, null);
   else
-    select row(
-      (s.range).base_timeline, (s.range).base_snapshot, (s.range).timeline, (s.range).snapshot,
-      (s.range).through, null
-    )::bulwark_private.audit_range
-    into v_range
-    from bulwark_private.audit_seal_ranges s where s.number = v_last.number;
+    v_range := (
+      select row(
+        (s.range).base_timeline, (s.range).base_snapshot, (s.range).timeline, (s.range).snapshot,
+        (s.range).through, null
+      )::bulwark_private.audit_range
+      from bulwark_private.audit_seal_ranges s where s.number = v_last.number
+    );
   end if;
   if v_range.base_timeline = v_range.timeline then
     v_first := bulwark_private.audit_open_from(v_range.base_timeline, v_range.base_snapshot);

@@ -42,7 +42,7 @@ declare
   v_counted bigint;
   v_function record;
   v_measured integer;
-  v_samples jsonb := '[]';
+  v_samples jsonb := '[]'::jsonb;
   v_some jsonb;
 begin
   -- The catalogue is the list, so that a capability that is added later needs no entry.

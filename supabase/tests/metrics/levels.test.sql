@@ -2,7 +2,7 @@
 -- A project in use has values of its own, so the counts are relative.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(41);
+select plan(42);
 select tests.create_organizations();
 select tests.start_log();
 select tests.seal_log(0);
@@ -88,7 +88,15 @@ select is(
    from bulwark_private.audit_waiting(10, pg_temp.later()) w),
   '(1,00:01:30)', 'MET-57: an entry whose transaction was open when the others were sealed waits'
 );
+update bulwark.settings set value = '1' where name = 'audit.seal_entries';
+select tests.log_entry(7, 'acme', 7), tests.log_entry(7, 'globex', 8);
 select tests.seal_log(9);
+select is(
+  (select w.entries from bulwark_private.audit_waiting(10, pg_temp.later()) w), 2::bigint,
+  'MET-91: entries that a seal had no room for wait for the one that continues it'
+);
+select tests.seal_log(9), tests.seal_log(9), tests.seal_log(9);
+update bulwark.settings set value = '20000' where name = 'audit.seal_entries';
 update bulwark_private.audit_check_progress
 set checked_at = null, pass_began_at = null, passed_at = null, problem_at = null, after_seal = 0;
 select is(
@@ -144,7 +152,7 @@ select is(
 );
 select tests.log_entry(11, 'acme', 3);
 select tests.seal_log(12);
-select tests.age_seals(4, 4, '10 minutes');
+select tests.age_seals(6, 6, '10 minutes');
 select cmp_ok(
   abs(pg_temp.level('audit_checkpoint_lag') - 600), '<', 5::double precision,
   'MET-65: a seal waits for the next one'
