@@ -122,12 +122,10 @@ Deno.test("MET-U45: keys are those that were registered: not another under the s
     key_encryption_status: [{ id: "a", data_keys: 2 }, { id: "old", data_keys: 0 }],
     "find_key_encryption_key a": await registered("a", key),
   };
-  const statusOf = async (encryptionKeys: string | null, answers: Answers = known) =>
-    statuses(
-      await healthCheck(
-        parts(answers, { compareKeys: keyComparison(service(answers), encryptionKeys) }),
-      )(),
-    ).keys;
+  const statusOf = async (encryptionKeys: string | null, answers: Answers = known) => {
+    const compareKeys = keyComparison(service(answers), encryptionKeys);
+    return statuses(await healthCheck(parts(answers, { compareKeys, timeoutMs: 60_000 }))()).keys;
+  };
   assert.equal(await statusOf(`a:${key}`), "ok");
   assert.equal(await statusOf(`b:${other},a:${key}`), "ok", "a new one is not registered yet");
   assert.equal(await statusOf(`a:${other}`), "failing", "another key under the same id");
@@ -139,6 +137,22 @@ Deno.test("MET-U45: keys are those that were registered: not another under the s
   const phrased = { ...known, "find_key_encryption_key a": await registered("a", phrase) };
   assert.equal(await statusOf(`a:${phrase}`, phrased), "ok");
   assert.equal(await statusOf(`a:${phrase}s`, phrased), "failing");
+});
+
+Deno.test("MET-U49: keys that could not be compared in time are compared again, others once a minute", async () => {
+  let now = 0;
+  let compared = 0;
+  const compareKeys = () => ++compared === 1 ? new Promise<never>(() => {}) : Promise.resolve();
+  const check = healthCheck(parts(working, { compareKeys, timeoutMs: 50, now: () => now }));
+  assert.equal(statuses(await check()).keys, "failing");
+  now += 5000;
+  assert.equal(statuses(await check()).keys, "ok");
+  now += 30_000;
+  await check();
+  assert.equal(compared, 2);
+  now += 60_000;
+  await check();
+  assert.equal(compared, 3);
 });
 
 Deno.test("MET-U46: the log has the cause once, and its end", async () => {
