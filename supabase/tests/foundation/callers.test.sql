@@ -35,7 +35,8 @@ insert into listed values
     bulwark.add_data_key bulwark.apply_reencryption_batch bulwark.audit_tree_head
     bulwark.begin_login bulwark.check_audit_log bulwark.check_rate_limit
     bulwark.check_rate_limits bulwark.choose_key_encryption_key bulwark.claim_webhook_deliveries
-    bulwark.remind_access_reviews bulwark.cleanup_invitations bulwark.cleanup_mfa bulwark.cleanup_old_audit_logs
+    bulwark.remind_access_reviews bulwark.cleanup_invitations bulwark.cleanup_mfa
+    bulwark.cleanup_old_audit_logs
     bulwark.cleanup_old_rate_limits bulwark.cleanup_security_events
     bulwark.complete_mfa_activation bulwark.complete_mfa_backup_code
     bulwark.complete_mfa_verification bulwark.complete_webhook_deliveries
