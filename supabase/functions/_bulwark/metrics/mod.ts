@@ -137,10 +137,14 @@ export function measured(name: string, labels: Labels = {}) {
 let flusher: Flusher | null | undefined;
 
 /**
- * Stores recorded values after the response, and exports them if there is a collector. Stores nothing
- * without a secret key, and forgets what is neither stored nor exported.
+ * Stores recorded values after the response, and exports them if there is a collector. Does nothing
+ * without a secret key, and forgets them without the capability metrics and a collector.
  */
 export function flushSoon(capabilities = installed): void {
+  if (!capabilities.has("metrics") && !telemetry().takesMetrics) {
+    metrics.drain();
+    return;
+  }
   if (flusher === undefined) {
     try {
       flusher = openFlusher(capabilities);
@@ -149,15 +153,12 @@ export function flushSoon(capabilities = installed): void {
       flusher = null;
     }
   }
-  if (flusher) flusher.soon();
-  else metrics.drain();
+  flusher?.soon();
 }
 
 function openFlusher(capabilities: ReadonlySet<string>): Flusher | null {
   const env = readMetricsEnv();
-  const stores = env !== null && capabilities.has("metrics");
-  const collector = telemetry();
-  if (!env || !stores && !collector.takesMetrics) return null;
+  if (!env) return null;
   // Its own client without measuring: otherwise each flush would cause another.
   const client = openClient(env.url, env.secretKey, { timeoutMs: 10_000 });
   const sample = isolateSampler({ memory, cpu }, { memoryLimit: env.memoryLimit });
@@ -165,9 +166,9 @@ function openFlusher(capabilities: ReadonlySet<string>): Flusher | null {
     delay: env.flushDelay,
     sample,
     log: console.error,
-    drained: collector.metrics,
+    drained: telemetry().metrics,
     async send({ id, samples }) {
-      if (!stores) return;
+      if (!capabilities.has("metrics")) return;
       const { error } = await client.rpc("record_metrics", {
         batch: id,
         samples: samples as unknown as Json,
