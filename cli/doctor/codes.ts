@@ -40,6 +40,12 @@ export const codes = {
     meaning: "Events of Supabase Auth could not be recorded",
     action: "See bulwark_private.audit_gaps for the time and the SQLSTATE, and mend the cause",
   },
+  AUDIT_PARTITION_MISSING: {
+    severity: "error",
+    meaning: "This month or the next has no partition of the audit log",
+    action: "See why the job audit-partitions does not run, and run it: " +
+      "select bulwark_private.keep_audit_partitions(), as postgres",
+  },
   AUTH_TRIGGER_MISSING: {
     severity: "error",
     meaning: "A trigger of Bulwark on the auth schema is missing or disabled",

@@ -1,6 +1,6 @@
 import { CliError } from "../errors.ts";
 import { addressHeader } from "./checks/addresses.ts";
-import { alertReceivers, checkpoints, seals } from "./checks/audit.ts";
+import { alertReceivers, checkpoints, partitions, seals } from "./checks/audit.ts";
 import { exposedSchemas } from "./checks/exposure.ts";
 import { extensions } from "./checks/extensions.ts";
 import { accessTokenHook, nextHooks, requestHook } from "./checks/hooks.ts";
@@ -34,6 +34,7 @@ const checks: Record<string, Check> = {
   policies,
   seals,
   checkpoints,
+  partitions,
   alertReceivers,
   hostTenants,
   version,

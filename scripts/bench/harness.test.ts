@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { measure, median, ratio } from "./harness.ts";
+import { growthChart } from "./charts.ts";
 import { benchmarksPage, pageIsCurrent } from "./page.ts";
 import { reportRows, reportTable } from "./report.ts";
 
@@ -73,4 +74,29 @@ Deno.test("the page says which rows show no difference, and which aims were miss
 
 Deno.test("docs/benchmarks.md is what the result files say", async () => {
   assert.ok(await pageIsCurrent(), "run npm run bench -- <name> --record");
+});
+
+Deno.test("a row without a peer has an aim of its own, and rows of several sizes are a curve", () => {
+  const machine = { os: "linux", cpu: "x", cores: 2, memory_gib: 8, load: 0.1 };
+  const point = (size: number, value: number) => ({
+    row: {
+      ...{ name: `a & b, ${size}`, unit: "ms", better: "lower" as const, peers: [] },
+      ...{ curve: { name: "a & b", size }, aim: { value: 2, cause: "It reads all." } },
+      ours: () => Promise.resolve(value),
+    },
+    ...{ ours: [value, value * 2], peers: [] },
+  });
+  const report = (rows: ReturnType<typeof reportRows>) => ({
+    ...{ bench: "growth", command: "npm run bench", date: "2026-01-02", machine, rows },
+  });
+  const grown = report(reportRows([point(1000, 1), point(1_000_000, 9)]));
+  const page = benchmarksPage([grown]);
+  assert.match(page, /\| a & b, 1000 \|.*aim 2 reached \|/);
+  assert.match(page, /- \*\*growth: a & b, 1000000\*\*, 13.5 ms, aim 2. It reads all./);
+  assert.match(page, /!\[Curves of growth\]\(benchmarks\/growth.svg\)/);
+  const chart = growthChart(grown) ?? "";
+  assert.equal(chart.match(/<circle/g)?.length, 2);
+  assert.match(chart, /a &amp; b/);
+  assert.match(chart, />1M</);
+  assert.equal(growthChart(report(reportRows([]))), null);
 });

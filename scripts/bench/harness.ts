@@ -57,6 +57,10 @@ export interface BenchRow {
   /** Measures once and returns the value in the row's unit. */
   ours(): Promise<number>;
   peers: BenchPeer[];
+  /** The value to reach where nothing is compared, and where the time goes if it is not reached. */
+  aim?: { value: number; cause?: string };
+  /** The curve that the row is a point of, and the size that it was measured at. */
+  curve?: { name: string; size: number };
 }
 
 /** Something to compare with, measured in the same rounds. */

@@ -3,6 +3,7 @@
  * nobody copies a figure by hand. A test compares the page with the files.
  */
 import { inRepository } from "../stack/paths.ts";
+import { growthChart } from "./charts.ts";
 import { number, type Report, type ReportRow, shown } from "./report.ts";
 
 /** The result file of a benchmark. */
@@ -11,14 +12,27 @@ export const resultFile = (bench: string): string =>
 
 const page = inRepository("docs", "benchmarks.md");
 
-/** Writes the page from the result files. */
+const chartFile = (bench: string): string => inRepository("docs", "benchmarks", `${bench}.svg`);
+
+/** Writes the page and its charts from the result files. */
 export async function writePage(): Promise<void> {
-  await Deno.writeTextFile(page, benchmarksPage(await results()));
+  for (const [file, content] of written(await results())) await Deno.writeTextFile(file, content);
 }
 
-/** Whether the page is what the result files say. */
+/** Whether the page and its charts are what the result files say. */
 export async function pageIsCurrent(): Promise<boolean> {
-  return await Deno.readTextFile(page) === benchmarksPage(await results());
+  for (const [file, content] of written(await results())) {
+    if (await Deno.readTextFile(file) !== content) return false;
+  }
+  return true;
+}
+
+function written(reports: Report[]): [file: string, content: string][] {
+  const charts = reports.flatMap((report): [string, string][] => {
+    const chart = growthChart(report);
+    return chart === null ? [] : [[chartFile(report.bench), chart]];
+  });
+  return [[page, benchmarksPage(reports)], ...charts];
 }
 
 async function results(): Promise<Report[]> {
@@ -51,12 +65,16 @@ better ours is, taken within each round. Where the ratios lie on both sides of 1
 difference. Clocks swing with what else the machine does; rows in instructions, counted by
 \`valgrind --tool=callgrind\`, hardly do.`;
 
-function section({ bench, command, date, machine, rows }: Report): string {
+function section(report: Report): string {
+  const { bench, command, date, machine, rows } = report;
   const { cpu, cores, memory_gib, os, load } = machine;
   const on = `${cores} cores (${cpu}), ${memory_gib} GiB, ${os}`;
   return [
     `## ${bench.replaceAll("_", " ")}`,
     `\`${command}\`, ${date}, ${on}; load ${number(load)} at the start.`,
+    ...growthChart(report) === null
+      ? []
+      : [`![Curves of ${bench.replaceAll("_", " ")}](benchmarks/${bench}.svg)`],
     [
       "| | Unit | Ours | Compared with | Theirs | Ratio | |",
       "| --- | --- | ---: | --- | ---: | ---: | --- |",
@@ -65,10 +83,12 @@ function section({ bench, command, date, machine, rows }: Report): string {
   ].join("\n\n");
 }
 
-function line({ name, unit, ours, peer, peer_name, ratio, aim }: ReportRow): string {
+function line({ name, unit, ours, peer, peer_name, ratio, aim, own_aim }: ReportRow): string {
   const cells = [name, unit, shown(ours), peer_name ?? "", peer ? shown(peer) : ""];
-  const judged = ratio === null ? "" : [verdict(ratio), aim ? goal(ratio, aim) : ""]
-    .filter((part) => part !== "").join("; ");
+  const judged = ratio === null
+    ? own_aim ? ownGoal(ours, own_aim) : ""
+    : [verdict(ratio), aim ? goal(ratio, aim) : ""]
+      .filter((part) => part !== "").join("; ");
   const escaped = [...cells, ratio ? shown(ratio) : "", judged]
     .map((cell) => cell.replaceAll("|", "\\|"));
   return `| ${escaped.join(" | ")} |`;
@@ -84,15 +104,33 @@ function goal(ratio: NonNullable<ReportRow["ratio"]>, aim: Aim): string {
   return `aim ${number(aim.ratio)} ${ratio.median >= aim.ratio ? "reached" : "missed"}`;
 }
 
+type OwnAim = NonNullable<ReportRow["own_aim"]>;
+
+function isReached({ median }: ReportRow["ours"], { value, better }: OwnAim): boolean {
+  return better === "lower" ? median <= value : median >= value;
+}
+
+function ownGoal(ours: ReportRow["ours"], aim: OwnAim): string {
+  return `aim ${number(aim.value)} ${isReached(ours, aim) ? "reached" : "missed"}`;
+}
+
 /** The aims that were missed, with where the time goes. */
 function missed(reports: Report[]): string {
   const lines = reports.flatMap(({ bench, rows }) =>
-    rows.flatMap(({ name, peer_name, ratio, aim }) =>
-      ratio === null || !aim || ratio.median >= aim.ratio ? [] : [
-        `- **${bench.replaceAll("_", " ")}: ${name}**, ${number(ratio.median)} of ${peer_name}, ` +
-        `aim ${number(aim.ratio)}. ${aim.cause ?? ""}`.trimEnd(),
-      ]
-    )
+    rows.flatMap((row) => {
+      const miss = missOf(row);
+      return miss === null ? [] : [`- **${bench.replaceAll("_", " ")}: ${row.name}**, ${miss}`];
+    })
   );
   return lines.length === 0 ? "" : ["## Missed aims", lines.join("\n")].join("\n\n");
+}
+
+function missOf({ unit, ours, peer_name, ratio, aim, own_aim }: ReportRow): string | null {
+  if (own_aim && !isReached(ours, own_aim)) {
+    const { value, cause = "" } = own_aim;
+    return `${number(ours.median)} ${unit}, aim ${number(value)}. ${cause}`.trimEnd();
+  }
+  if (!aim || ratio === null || ratio.median >= aim.ratio) return null;
+  const { ratio: wanted, cause = "" } = aim;
+  return `${number(ratio.median)} of ${peer_name}, aim ${number(wanted)}. ${cause}`.trimEnd();
 }

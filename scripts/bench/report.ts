@@ -1,4 +1,11 @@
-import { type BenchPeer, type Measurement, median, ratio, ratios } from "./harness.ts";
+import {
+  type BenchPeer,
+  type BenchRow,
+  type Measurement,
+  median,
+  ratio,
+  ratios,
+} from "./harness.ts";
 
 /** A median with the least and the most of all rounds. */
 export interface Spread {
@@ -16,6 +23,9 @@ export interface ReportRow {
   peer_name: string | null;
   ratio: Spread | null;
   aim: BenchPeer["aim"] | null;
+  /** Of a row without a peer: the value to reach. */
+  own_aim?: NonNullable<BenchRow["aim"]> & { better: BenchRow["better"] };
+  curve?: NonNullable<BenchRow["curve"]>;
   rounds: number;
 }
 
@@ -31,7 +41,11 @@ export interface Report {
 /** One row for every peer; a quantity without a peer still has its row. */
 export function reportRows(measurements: Measurement[]): ReportRow[] {
   return measurements.flatMap(({ row, ours, peers }): ReportRow[] => {
-    const own = { name: row.name, unit: row.unit, ours: spreadOf(ours), aim: null };
+    const own = {
+      ...{ name: row.name, unit: row.unit, ours: spreadOf(ours), aim: null },
+      ...row.aim && { own_aim: { ...row.aim, better: row.better } },
+      ...row.curve && { curve: row.curve },
+    };
     if (peers.length === 0) {
       return [{ ...own, peer: null, peer_name: null, ratio: null, rounds: ours.length }];
     }

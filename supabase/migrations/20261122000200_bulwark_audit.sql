@@ -170,6 +170,15 @@ create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid, id);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
   where removed_by is not null;
+-- For searches by actor, correlation or resource. A filter for each 64 pages costs a writer next to
+-- nothing, where three B-trees would cost as much as all other indexes together; it is made once
+-- the pages are full, by autovacuum or the job.
+create index audit_logs_search_idx on bulwark.audit_logs using brin (
+  occurred_at,
+  actor_id uuid_bloom_ops (n_distinct_per_range = 1000),
+  correlation_id uuid_bloom_ops (n_distinct_per_range = 1000),
+  resource_id text_bloom_ops (n_distinct_per_range = 1000)
+) with (pages_per_range = 64, autosummarize = on);
 
 alter table bulwark.audit_event_types enable row level security;
 alter table bulwark.audit_logs enable row level security;
@@ -274,24 +283,37 @@ insert into bulwark.audit_event_types (name, severity, reported_by_clients, desc
 -- No function here; the views read the log with the rights of the caller.
 
 -- The payload is built as text, not as jsonb, so that the hashed bytes are exactly the exported
--- ones.
+-- ones. concat() writes each value itself: a cast to text copies it twice more, and this is most of
+-- what a seal costs.
 create view bulwark_private.audit_payloads with (security_invoker = true) as
   select
     e.*,
     case when e.removed_by is null then concat(
       '{"actor_type":"', e.actor_type, '"',
-      ',"actor_id":"' || e.actor_id::text || '"',
-      ',"database_user":' || to_json(e.database_user)::text,
-      ',"session_id":"' || e.session_id::text || '"',
-      ',"ip":' || to_json(e.ip)::text,
-      ',"user_agent":' || to_json(e.user_agent)::text,
-      ',"resource_id":' || to_json(e.resource_id)::text,
-      ',"action":' || to_json(e.action)::text,
-      ',"correlation_id":"' || e.correlation_id::text || '"',
-      ',"parent_id":"' || e.parent_id::text || '"',
-      ',"before":' || e.before::text,
-      ',"after":' || e.after::text,
-      ',"details":' || e.details::text,
+      case when e.actor_id is not null then ',"actor_id":"' end,
+      e.actor_id,
+      case when e.actor_id is not null then '"' end,
+      case when e.database_user is not null then ',"database_user":' end,
+      to_json(e.database_user),
+      case when e.session_id is not null then ',"session_id":"' end,
+      e.session_id,
+      case when e.session_id is not null then '"' end,
+      case when e.ip is not null then concat(',"ip":', to_json(e.ip)) end,
+      case when e.user_agent is not null then concat(',"user_agent":', to_json(e.user_agent)) end,
+      case when e.resource_id is not null then ',"resource_id":' end,
+      to_json(e.resource_id),
+      case when e.action is not null then ',"action":' end,
+      to_json(e.action),
+      case when e.correlation_id is not null then ',"correlation_id":"' end,
+      e.correlation_id,
+      case when e.correlation_id is not null then '"' end,
+      case when e.parent_id is not null then concat(',"parent_id":"', e.parent_id, '"') end,
+      case when e.before is not null then ',"before":' end,
+      e.before,
+      case when e.after is not null then ',"after":' end,
+      e.after,
+      case when e.details is not null then ',"details":' end,
+      e.details,
       '}'
     ) end as payload
   from bulwark.audit_logs e;
@@ -339,10 +361,13 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
       || int4send(c.timeline)
       || xid8send(c.xid)
       || timestamptz_send(c.occurred_at)
-      || int2send(octet_length(c.source::text)::smallint)
-      || int2send(octet_length(c.severity::text)::smallint)
-      || int2send(octet_length(c.result::text)::smallint)
-      || int2send(octet_length(c.event_type)::smallint)
+      -- Four lengths of two bytes each.
+      || int8send(
+        (octet_length(c.source::text)::bigint << 48)
+        + (octet_length(c.severity::text)::bigint << 32)
+        + (octet_length(c.result::text)::bigint << 16)
+        + octet_length(c.event_type)::smallint
+      )
       || int2send(coalesce(octet_length(c.resource_type), 0)::smallint)
       || convert_to(
         concat(c.source, c.severity, c.result, c.event_type, c.resource_type), 'UTF8'
@@ -1100,6 +1125,39 @@ $$;
 comment on function bulwark_private.close_audit_partitions() is
   'Closes the partitions of the months that ended a day ago or earlier; returns the newly closed
    ones.';
+
+create function bulwark_private.summarize_audit_partitions()
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '100ms'  -- less than a vacuum waits until it gives way
+as $$
+declare
+  v_count integer := 0;
+  v_index regclass;
+begin
+  for v_index in
+    select i.indexrelid
+    from bulwark_private.audit_partitions p
+    join pg_catalog.pg_index i on i.indrelid = p.relation
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    join pg_catalog.pg_am a on a.oid = c.relam and a.amname = 'brin'
+    -- A closed month once more, as it may have been closed before its end was.
+    where p.is_default or p.high > bulwark_private.audit_id_floor(now() - interval '40 days')
+  loop
+    v_count := v_count + brin_summarize_new_values(v_index);
+  end loop;
+  return v_count;
+exception
+  -- A vacuum is at work there, which does the same.
+  when lock_not_available then
+    return null;
+end;
+$$;
+comment on function bulwark_private.summarize_audit_partitions() is
+  'Takes full pages of the open months into the index for searches, as far as autovacuum has not.
+   Returns how many ranges; null if a vacuum is doing it.';
 
 create function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot)
   returns uuid
@@ -5551,7 +5609,8 @@ create function bulwark_private.compare_audit_groups(
     removed bigint,
     records uuid[],
     altered boolean,
-    differs boolean
+    differs boolean,
+    mistimed boolean
   )
   language sql
   stable
@@ -5561,8 +5620,13 @@ create function bulwark_private.compare_audit_groups(
   set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
-  with sealed as (
-    select s.number, s.range
+  with tolerated as materialized (
+    select make_interval(
+      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+    ) as time
+  ),
+  sealed as (
+    select s.number, s.range, s.sealed_at, s.base_sealed_at
     from bulwark_private.audit_seal_ranges s
     -- Without the seal before it the new entries are unknown; the gap is reported already.
     where s.number between first_seal and last_seal and s.known
@@ -5574,13 +5638,25 @@ as $$
       count(*) as entries,
       count(e.removed_by) as removed,
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
-      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves,
+      -- Whether audit_backdated can find something here, which is milder on open transactions.
+      coalesce(
+        min(e.occurred_at) < s.base_sealed_at - (select t.time from tolerated t), false
+      )
+      or max(e.occurred_at) > s.sealed_at + (select t.time from tolerated t)
+      -- The first six bytes of the id are the milliseconds of its time; infinity has none.
+      or bool_or(case
+        when not isfinite(e.occurred_at) then true
+        else substring(uuid_send(e.id) from 1 for 6) not between
+          substring(int8send((date_part('epoch', e.occurred_at) * 1000)::bigint - 1000) from 3)
+          and substring(int8send((date_part('epoch', e.occurred_at) * 1000)::bigint + 1000) from 3)
+      end) as mistimed
     from sealed s
     cross join bulwark_private.audit_span(first_seal, last_seal) i
     cross join lateral bulwark_private.audit_entries(
       s.range, everybody, organization, first_id => i.first_id, last_id => i.last_id
     ) e
-    group by s.number, e.organization_id
+    group by s.number, s.sealed_at, s.base_sealed_at, e.organization_id
   ),
   chained as (
     select
@@ -5621,21 +5697,23 @@ as $$
         then k.seal is not null
         else false
       end as altered,
-      k.leaves is distinct from f.leaves as differs
+      k.leaves is distinct from f.leaves as differs,
+      coalesce(f.mistimed, false) as mistimed
     from found f
     full join kept k
       on k.seal = f.seal
       and coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
         = coalesce(f.organization_id, '00000000-0000-0000-0000-000000000000')
   )
-  select c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs
+  select
+    c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs, c.mistimed
   from compared c
   where c.seal in (select s.number from sealed s);
 $$;
 comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
   'Compares each organization''s entries in a range of seals, hashed again, with the sealed hashes.
    altered: the stored tree does not match its own hash. differs: the entries do not match the
-   tree.';
+   tree. mistimed: a time needs the closer look of audit_backdated.';
 
 -- Audit times: entries whose time cannot be right, and entries that wait too long for a seal.
 -- Protects against entries that are back-dated around the triggers, and entries that are never
@@ -5972,8 +6050,12 @@ begin
       where c.seal > v_archived or b.problem <> 'entry_missing'
       union all
       select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
-      from bulwark_private.audit_backdated(
-        greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
+      from (
+        select min(c.seal) as first, max(c.seal) as last from compared c where c.mistimed
+        having count(*) > 0
+      ) m
+      cross join lateral bulwark_private.audit_backdated(
+        m.first, m.last, v_everybody, verify_audit_log.organization_id
       ) d
       union all
       select
@@ -7274,10 +7356,158 @@ comment on function bulwark.audit_status() is
    what a restore lost or left open (settled is false until the first seal after it). For the
    service role and a super_admin. Errors: RBAC_PERMISSION_DENIED.';
 
--- Audit queries: searches the log page by page, and exports it in the order it was sealed.
--- Protects against readers of other organizations (row-level security, audit:read) and unrecorded
--- exports (audit:export, itself an entry).
--- SECURITY DEFINER: export_audit_log, because no client can read seals and it records itself.
+-- Audit queries: searches the log page by page.
+-- Protects against readers of other organizations (row-level security, audit:read), and against a
+-- search that reads for minutes: a step is bounded, and a page ends with a cursor.
+-- SECURITY DEFINER: find_audit_entries, because it reads partitions, which are open to nobody.
+
+-- In each partition the BRIN index is the only one that can answer: the conditions on id and
+-- organization are written so that no other index matches them. So the plan does not depend on
+-- statistics.
+create function bulwark_private.audit_entries_with(
+  key text,
+  value text,
+  low uuid,
+  high uuid,
+  most integer,
+  organization uuid default null
+)
+  returns table (id uuid, organization_id uuid)
+  language plpgsql
+  stable
+  rows 100
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_count integer;
+  v_first constant timestamptz := bulwark_private.audit_id_time(low) - interval '1 second';
+  v_last constant timestamptz := bulwark_private.audit_id_time(high) + interval '1 second';
+  v_left integer := most;
+  v_partition regclass;
+begin
+  if key = any (array['actor_id', 'correlation_id', 'resource_id']) is not true then
+    raise exception 'Cannot search the audit log: no index has this column'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_SEARCH';
+  end if;
+  for v_partition in
+    select p.relation
+    from bulwark_private.audit_partitions p
+    where p.is_default
+      or p.low < audit_entries_with.high and p.high > audit_entries_with.low
+    order by p.low desc nulls last
+  loop
+    return query execute format(
+      $query$
+        select e.id, e.organization_id
+        from %s e
+        where e.%I = $1::%s and e.occurred_at >= $2 and e.occurred_at <= $3
+          and (e.id >= $4 and e.id < $5) is true
+          and ($6 is null or e.organization_id = $6) is true
+        limit $7
+      $query$, v_partition, key, case key when 'resource_id' then 'text' else 'uuid' end
+    )
+    using value, v_first, v_last, low, high, organization, v_left;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+    exit when v_left <= 0;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.audit_entries_with(text, text, uuid, uuid, integer, uuid) is
+  'The entries with ids from low up to high, in no order, whose actor_id, correlation_id or
+   resource_id is the value: at most so many, of one organization or (null) of all. Errors:
+   AUDIT_INVALID_SEARCH.';
+
+create function bulwark_private.find_audit_entries(
+  key text,
+  value text,
+  low uuid,
+  high uuid,
+  most integer
+)
+  returns uuid[]
+  language plpgsql
+  stable
+  security definer            -- definer because partitions are open to nobody
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_everybody constant boolean := bulwark_private.caller_is_service() or bulwark.is_super_admin();
+  v_count integer;
+  v_found uuid[];
+  v_organizations uuid[];
+begin
+  if not v_everybody then
+    v_organizations := array(select bulwark_private.audited_organizations());
+  end if;
+  select
+    count(*),
+    coalesce(
+      array_agg(e.id) filter (where v_everybody or e.organization_id = any (v_organizations)), '{}'
+    )
+  into v_count, v_found
+  from bulwark_private.audit_entries_with(key, value, low, high, most) e;
+  return case when v_count < most then v_found end;
+end;
+$$;
+comment on function bulwark_private.find_audit_entries(text, text, uuid, uuid, integer) is
+  'The ids of the entries that audit_entries_with finds and the caller may read; null if there are
+   at least so many, in whichever organization, that a narrower range has to be asked for.';
+
+create function bulwark_private.audit_entry_below(
+  high uuid,
+  low uuid,
+  place integer,
+  everybody boolean,
+  organizations uuid[]
+)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+begin
+  return (
+    select l.id
+    from (
+      (
+        select e.id from bulwark.audit_logs e
+        where everybody and e.id < high and e.id >= low
+        order by e.id desc
+        offset place limit 1
+      )
+      union all
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
+      -- the conditions on the id alone leave partitions out.
+      select e.id
+      from unnest(organizations) as o (id)
+      cross join lateral (
+        select k.id from bulwark.audit_logs k
+        where k.id < high and k.id >= low
+          and (k.organization_id, k.id) < (o.id, high)
+          and (k.organization_id, k.id) >= (o.id, low)
+        order by k.organization_id desc, k.id desc
+        offset place limit 1
+      ) e
+    ) l
+    order by l.id desc
+    limit 1
+  );
+end;
+$$;
+comment on function bulwark_private.audit_entry_below(uuid, uuid, integer, boolean, uuid[]) is
+  'The entry at a place (from 0) below an id, newest first, as far as the caller may read: of all
+   entries, or the newest of those of some organizations, each counted by itself. Null: none from
+   low on.';
 
 create function bulwark.search_audit_logs(
   organization_id uuid default null,
@@ -7312,7 +7542,14 @@ declare
   v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
   v_entries jsonb := '[]'::jsonb;
   v_floor uuid := '00000000-0000-0000-0000-000000000000'::uuid;
+  v_found uuid[];
   v_from timestamptz := since;
+  -- The column with an index, of those that are asked for the one that fits the fewest entries.
+  v_key constant text := case
+    when correlation_id is not null then 'correlation_id'
+    when resource_id is not null then 'resource_id'
+    when actor_id is not null then 'actor_id'
+  end;
   v_last uuid;
   v_left integer := max_entries;
   v_low uuid;
@@ -7323,6 +7560,8 @@ declare
   v_started constant timestamptz := clock_timestamp();
   v_step integer := 1000;
   v_step_started timestamptz;
+  -- The length of the range that the index is asked for next; null: read some entries first.
+  v_window interval;
 begin
   if page_size between 1 and 1000 is not true or max_entries between 1 and 10000000 is not true then
     raise exception 'Cannot search the audit log: a page has 1 to 1000 entries of 1 to 10,000,000'
@@ -7373,44 +7612,60 @@ begin
       v_all := false;
     end if;
   end if;
-  -- Step by step, because a filter may match nothing among millions of entries.
+  -- Step by step, because a filter may match nothing among millions of entries. A value that is
+  -- rare is found by the index, in ranges that grow; a frequent one by reading entries in order.
   loop
     v_step_started := clock_timestamp();
-    v_step := least(v_step, v_left);
-    select l.id into v_low
-    from (
-      (
-        select e.id from bulwark.audit_logs e
-        where v_all and e.id < v_before and e.id >= v_floor
-        order by e.id desc
-        offset v_step limit 1
-      )
-      union all
-      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
-      -- the conditions on the id alone leave partitions out.
-      select e.id
-      from unnest(v_organizations) as o (id)
-      cross join lateral (
-        select k.id from bulwark.audit_logs k
-        where k.id < v_before and k.id >= v_floor
-          and (k.organization_id, k.id) < (o.id, v_before)
-          and (k.organization_id, k.id) >= (o.id, v_floor)
-        order by k.organization_id desc, k.id desc
-        offset v_step limit 1
-      ) e
-    ) l
-    order by l.id desc
-    limit 1;
+    v_found := null;
+    if v_window is not null then
+      -- The range ends at the next entry, so that times without any take no step.
+      v_low := bulwark_private.audit_entry_below(v_before, v_floor, 0, v_all, v_organizations);
+      exit when v_low is null;
+      v_low := greatest(
+        v_floor,
+        bulwark_private.audit_id_floor(bulwark_private.audit_id_time(v_low) - v_window)
+      );
+      v_found := bulwark_private.find_audit_entries(
+        v_key, coalesce(correlation_id::text, resource_id, actor_id::text), v_low, v_before, 500
+      );
+      if v_low = v_floor then
+        v_low := null;
+      end if;
+    end if;
+    if v_found is not null then
+      v_left := v_left - cardinality(v_found);
+      v_window := least(v_window * 8, interval '100 years');
+    else
+      v_step := least(v_step, v_left);
+      v_low := bulwark_private.audit_entry_below(
+        v_before, v_floor, v_step, v_all, v_organizations
+      );
+      v_left := v_left - v_step;
+      if v_key is not null then
+        v_window := 8 * greatest(
+          least(bulwark_private.audit_id_time(v_before), clock_timestamp())
+            - bulwark_private.audit_id_time(v_low),
+          interval '1 second'
+        );
+      end if;
+    end if;
     select jsonb_agg(to_jsonb(f) order by f.id desc), (array_agg(f.id order by f.id))[1]
     into v_page, v_last
     from (
       select e.*
       from (
         select * from bulwark.audit_logs k
-        where v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
+        where v_found is null and v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
         union all
         select k.*
-        from unnest(v_organizations) as o (id)
+        from unnest(v_found) as found (id)
+        cross join lateral (
+          select * from bulwark.audit_logs i where i.id = found.id
+        ) k
+        where v_all or k.organization_id = any (v_organizations)
+        union all
+        select k.*
+        from unnest(case when v_found is null then v_organizations end) as o (id)
         cross join lateral (
           select * from bulwark.audit_logs i
           where i.id < v_before and i.id >= coalesce(v_low, v_floor)
@@ -7442,7 +7697,6 @@ begin
       return jsonb_build_object('entries', v_entries, 'next', v_last, 'archived', v_archived);
     end if;
     v_before := v_low;
-    v_left := v_left - v_step;
     exit when v_low is null or v_left <= 0
       or clock_timestamp() - v_started > interval '2 seconds';
     if clock_timestamp() - v_step_started < interval '200 milliseconds' then
@@ -7460,10 +7714,102 @@ comment on function bulwark.search_audit_logs(
    { entries, next, archived }. archived lists the months of that time whose entries are in the
    archive and not here, such as 2026-01. Pass next as before to continue; null: there are no more.
    A page has fewer entries than page_size, or none, if it would read more than max_entries, in each
-   organization, or for longer than about two seconds. Only organization and time use an index.
-   search looks for text in resource, action and payload, by default of the last 31 days. Errors:
-   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
-   an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
+   organization, or for longer than about two seconds. Organization, time, actor, resource_id and
+   correlation use an index. search looks for text in resource, action and payload, by default of
+   the last 31 days. Errors: AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH,
+   AUDIT_UNKNOWN_EVENT_TYPE, and for an organization that is named and closed
+   RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
+
+-- Audit exports: the log in the order it was sealed, page by page, and how far each caller has
+-- exported it, so that an export of many pages, or of a log that is followed, is charged once.
+-- Protects against unrecorded exports (audit:export, itself an entry), and against requests that
+-- claim to continue an export in order not to be charged: only one request at a time continues,
+-- where the one before it ended. A request that goes back starts another export.
+-- SECURITY DEFINER: export_audit_log, because no client can read seals and it records itself;
+--   continue_audit_export and note_audit_export, because clients may not write their own progress.
+
+create table bulwark_private.audit_exports (
+  caller uuid not null,
+  organization_id uuid,
+  seal bigint not null,
+  place bigint not null,
+  under_way boolean not null,
+  noted_at timestamptz not null default now(),
+  constraint audit_exports_is_one unique nulls not distinct (caller, organization_id)
+);
+comment on table bulwark_private.audit_exports is
+  'Progress of users and API keys in exporting the log of an organization (null: the entries without
+   one). Kept for a day and without foreign keys, because the log outlives organizations and
+   accounts. Not audited: each page of an export is.';
+comment on column bulwark_private.audit_exports.under_way is
+  'Whether a request is reading on from there. A request that breaks off leaves it true; the next
+   one is another export.';
+alter table bulwark_private.audit_exports enable row level security;
+
+create function bulwark.continue_audit_export(
+  caller uuid,
+  after text,
+  organization_id uuid default null
+)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write their own progress
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_place bigint;
+  v_seal bigint;
+begin
+  if after is null or after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
+    return false;
+  end if;
+  v_seal := split_part(after, ':', 1)::bigint;
+  v_place := split_part(after, ':', 2)::bigint;
+  update bulwark_private.audit_exports e
+  set seal = v_seal, place = v_place, under_way = true, noted_at = now()
+  where e.caller = caller
+    and e.organization_id is not distinct from organization_id
+    and not e.under_way
+    and (e.seal, e.place) <= (v_seal, v_place);
+  return found;
+end;
+$$;
+comment on function bulwark.continue_audit_export(uuid, text, uuid) is
+  'Whether a request continues an export of this caller (service role only): it starts where the
+   last one ended, or later, and no other request is continuing.';
+
+create function bulwark.note_audit_export(
+  caller uuid,
+  reached text,
+  begins boolean,
+  ends boolean,
+  organization_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write their own progress
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  insert into bulwark_private.audit_exports as e (caller, organization_id, seal, place, under_way)
+  values (
+    caller, organization_id, split_part(reached, ':', 1)::bigint,
+    split_part(reached, ':', 2)::bigint, not ends
+  )
+  on conflict on constraint audit_exports_is_one do update
+    set seal = excluded.seal, place = excluded.place, under_way = excluded.under_way,
+        noted_at = excluded.noted_at
+    -- A late page never moves the progress back.
+    where begins or (excluded.seal, excluded.place) >= (e.seal, e.place);
+end;
+$$;
+comment on function bulwark.note_audit_export(uuid, text, boolean, boolean, uuid) is
+  'Records where a page of an export ended (service role only). A page that begins an export resets
+   the progress; after a page that ends a request another request may continue.';
 
 create function bulwark.export_audit_log(
   organization_id uuid default null,
@@ -7699,97 +8045,6 @@ comment on function bulwark.export_audit_log(
    Archived entries are not exported again: pruned is the seal up to which they, or pruned ones, are
    missing. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
    AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
-
--- Audit exports: how far each caller has exported an organization's log, so that an export of many
--- pages, or of a log that is followed, is charged once.
--- Protects against requests that claim to continue an export in order not to be charged: only one
--- request at a time continues, where the one before it ended. A request that goes back starts
--- another export.
--- SECURITY DEFINER: continue_audit_export and note_audit_export, because clients may not write
---   their own progress.
-
-create table bulwark_private.audit_exports (
-  caller uuid not null,
-  organization_id uuid,
-  seal bigint not null,
-  place bigint not null,
-  under_way boolean not null,
-  noted_at timestamptz not null default now(),
-  constraint audit_exports_is_one unique nulls not distinct (caller, organization_id)
-);
-comment on table bulwark_private.audit_exports is
-  'Progress of users and API keys in exporting the log of an organization (null: the entries without
-   one). Kept for a day and without foreign keys, because the log outlives organizations and
-   accounts. Not audited: each page of an export is.';
-comment on column bulwark_private.audit_exports.under_way is
-  'Whether a request is reading on from there. A request that breaks off leaves it true; the next
-   one is another export.';
-alter table bulwark_private.audit_exports enable row level security;
-
-create function bulwark.continue_audit_export(
-  caller uuid,
-  after text,
-  organization_id uuid default null
-)
-  returns boolean
-  language plpgsql
-  volatile
-  security definer            -- definer because clients may not write their own progress
-  set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-declare
-  v_place bigint;
-  v_seal bigint;
-begin
-  if after is null or after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
-    return false;
-  end if;
-  v_seal := split_part(after, ':', 1)::bigint;
-  v_place := split_part(after, ':', 2)::bigint;
-  update bulwark_private.audit_exports e
-  set seal = v_seal, place = v_place, under_way = true, noted_at = now()
-  where e.caller = caller
-    and e.organization_id is not distinct from organization_id
-    and not e.under_way
-    and (e.seal, e.place) <= (v_seal, v_place);
-  return found;
-end;
-$$;
-comment on function bulwark.continue_audit_export(uuid, text, uuid) is
-  'Whether a request continues an export of this caller (service role only): it starts where the
-   last one ended, or later, and no other request is continuing.';
-
-create function bulwark.note_audit_export(
-  caller uuid,
-  reached text,
-  begins boolean,
-  ends boolean,
-  organization_id uuid default null
-)
-  returns void
-  language plpgsql
-  volatile
-  security definer            -- definer because clients may not write their own progress
-  set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-begin
-  insert into bulwark_private.audit_exports as e (caller, organization_id, seal, place, under_way)
-  values (
-    caller, organization_id, split_part(reached, ':', 1)::bigint,
-    split_part(reached, ':', 2)::bigint, not ends
-  )
-  on conflict on constraint audit_exports_is_one do update
-    set seal = excluded.seal, place = excluded.place, under_way = excluded.under_way,
-        noted_at = excluded.noted_at
-    -- A late page never moves the progress back.
-    where begins or (excluded.seal, excluded.place) >= (e.seal, e.place);
-end;
-$$;
-comment on function bulwark.note_audit_export(uuid, text, boolean, boolean, uuid) is
-  'Records where a page of an export ended (service role only). A page that begins an export resets
-   the progress; after a page that ends a request another request may continue.';
 
 -- Audit histogram: counts of an organization's entries over time, for charts.
 -- Protects against readers of other organizations (audit:read), and against a chart of a large log
@@ -8688,6 +8943,9 @@ create function bulwark_private.require_erasable(user_id uuid, organization_id u
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 begin
   -- Only accounts, actors and subjects of an earlier erasure can be erased, not organizations or
@@ -8703,16 +8961,27 @@ begin
         where g.user_id = u.id and g.organization_id = require_erasable.organization_id
       ))
   ) and not exists (
-    select from bulwark.audit_logs e
+    select from bulwark_private.audit_entries_with(
+      'actor_id', require_erasable.user_id::text, '00000000-0000-0000-0000-000000000000',
+      'ffffffff-ffff-ffff-ffff-ffffffffffff', 1, require_erasable.organization_id
+    )
+  ) and not exists (
+    -- The records of removals that still cover an entry: one probe of an index for each.
+    select
+    from (
+      select d.id
+      from bulwark_private.audit_removals_below('ffffffff-ffff-ffff-ffff-ffffffffffff') as d (id)
+      union
+      select l.removed_by from bulwark_private.audit_logs_default l where l.removed_by is not null
+    ) d
+    cross join lateral (
+      select * from bulwark.audit_logs r where r.id = d.id limit 1
+    ) e
     where (require_erasable.organization_id is null
         or e.organization_id = require_erasable.organization_id)
-      and (
-        e.actor_id = require_erasable.user_id
-        or e.event_type = 'compliance.data_deleted'
-          and e.source = 'system'
-          and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
-          and exists (select from bulwark.audit_logs r where r.removed_by = e.id)
-      )
+      and e.event_type = 'compliance.data_deleted'
+      and e.source = 'system'
+      and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
   ) and not exists (
     select from bulwark_private.invitation_accounts a
     join bulwark.invitations i on i.id = a.invitation_id
@@ -9343,7 +9612,8 @@ comment on function bulwark.forget_audit_archive_files(date, uuid) is
   'Lets the files of an organization be written again (service role), because they were deleted: a
    month that is being archived only.';
 
--- Audit pruning: deletes whole seals with their entries from the beginning of the log.
+-- Audit pruning: deletes whole seals with their entries from the beginning of the log; a month that
+-- can go whole is dropped with its partition.
 -- Protects against a beginning that is cut off: a sealed tombstone entry says through which seal
 -- the log was pruned, and nothing can be deleted without one.
 -- SECURITY DEFINER: prune_audit_log, because no client may change the log.
@@ -9404,6 +9674,74 @@ $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
   'Whether the tombstone of a pruning has its entry, as sealed, for the same seal.';
 
+-- The seals up to the first one whose snapshot begins after all transactions of the month hold all
+-- of its entries: one that is not sealed, or sealed too late, keeps the month.
+create function bulwark_private.prunable_audit_month(keep_days integer, pruned bigint)
+  returns table (end_id uuid, through_seal bigint)
+  language plpgsql
+  volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_last bulwark_private.audit_position;
+  v_partition record;
+begin
+  -- Whether a hold keeps something is asked entry by entry.
+  if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
+    return;
+  end if;
+  for v_partition in
+    select p.relation, p.high
+    from bulwark_private.audit_partitions p
+    where p.is_closed and not p.is_default
+      and p.high <= bulwark_private.audit_id_floor(now() - make_interval(days => keep_days))
+    order by p.high
+  loop
+    execute format(
+      'select e.timeline, e.xid, e.id from %s e
+       order by e.timeline desc, e.xid desc, e.id desc limit 1', v_partition.relation
+    )
+    into v_last;
+    exit when v_last.id is not null;
+  end loop;
+  if v_last.id is null or exists (
+    select from bulwark_private.audit_partitions p
+    where p.high < v_partition.high and not p.is_closed
+  ) then
+    return;
+  end if;
+  return query
+    select v_partition.high, f.number
+    from (
+      select s.number, s.sealed_at
+      from bulwark_private.audit_seals s
+      where s.number >= bulwark_private.audit_seal_of(v_last.timeline, v_last.xid, v_last.id)
+        and s.through is null
+        and (s.timeline > v_last.timeline or pg_snapshot_xmin(s.snapshot) > v_last.xid)
+      order by s.number
+      limit 1
+    ) f
+    where f.number > pruned
+      and f.sealed_at < now() - make_interval(days => keep_days)
+      and f.number <= coalesce(
+        (select max(c.tree_size) from bulwark.audit_checkpoints c),
+        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+      )
+      -- A month that is being archived is exported first.
+      and f.number < coalesce(
+        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+        f.number + 1
+      );
+end;
+$$;
+comment on function bulwark_private.prunable_audit_month(integer, bigint) is
+  'The oldest month with entries, if it is closed, no hold is in force, and all of its entries are
+   in seals that may be pruned: where it ends, and through which seal. No row if it cannot go
+   whole.';
+
 create function bulwark.prune_audit_log(keep_days integer)
   returns bigint
   language plpgsql
@@ -9415,9 +9753,14 @@ create function bulwark.prune_audit_log(keep_days integer)
   set jit = off
 as $$
 declare
+  v_end uuid;
   v_entries bigint;
   v_holds uuid[];
+  v_in_month bigint := 0;
+  v_in_partition bigint;
   v_least constant integer := (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer;
+  v_month_records uuid[];
+  v_partition regclass;
   v_pruned bigint;
   v_record uuid;
   v_records uuid[];
@@ -9438,41 +9781,45 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   v_holds := bulwark_private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
-  -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
-  -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
-  select max(w.number) filter (where w.is_last) into v_through
-  from (
-    select s.number, s.through is null as is_last,
-      sum(g.entries) over (order by s.number) as entries
-    from bulwark_private.audit_seals s
-    left join lateral (
-      select sum(g.entry_count) as entries from bulwark_private.audit_groups g
-        where g.seal = s.number
-    ) g on true
-    where s.number > v_pruned
-      and s.sealed_at < now() - make_interval(days => keep_days)
-      and s.number <= coalesce(
-        (select max(c.tree_size) from bulwark.audit_checkpoints c),
-        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+  select m.end_id, m.through_seal into v_end, v_through
+  from bulwark_private.prunable_audit_month(keep_days, v_pruned) m;
+  if v_end is null then
+    -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
+    -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
+    select max(w.number) filter (where w.is_last) into v_through
+    from (
+      select s.number, s.through is null as is_last,
+        sum(g.entries) over (order by s.number) as entries
+      from bulwark_private.audit_seals s
+      left join lateral (
+        select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+          where g.seal = s.number
+      ) g on true
+      where s.number > v_pruned
+        and s.sealed_at < now() - make_interval(days => keep_days)
+        and s.number <= coalesce(
+          (select max(c.tree_size) from bulwark.audit_checkpoints c),
+          (select max(l.number) - 1 from bulwark_private.audit_seals l)
+        )
+        -- A month that is being archived is exported first.
+        and s.number < coalesce(
+          (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+          s.number + 1
+        )
+      order by s.number
+      limit 100000
+    ) w
+    where w.entries <= greatest(
+      (bulwark_private.setting('audit.removal_batch'))::integer,
+      (
+        select sum(g.entry_count) from bulwark_private.audit_groups g
+        where g.seal between v_pruned + 1 and (
+          select min(s.number) from bulwark_private.audit_seals s
+          where s.number > v_pruned and s.through is null
+        )
       )
-      -- A month that is being archived is exported first.
-      and s.number < coalesce(
-        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
-        s.number + 1
-      )
-    order by s.number
-    limit 100000
-  ) w
-  where w.entries <= greatest(
-    (bulwark_private.setting('audit.removal_batch'))::integer,
-    (
-      select sum(g.entry_count) from bulwark_private.audit_groups g
-      where g.seal between v_pruned + 1 and (
-        select min(s.number) from bulwark_private.audit_seals s
-        where s.number > v_pruned and s.through is null
-      )
-    )
-  );
+    );
+  end if;
   select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
     select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)) - 1)
@@ -9499,6 +9846,26 @@ begin
   v_record := gen_random_uuid();
   insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
   values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
+  if v_end is not null then
+    for v_partition in
+      select p.relation from bulwark_private.audit_partitions p
+      where not p.is_default and p.high <= v_end
+    loop
+      -- A write here, if there can be one, waits and then finds no partition.
+      execute format('lock table %s in share mode', v_partition);
+      execute format('select count(*) from %s', v_partition) into v_in_partition;
+      v_in_month := v_in_month + v_in_partition;
+    end loop;
+    v_month_records := array(select bulwark_private.audit_removals_below(v_end));
+    if not exists (
+      select from bulwark_private.prunable_audit_month(keep_days, v_pruned) m
+      where m.end_id = v_end and m.through_seal = v_through
+    ) then
+      raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
+        using errcode = 'serialization_failure', detail = 'AUDIT_REMOVAL_CONFLICT';
+    end if;
+    perform bulwark_private.detach_audit_month(v_end);
+  end if;
   -- Later months have nothing of these seals.
   select s.last_id into v_upto from bulwark_private.audit_span(v_pruned + 1, v_through) s;
   with gone as (
@@ -9515,6 +9882,8 @@ begin
   select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
   into v_entries, v_records
   from gone g;
+  v_entries := v_entries + v_in_month;
+  v_records := array(select unnest(v_records) union select unnest(v_month_records));
   -- Each organization's newest group stays, because the next one chains to it.
   delete from bulwark_private.audit_groups g
   where g.seal <= v_through and exists (
@@ -9561,10 +9930,11 @@ end;
 $$;
 comment on function bulwark.prune_audit_log(integer) is
   'Deletes whole seals made more than so many days ago with their entries, from the beginning of the
-   log up to the first entry under a legal hold, at most one batch; returns how many entries. The
-   seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
+   log up to the first entry under a legal hold, at most one batch; a closed month that can go whole
+   is dropped with its partition instead, while writers wait for a moment. Returns how many entries.
+   The seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
    records it. Not fewer days than audit.keep_days, and not at all while that is null. Errors:
-   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED,
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED, AUDIT_REMOVAL_CONFLICT,
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
 create function bulwark_private.audit_prunings_refuse_change()
@@ -10205,11 +10575,13 @@ begin
   update bulwark_private.audit_watched_tables g
   set fingerprint = bulwark_private.audit_fingerprint(g.relation)
   where g.relation = any (v_closed) and g.relation = any (v_known);
+  perform bulwark_private.summarize_audit_partitions();
   return cardinality(v_made) + cardinality(v_closed);
 end;
 $$;
 comment on function bulwark_private.keep_audit_partitions() is
-  'Makes the partitions of the coming months and closes those that are over. Returns how many.';
+  'Makes the partitions of the coming months and closes those that are over; returns how many. Also
+   takes what is new into the index for searches.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
@@ -10414,6 +10786,7 @@ revoke all on function
   bulwark_private.fence_audit_partition(partition regclass),
   bulwark_private.make_audit_partitions(months_ahead integer),
   bulwark_private.close_audit_partitions(),
+  bulwark_private.summarize_audit_partitions(),
   bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot),
   bulwark_private.remake_audit_partitions(first_month date),
   bulwark_private.audit_word(kind text, name text, content text, touched text, lasting boolean),
@@ -10532,10 +10905,13 @@ revoke all on function
   bulwark.check_audit_log(max_entries integer),
   bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress),
   bulwark.audit_status(),
+  bulwark_private.audit_entries_with(key text, value text, low uuid, high uuid, most integer, organization uuid),
+  bulwark_private.find_audit_entries(key text, value text, low uuid, high uuid, most integer),
+  bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]),
   bulwark.search_audit_logs(organization_id uuid, since timestamptz, until timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer, max_entries integer),
-  bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
   bulwark.continue_audit_export(caller uuid, after text, organization_id uuid),
   bulwark.note_audit_export(caller uuid, reached text, begins boolean, ends boolean, organization_id uuid),
+  bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
   bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid),
   bulwark_private.read_audit_tail(cursor text),
   bulwark_private.next_audit_tail(tail bulwark_private.audit_tail),
@@ -10567,6 +10943,7 @@ revoke all on function
   bulwark.record_audit_archive_file(month date, file jsonb, signers jsonb),
   bulwark.forget_audit_archive_files(month date, organization_id uuid),
   bulwark_private.audit_pruning_is_recorded(through_seal bigint),
+  bulwark_private.prunable_audit_month(keep_days integer, pruned bigint),
   bulwark.prune_audit_log(keep_days integer),
   bulwark_private.audit_prunings_refuse_change(),
   bulwark_private.audit_leaf_of(entry jsonb),
@@ -10621,6 +10998,9 @@ grant execute on function
   bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(timestamptz),
+  bulwark_private.audit_id_time(uuid),
+  bulwark_private.audit_entry_below(uuid, uuid, integer, boolean, uuid[]),
+  bulwark_private.find_audit_entries(text, text, uuid, uuid, integer),
   bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz),
   bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer,

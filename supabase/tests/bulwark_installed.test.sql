@@ -396,6 +396,8 @@ insert into built_grants values
     timestamptz, bigint, integer, integer); bulwark.audit_inclusion_proof(uuid);
     bulwark.audit_consistency_proof(bigint, bigint); bulwark.audit_group_nodes(bigint, bigint,
     bigint, uuid); bulwark.audit_status(); bulwark_private.audit_id_floor(timestamptz);
+    bulwark_private.audit_id_time(uuid); bulwark_private.audit_entry_below(uuid, uuid, integer,
+    boolean, uuid[]); bulwark_private.find_audit_entries(text, text, uuid, uuid, integer);
     bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz);
     bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer, integer);

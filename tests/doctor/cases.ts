@@ -405,6 +405,25 @@ export const cases: Case[] = [
     finds: ["AUDIT_GAP bulwark_private.audit_gaps"],
   },
   {
+    name: "the coming month has no partition",
+    change: `do $$
+      declare
+        v_month constant timestamp :=
+          date_trunc('month', now() at time zone 'UTC') + interval '1 month';
+        v_partition regclass;
+      begin
+        select p.relation into v_partition from bulwark_private.audit_partitions p
+        where p.low = bulwark_private.audit_id_floor(v_month at time zone 'UTC');
+        execute format('alter table bulwark.audit_logs detach partition %s', v_partition);
+        execute format('drop table %s', v_partition);
+        delete from bulwark_private.audit_watched_tables g where g.relation = v_partition;
+      end;
+      $$;
+      ${refresh}`,
+    undo: `select bulwark_private.keep_audit_partitions(); ${refresh}`,
+    finds: ["AUDIT_PARTITION_MISSING bulwark.audit_logs"],
+  },
+  {
     name: "nobody receives alerts",
     change: "update bulwark.webhook_endpoints set disabled_at = now(), disabled_reason = 'manual'",
     undo: "update bulwark.webhook_endpoints set disabled_at = null, disabled_reason = null",

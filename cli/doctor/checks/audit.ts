@@ -44,6 +44,29 @@ export const seals: Check = async ({ sql, has }) => {
   return found;
 };
 
+/** Entries of this month and of the next have a partition, which the job makes three months ahead. */
+export const partitions: Check = async ({ sql, has }) => {
+  if (!has("bulwark_private.audit_partitions")) return [];
+  const rows = await sql<{ month: string }[]>`
+    select to_char(m.moment at time zone 'UTC', 'YYYY-MM') as month
+    from (values
+      (now()),
+      ((date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC')
+    ) m (moment)
+    cross join lateral (select bulwark_private.audit_id_floor(m.moment) as id) f
+    where not exists (
+      select from bulwark_private.audit_partitions p
+      where not p.is_default and p.low <= f.id and p.high > f.id
+    )
+    order by m.moment
+  `;
+  return rows.map(({ month }) => ({
+    code: "AUDIT_PARTITION_MISSING",
+    object: "bulwark.audit_logs",
+    message: `The audit log has no partition for ${month}`,
+  }));
+};
+
 /** The newest seals are signed, and the signatures are stored elsewhere. */
 export const checkpoints: Check = async ({ sql, has }) => {
   if (!has("bulwark.audit_checkpoints")) return [];

@@ -19,7 +19,90 @@ insert into bulwark_private.jobs (name, every, command) values
 drop function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer);
 drop function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[]);
 drop function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb);
+drop function bulwark_private.compare_audit_groups(first_seal bigint, last_seal bigint, everybody boolean, organization uuid);
 drop function bulwark.erase_subject(user_id uuid, reason text, organization_id uuid, evidence boolean, after uuid, max_entries integer, max_seconds integer);
+create index audit_logs_search_idx on bulwark.audit_logs using brin (
+  occurred_at,
+  actor_id uuid_bloom_ops (n_distinct_per_range = 1000),
+  correlation_id uuid_bloom_ops (n_distinct_per_range = 1000),
+  resource_id text_bloom_ops (n_distinct_per_range = 1000)
+) with (pages_per_range = 64, autosummarize = on);
+create or replace view bulwark_private.audit_payloads with (security_invoker = true) as
+  select
+    e.*,
+    case when e.removed_by is null then concat(
+      '{"actor_type":"', e.actor_type, '"',
+      case when e.actor_id is not null then ',"actor_id":"' end,
+      e.actor_id,
+      case when e.actor_id is not null then '"' end,
+      case when e.database_user is not null then ',"database_user":' end,
+      to_json(e.database_user),
+      case when e.session_id is not null then ',"session_id":"' end,
+      e.session_id,
+      case when e.session_id is not null then '"' end,
+      case when e.ip is not null then concat(',"ip":', to_json(e.ip)) end,
+      case when e.user_agent is not null then concat(',"user_agent":', to_json(e.user_agent)) end,
+      case when e.resource_id is not null then ',"resource_id":' end,
+      to_json(e.resource_id),
+      case when e.action is not null then ',"action":' end,
+      to_json(e.action),
+      case when e.correlation_id is not null then ',"correlation_id":"' end,
+      e.correlation_id,
+      case when e.correlation_id is not null then '"' end,
+      case when e.parent_id is not null then concat(',"parent_id":"', e.parent_id, '"') end,
+      case when e.before is not null then ',"before":' end,
+      e.before,
+      case when e.after is not null then ',"after":' end,
+      e.after,
+      case when e.details is not null then ',"details":' end,
+      e.details,
+      '}'
+    ) end as payload
+  from bulwark.audit_logs e;
+create or replace view bulwark_private.audit_leaves with (security_invoker = true) as
+  select
+    c.id,
+    c.organization_id,
+    c.timeline,
+    c.xid,
+    c.occurred_at,
+    c.removed_by,
+    -- Nearly the bytes that are hashed, without reading them: compressed ones count 64 times.
+    512
+      + coalesce(pg_column_size(c.resource_id), 0)
+      + coalesce(
+        pg_column_size(c.before)
+          * case when pg_column_compression(c.before) is null then 1 else 64 end, 0
+      )
+      + coalesce(
+        pg_column_size(c.after)
+          * case when pg_column_compression(c.after) is null then 1 else 64 end, 0
+      )
+      + coalesce(
+        pg_column_size(c.details)
+          * case when pg_column_compression(c.details) is null then 1 else 64 end, 0
+      ) as size,
+    sha256(
+      '\x0001'::bytea
+      || uuid_send(c.id)
+      || coalesce('\x01'::bytea || uuid_send(c.organization_id), '\x00'::bytea)
+      || int4send(c.timeline)
+      || xid8send(c.xid)
+      || timestamptz_send(c.occurred_at)
+      -- Four lengths of two bytes each.
+      || int8send(
+        (octet_length(c.source::text)::bigint << 48)
+        + (octet_length(c.severity::text)::bigint << 32)
+        + (octet_length(c.result::text)::bigint << 16)
+        + octet_length(c.event_type)::smallint
+      )
+      || int2send(coalesce(octet_length(c.resource_type), 0)::smallint)
+      || convert_to(
+        concat(c.source, c.severity, c.result, c.event_type, c.resource_type), 'UTF8'
+      )
+      || c.payload_commitment
+    ) as leaf
+  from bulwark_private.audit_commitments c;
 create or replace function bulwark_private.audit_logs_stamp()
   returns trigger
   language plpgsql
@@ -384,6 +467,38 @@ $$;
 comment on function bulwark_private.close_audit_partitions() is
   'Closes the partitions of the months that ended a day ago or earlier; returns the newly closed
    ones.';
+create function bulwark_private.summarize_audit_partitions()
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '100ms'  -- less than a vacuum waits until it gives way
+as $$
+declare
+  v_count integer := 0;
+  v_index regclass;
+begin
+  for v_index in
+    select i.indexrelid
+    from bulwark_private.audit_partitions p
+    join pg_catalog.pg_index i on i.indrelid = p.relation
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    join pg_catalog.pg_am a on a.oid = c.relam and a.amname = 'brin'
+    -- A closed month once more, as it may have been closed before its end was.
+    where p.is_default or p.high > bulwark_private.audit_id_floor(now() - interval '40 days')
+  loop
+    v_count := v_count + brin_summarize_new_values(v_index);
+  end loop;
+  return v_count;
+exception
+  -- A vacuum is at work there, which does the same.
+  when lock_not_available then
+    return null;
+end;
+$$;
+comment on function bulwark_private.summarize_audit_partitions() is
+  'Takes full pages of the open months into the index for searches, as far as autovacuum has not.
+   Returns how many ranges; null if a vacuum is doing it.';
 create function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot)
   returns uuid
   language plpgsql
@@ -2095,7 +2210,8 @@ create or replace function bulwark_private.compare_audit_groups(
     removed bigint,
     records uuid[],
     altered boolean,
-    differs boolean
+    differs boolean,
+    mistimed boolean
   )
   language sql
   stable
@@ -2105,8 +2221,13 @@ create or replace function bulwark_private.compare_audit_groups(
   set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
-  with sealed as (
-    select s.number, s.range
+  with tolerated as materialized (
+    select make_interval(
+      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+    ) as time
+  ),
+  sealed as (
+    select s.number, s.range, s.sealed_at, s.base_sealed_at
     from bulwark_private.audit_seal_ranges s
     -- Without the seal before it the new entries are unknown; the gap is reported already.
     where s.number between first_seal and last_seal and s.known
@@ -2118,13 +2239,25 @@ as $$
       count(*) as entries,
       count(e.removed_by) as removed,
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
-      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves,
+      -- Whether audit_backdated can find something here, which is milder on open transactions.
+      coalesce(
+        min(e.occurred_at) < s.base_sealed_at - (select t.time from tolerated t), false
+      )
+      or max(e.occurred_at) > s.sealed_at + (select t.time from tolerated t)
+      -- The first six bytes of the id are the milliseconds of its time; infinity has none.
+      or bool_or(case
+        when not isfinite(e.occurred_at) then true
+        else substring(uuid_send(e.id) from 1 for 6) not between
+          substring(int8send((date_part('epoch', e.occurred_at) * 1000)::bigint - 1000) from 3)
+          and substring(int8send((date_part('epoch', e.occurred_at) * 1000)::bigint + 1000) from 3)
+      end) as mistimed
     from sealed s
     cross join bulwark_private.audit_span(first_seal, last_seal) i
     cross join lateral bulwark_private.audit_entries(
       s.range, everybody, organization, first_id => i.first_id, last_id => i.last_id
     ) e
-    group by s.number, e.organization_id
+    group by s.number, s.sealed_at, s.base_sealed_at, e.organization_id
   ),
   chained as (
     select
@@ -2165,17 +2298,23 @@ as $$
         then k.seal is not null
         else false
       end as altered,
-      k.leaves is distinct from f.leaves as differs
+      k.leaves is distinct from f.leaves as differs,
+      coalesce(f.mistimed, false) as mistimed
     from found f
     full join kept k
       on k.seal = f.seal
       and coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
         = coalesce(f.organization_id, '00000000-0000-0000-0000-000000000000')
   )
-  select c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs
+  select
+    c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs, c.mistimed
   from compared c
   where c.seal in (select s.number from sealed s);
 $$;
+comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
+  'Compares each organization''s entries in a range of seals, hashed again, with the sealed hashes.
+   altered: the stored tree does not match its own hash. differs: the entries do not match the
+   tree. mistimed: a time needs the closer look of audit_backdated.';
 create or replace function bulwark_private.audit_backdated(
   first_seal bigint,
   last_seal bigint,
@@ -2395,8 +2534,12 @@ begin
       where c.seal > v_archived or b.problem <> 'entry_missing'
       union all
       select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
-      from bulwark_private.audit_backdated(
-        greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
+      from (
+        select min(c.seal) as first, max(c.seal) as last from compared c where c.mistimed
+        having count(*) > 0
+      ) m
+      cross join lateral bulwark_private.audit_backdated(
+        m.first, m.last, v_everybody, verify_audit_log.organization_id
       ) d
       union all
       select
@@ -2842,6 +2985,148 @@ begin
   );
 end;
 $$;
+create function bulwark_private.audit_entries_with(
+  key text,
+  value text,
+  low uuid,
+  high uuid,
+  most integer,
+  organization uuid default null
+)
+  returns table (id uuid, organization_id uuid)
+  language plpgsql
+  stable
+  rows 100
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_count integer;
+  v_first constant timestamptz := bulwark_private.audit_id_time(low) - interval '1 second';
+  v_last constant timestamptz := bulwark_private.audit_id_time(high) + interval '1 second';
+  v_left integer := most;
+  v_partition regclass;
+begin
+  if key = any (array['actor_id', 'correlation_id', 'resource_id']) is not true then
+    raise exception 'Cannot search the audit log: no index has this column'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_SEARCH';
+  end if;
+  for v_partition in
+    select p.relation
+    from bulwark_private.audit_partitions p
+    where p.is_default
+      or p.low < audit_entries_with.high and p.high > audit_entries_with.low
+    order by p.low desc nulls last
+  loop
+    return query execute format(
+      $query$
+        select e.id, e.organization_id
+        from %s e
+        where e.%I = $1::%s and e.occurred_at >= $2 and e.occurred_at <= $3
+          and (e.id >= $4 and e.id < $5) is true
+          and ($6 is null or e.organization_id = $6) is true
+        limit $7
+      $query$, v_partition, key, case key when 'resource_id' then 'text' else 'uuid' end
+    )
+    using value, v_first, v_last, low, high, organization, v_left;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+    exit when v_left <= 0;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.audit_entries_with(text, text, uuid, uuid, integer, uuid) is
+  'The entries with ids from low up to high, in no order, whose actor_id, correlation_id or
+   resource_id is the value: at most so many, of one organization or (null) of all. Errors:
+   AUDIT_INVALID_SEARCH.';
+create function bulwark_private.find_audit_entries(
+  key text,
+  value text,
+  low uuid,
+  high uuid,
+  most integer
+)
+  returns uuid[]
+  language plpgsql
+  stable
+  security definer            -- definer because partitions are open to nobody
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_everybody constant boolean := bulwark_private.caller_is_service() or bulwark.is_super_admin();
+  v_count integer;
+  v_found uuid[];
+  v_organizations uuid[];
+begin
+  if not v_everybody then
+    v_organizations := array(select bulwark_private.audited_organizations());
+  end if;
+  select
+    count(*),
+    coalesce(
+      array_agg(e.id) filter (where v_everybody or e.organization_id = any (v_organizations)), '{}'
+    )
+  into v_count, v_found
+  from bulwark_private.audit_entries_with(key, value, low, high, most) e;
+  return case when v_count < most then v_found end;
+end;
+$$;
+comment on function bulwark_private.find_audit_entries(text, text, uuid, uuid, integer) is
+  'The ids of the entries that audit_entries_with finds and the caller may read; null if there are
+   at least so many, in whichever organization, that a narrower range has to be asked for.';
+create function bulwark_private.audit_entry_below(
+  high uuid,
+  low uuid,
+  place integer,
+  everybody boolean,
+  organizations uuid[]
+)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+begin
+  return (
+    select l.id
+    from (
+      (
+        select e.id from bulwark.audit_logs e
+        where everybody and e.id < high and e.id >= low
+        order by e.id desc
+        offset place limit 1
+      )
+      union all
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
+      -- the conditions on the id alone leave partitions out.
+      select e.id
+      from unnest(organizations) as o (id)
+      cross join lateral (
+        select k.id from bulwark.audit_logs k
+        where k.id < high and k.id >= low
+          and (k.organization_id, k.id) < (o.id, high)
+          and (k.organization_id, k.id) >= (o.id, low)
+        order by k.organization_id desc, k.id desc
+        offset place limit 1
+      ) e
+    ) l
+    order by l.id desc
+    limit 1
+  );
+end;
+$$;
+comment on function bulwark_private.audit_entry_below(uuid, uuid, integer, boolean, uuid[]) is
+  'The entry at a place (from 0) below an id, newest first, as far as the caller may read: of all
+   entries, or the newest of those of some organizations, each counted by itself. Null: none from
+   low on.';
 create or replace function bulwark.search_audit_logs(
   organization_id uuid default null,
   since timestamptz default null,
@@ -2875,7 +3160,14 @@ declare
   v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
   v_entries jsonb := '[]'::jsonb;
   v_floor uuid := '00000000-0000-0000-0000-000000000000'::uuid;
+  v_found uuid[];
   v_from timestamptz := since;
+  -- The column with an index, of those that are asked for the one that fits the fewest entries.
+  v_key constant text := case
+    when correlation_id is not null then 'correlation_id'
+    when resource_id is not null then 'resource_id'
+    when actor_id is not null then 'actor_id'
+  end;
   v_last uuid;
   v_left integer := max_entries;
   v_low uuid;
@@ -2886,6 +3178,8 @@ declare
   v_started constant timestamptz := clock_timestamp();
   v_step integer := 1000;
   v_step_started timestamptz;
+  -- The length of the range that the index is asked for next; null: read some entries first.
+  v_window interval;
 begin
   if page_size between 1 and 1000 is not true or max_entries between 1 and 10000000 is not true then
     raise exception 'Cannot search the audit log: a page has 1 to 1000 entries of 1 to 10,000,000'
@@ -2936,44 +3230,60 @@ begin
       v_all := false;
     end if;
   end if;
-  -- Step by step, because a filter may match nothing among millions of entries.
+  -- Step by step, because a filter may match nothing among millions of entries. A value that is
+  -- rare is found by the index, in ranges that grow; a frequent one by reading entries in order.
   loop
     v_step_started := clock_timestamp();
-    v_step := least(v_step, v_left);
-    select l.id into v_low
-    from (
-      (
-        select e.id from bulwark.audit_logs e
-        where v_all and e.id < v_before and e.id >= v_floor
-        order by e.id desc
-        offset v_step limit 1
-      )
-      union all
-      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
-      -- the conditions on the id alone leave partitions out.
-      select e.id
-      from unnest(v_organizations) as o (id)
-      cross join lateral (
-        select k.id from bulwark.audit_logs k
-        where k.id < v_before and k.id >= v_floor
-          and (k.organization_id, k.id) < (o.id, v_before)
-          and (k.organization_id, k.id) >= (o.id, v_floor)
-        order by k.organization_id desc, k.id desc
-        offset v_step limit 1
-      ) e
-    ) l
-    order by l.id desc
-    limit 1;
+    v_found := null;
+    if v_window is not null then
+      -- The range ends at the next entry, so that times without any take no step.
+      v_low := bulwark_private.audit_entry_below(v_before, v_floor, 0, v_all, v_organizations);
+      exit when v_low is null;
+      v_low := greatest(
+        v_floor,
+        bulwark_private.audit_id_floor(bulwark_private.audit_id_time(v_low) - v_window)
+      );
+      v_found := bulwark_private.find_audit_entries(
+        v_key, coalesce(correlation_id::text, resource_id, actor_id::text), v_low, v_before, 500
+      );
+      if v_low = v_floor then
+        v_low := null;
+      end if;
+    end if;
+    if v_found is not null then
+      v_left := v_left - cardinality(v_found);
+      v_window := least(v_window * 8, interval '100 years');
+    else
+      v_step := least(v_step, v_left);
+      v_low := bulwark_private.audit_entry_below(
+        v_before, v_floor, v_step, v_all, v_organizations
+      );
+      v_left := v_left - v_step;
+      if v_key is not null then
+        v_window := 8 * greatest(
+          least(bulwark_private.audit_id_time(v_before), clock_timestamp())
+            - bulwark_private.audit_id_time(v_low),
+          interval '1 second'
+        );
+      end if;
+    end if;
     select jsonb_agg(to_jsonb(f) order by f.id desc), (array_agg(f.id order by f.id))[1]
     into v_page, v_last
     from (
       select e.*
       from (
         select * from bulwark.audit_logs k
-        where v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
+        where v_found is null and v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
         union all
         select k.*
-        from unnest(v_organizations) as o (id)
+        from unnest(v_found) as found (id)
+        cross join lateral (
+          select * from bulwark.audit_logs i where i.id = found.id
+        ) k
+        where v_all or k.organization_id = any (v_organizations)
+        union all
+        select k.*
+        from unnest(case when v_found is null then v_organizations end) as o (id)
         cross join lateral (
           select * from bulwark.audit_logs i
           where i.id < v_before and i.id >= coalesce(v_low, v_floor)
@@ -3005,7 +3315,6 @@ begin
       return jsonb_build_object('entries', v_entries, 'next', v_last, 'archived', v_archived);
     end if;
     v_before := v_low;
-    v_left := v_left - v_step;
     exit when v_low is null or v_left <= 0
       or clock_timestamp() - v_started > interval '2 seconds';
     if clock_timestamp() - v_step_started < interval '200 milliseconds' then
@@ -3023,10 +3332,11 @@ comment on function bulwark.search_audit_logs(
    { entries, next, archived }. archived lists the months of that time whose entries are in the
    archive and not here, such as 2026-01. Pass next as before to continue; null: there are no more.
    A page has fewer entries than page_size, or none, if it would read more than max_entries, in each
-   organization, or for longer than about two seconds. Only organization and time use an index.
-   search looks for text in resource, action and payload, by default of the last 31 days. Errors:
-   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
-   an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
+   organization, or for longer than about two seconds. Organization, time, actor, resource_id and
+   correlation use an index. search looks for text in resource, action and payload, by default of
+   the last 31 days. Errors: AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH,
+   AUDIT_UNKNOWN_EVENT_TYPE, and for an organization that is named and closed
+   RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
 create or replace function bulwark.export_audit_log(
   organization_id uuid default null,
   after text default null,
@@ -3647,6 +3957,72 @@ comment on function bulwark.audit_coverage(uuid) is
    sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
    still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create or replace function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+begin
+  -- Only accounts, actors and subjects of an earlier erasure can be erased, not organizations or
+  -- other rows. An organization can erase only persons it knows, so that it cannot probe for
+  -- accounts.
+  if exists (
+    select from bulwark_private.audit_groups g where g.organization_id = require_erasable.user_id
+  ) or not exists (
+    select from auth.users u
+    where u.id = require_erasable.user_id
+      and (require_erasable.organization_id is null or exists (
+        select from bulwark.user_roles g
+        where g.user_id = u.id and g.organization_id = require_erasable.organization_id
+      ))
+  ) and not exists (
+    select from bulwark_private.audit_entries_with(
+      'actor_id', require_erasable.user_id::text, '00000000-0000-0000-0000-000000000000',
+      'ffffffff-ffff-ffff-ffff-ffffffffffff', 1, require_erasable.organization_id
+    )
+  ) and not exists (
+    -- The records of removals that still cover an entry: one probe of an index for each.
+    select
+    from (
+      select d.id
+      from bulwark_private.audit_removals_below('ffffffff-ffff-ffff-ffff-ffffffffffff') as d (id)
+      union
+      select l.removed_by from bulwark_private.audit_logs_default l where l.removed_by is not null
+    ) d
+    cross join lateral (
+      select * from bulwark.audit_logs r where r.id = d.id limit 1
+    ) e
+    where (require_erasable.organization_id is null
+        or e.organization_id = require_erasable.organization_id)
+      and e.event_type = 'compliance.data_deleted'
+      and e.source = 'system'
+      and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
+  ) and not exists (
+    select from bulwark_private.invitation_accounts a
+    join bulwark.invitations i on i.id = a.invitation_id
+    where a.user_id = require_erasable.user_id
+      and (require_erasable.organization_id is null
+        or i.organization_id = require_erasable.organization_id)
+  ) then
+    raise exception 'Cannot erase subject: nobody is known by that id'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
+  end if;
+  if exists (
+    select from bulwark.audit_legal_holds h
+    where h.released_at is null
+      and h.subject_id = require_erasable.user_id
+      and (h.organization_id is null or require_erasable.organization_id is null
+        or h.organization_id = require_erasable.organization_id)
+  ) then
+    raise exception 'Cannot erase subject: a legal hold keeps what is known of them'
+      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD';
+  end if;
+end;
+$$;
 create or replace function bulwark.erase_subject(
   user_id uuid,
   reason text,
@@ -4178,6 +4554,71 @@ as $$
       )
   );
 $$;
+create function bulwark_private.prunable_audit_month(keep_days integer, pruned bigint)
+  returns table (end_id uuid, through_seal bigint)
+  language plpgsql
+  volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_last bulwark_private.audit_position;
+  v_partition record;
+begin
+  -- Whether a hold keeps something is asked entry by entry.
+  if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
+    return;
+  end if;
+  for v_partition in
+    select p.relation, p.high
+    from bulwark_private.audit_partitions p
+    where p.is_closed and not p.is_default
+      and p.high <= bulwark_private.audit_id_floor(now() - make_interval(days => keep_days))
+    order by p.high
+  loop
+    execute format(
+      'select e.timeline, e.xid, e.id from %s e
+       order by e.timeline desc, e.xid desc, e.id desc limit 1', v_partition.relation
+    )
+    into v_last;
+    exit when v_last.id is not null;
+  end loop;
+  if v_last.id is null or exists (
+    select from bulwark_private.audit_partitions p
+    where p.high < v_partition.high and not p.is_closed
+  ) then
+    return;
+  end if;
+  return query
+    select v_partition.high, f.number
+    from (
+      select s.number, s.sealed_at
+      from bulwark_private.audit_seals s
+      where s.number >= bulwark_private.audit_seal_of(v_last.timeline, v_last.xid, v_last.id)
+        and s.through is null
+        and (s.timeline > v_last.timeline or pg_snapshot_xmin(s.snapshot) > v_last.xid)
+      order by s.number
+      limit 1
+    ) f
+    where f.number > pruned
+      and f.sealed_at < now() - make_interval(days => keep_days)
+      and f.number <= coalesce(
+        (select max(c.tree_size) from bulwark.audit_checkpoints c),
+        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+      )
+      -- A month that is being archived is exported first.
+      and f.number < coalesce(
+        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+        f.number + 1
+      );
+end;
+$$;
+comment on function bulwark_private.prunable_audit_month(integer, bigint) is
+  'The oldest month with entries, if it is closed, no hold is in force, and all of its entries are
+   in seals that may be pruned: where it ends, and through which seal. No row if it cannot go
+   whole.';
 create or replace function bulwark.prune_audit_log(keep_days integer)
   returns bigint
   language plpgsql
@@ -4189,9 +4630,14 @@ create or replace function bulwark.prune_audit_log(keep_days integer)
   set jit = off
 as $$
 declare
+  v_end uuid;
   v_entries bigint;
   v_holds uuid[];
+  v_in_month bigint := 0;
+  v_in_partition bigint;
   v_least constant integer := (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer;
+  v_month_records uuid[];
+  v_partition regclass;
   v_pruned bigint;
   v_record uuid;
   v_records uuid[];
@@ -4212,41 +4658,45 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   v_holds := bulwark_private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
-  -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
-  -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
-  select max(w.number) filter (where w.is_last) into v_through
-  from (
-    select s.number, s.through is null as is_last,
-      sum(g.entries) over (order by s.number) as entries
-    from bulwark_private.audit_seals s
-    left join lateral (
-      select sum(g.entry_count) as entries from bulwark_private.audit_groups g
-        where g.seal = s.number
-    ) g on true
-    where s.number > v_pruned
-      and s.sealed_at < now() - make_interval(days => keep_days)
-      and s.number <= coalesce(
-        (select max(c.tree_size) from bulwark.audit_checkpoints c),
-        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+  select m.end_id, m.through_seal into v_end, v_through
+  from bulwark_private.prunable_audit_month(keep_days, v_pruned) m;
+  if v_end is null then
+    -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
+    -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
+    select max(w.number) filter (where w.is_last) into v_through
+    from (
+      select s.number, s.through is null as is_last,
+        sum(g.entries) over (order by s.number) as entries
+      from bulwark_private.audit_seals s
+      left join lateral (
+        select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+          where g.seal = s.number
+      ) g on true
+      where s.number > v_pruned
+        and s.sealed_at < now() - make_interval(days => keep_days)
+        and s.number <= coalesce(
+          (select max(c.tree_size) from bulwark.audit_checkpoints c),
+          (select max(l.number) - 1 from bulwark_private.audit_seals l)
+        )
+        -- A month that is being archived is exported first.
+        and s.number < coalesce(
+          (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+          s.number + 1
+        )
+      order by s.number
+      limit 100000
+    ) w
+    where w.entries <= greatest(
+      (bulwark_private.setting('audit.removal_batch'))::integer,
+      (
+        select sum(g.entry_count) from bulwark_private.audit_groups g
+        where g.seal between v_pruned + 1 and (
+          select min(s.number) from bulwark_private.audit_seals s
+          where s.number > v_pruned and s.through is null
+        )
       )
-      -- A month that is being archived is exported first.
-      and s.number < coalesce(
-        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
-        s.number + 1
-      )
-    order by s.number
-    limit 100000
-  ) w
-  where w.entries <= greatest(
-    (bulwark_private.setting('audit.removal_batch'))::integer,
-    (
-      select sum(g.entry_count) from bulwark_private.audit_groups g
-      where g.seal between v_pruned + 1 and (
-        select min(s.number) from bulwark_private.audit_seals s
-        where s.number > v_pruned and s.through is null
-      )
-    )
-  );
+    );
+  end if;
   select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
     select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)) - 1)
@@ -4273,6 +4723,26 @@ begin
   v_record := gen_random_uuid();
   insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
   values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
+  if v_end is not null then
+    for v_partition in
+      select p.relation from bulwark_private.audit_partitions p
+      where not p.is_default and p.high <= v_end
+    loop
+      -- A write here, if there can be one, waits and then finds no partition.
+      execute format('lock table %s in share mode', v_partition);
+      execute format('select count(*) from %s', v_partition) into v_in_partition;
+      v_in_month := v_in_month + v_in_partition;
+    end loop;
+    v_month_records := array(select bulwark_private.audit_removals_below(v_end));
+    if not exists (
+      select from bulwark_private.prunable_audit_month(keep_days, v_pruned) m
+      where m.end_id = v_end and m.through_seal = v_through
+    ) then
+      raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
+        using errcode = 'serialization_failure', detail = 'AUDIT_REMOVAL_CONFLICT';
+    end if;
+    perform bulwark_private.detach_audit_month(v_end);
+  end if;
   -- Later months have nothing of these seals.
   select s.last_id into v_upto from bulwark_private.audit_span(v_pruned + 1, v_through) s;
   with gone as (
@@ -4289,6 +4759,8 @@ begin
   select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
   into v_entries, v_records
   from gone g;
+  v_entries := v_entries + v_in_month;
+  v_records := array(select unnest(v_records) union select unnest(v_month_records));
   -- Each organization's newest group stays, because the next one chains to it.
   delete from bulwark_private.audit_groups g
   where g.seal <= v_through and exists (
@@ -4333,6 +4805,14 @@ begin
   return v_entries;
 end;
 $$;
+comment on function bulwark.prune_audit_log(integer) is
+  'Deletes whole seals made more than so many days ago with their entries, from the beginning of the
+   log up to the first entry under a legal hold, at most one batch; a closed month that can go whole
+   is dropped with its partition instead, while writers wait for a moment. Returns how many entries.
+   The seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
+   records it. Not fewer days than audit.keep_days, and not at all while that is null. Errors:
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED, AUDIT_REMOVAL_CONFLICT,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 create table bulwark.audit_restored_logs (
   like bulwark.audit_logs,
   month date not null,
@@ -4896,11 +5376,13 @@ begin
   update bulwark_private.audit_watched_tables g
   set fingerprint = bulwark_private.audit_fingerprint(g.relation)
   where g.relation = any (v_closed) and g.relation = any (v_known);
+  perform bulwark_private.summarize_audit_partitions();
   return cardinality(v_made) + cardinality(v_closed);
 end;
 $$;
 comment on function bulwark_private.keep_audit_partitions() is
-  'Makes the partitions of the coming months and closes those that are over. Returns how many.';
+  'Makes the partitions of the coming months and closes those that are over; returns how many. Also
+   takes what is new into the index for searches.';
 create function bulwark_private.audit_waiting(
   most integer, snapshot pg_snapshot default pg_current_snapshot()
 )
@@ -5062,6 +5544,10 @@ revoke all on function bulwark_private.close_audit_partitions() from public;
 revoke all on function bulwark_private.close_audit_partitions() from anon;
 revoke all on function bulwark_private.close_audit_partitions() from authenticated;
 revoke all on function bulwark_private.close_audit_partitions() from service_role;
+revoke all on function bulwark_private.summarize_audit_partitions() from public;
+revoke all on function bulwark_private.summarize_audit_partitions() from anon;
+revoke all on function bulwark_private.summarize_audit_partitions() from authenticated;
+revoke all on function bulwark_private.summarize_audit_partitions() from service_role;
 revoke all on function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot) from public;
 revoke all on function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot) from anon;
 revoke all on function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot) from authenticated;
@@ -5118,6 +5604,10 @@ revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal b
 revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from anon;
 revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from authenticated;
 revoke all on function bulwark_private.audit_span(first_seal bigint, last_seal bigint) from service_role;
+revoke all on function bulwark_private.compare_audit_groups(first_seal bigint, last_seal bigint, everybody boolean, organization uuid) from public;
+revoke all on function bulwark_private.compare_audit_groups(first_seal bigint, last_seal bigint, everybody boolean, organization uuid) from anon;
+revoke all on function bulwark_private.compare_audit_groups(first_seal bigint, last_seal bigint, everybody boolean, organization uuid) from authenticated;
+revoke all on function bulwark_private.compare_audit_groups(first_seal bigint, last_seal bigint, everybody boolean, organization uuid) from service_role;
 revoke all on function bulwark_private.audit_unsigned_since() from public;
 revoke all on function bulwark_private.audit_unsigned_since() from anon;
 revoke all on function bulwark_private.audit_unsigned_since() from authenticated;
@@ -5130,6 +5620,18 @@ revoke all on function bulwark_private.audit_verification_failed(progress bulwar
 revoke all on function bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress) from anon;
 revoke all on function bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress) from authenticated;
 revoke all on function bulwark_private.audit_verification_failed(progress bulwark_private.audit_check_progress) from service_role;
+revoke all on function bulwark_private.audit_entries_with(key text, value text, low uuid, high uuid, most integer, organization uuid) from public;
+revoke all on function bulwark_private.audit_entries_with(key text, value text, low uuid, high uuid, most integer, organization uuid) from anon;
+revoke all on function bulwark_private.audit_entries_with(key text, value text, low uuid, high uuid, most integer, organization uuid) from authenticated;
+revoke all on function bulwark_private.audit_entries_with(key text, value text, low uuid, high uuid, most integer, organization uuid) from service_role;
+revoke all on function bulwark_private.find_audit_entries(key text, value text, low uuid, high uuid, most integer) from public;
+revoke all on function bulwark_private.find_audit_entries(key text, value text, low uuid, high uuid, most integer) from anon;
+revoke all on function bulwark_private.find_audit_entries(key text, value text, low uuid, high uuid, most integer) from authenticated;
+revoke all on function bulwark_private.find_audit_entries(key text, value text, low uuid, high uuid, most integer) from service_role;
+revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]) from public;
+revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]) from anon;
+revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]) from authenticated;
+revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]) from service_role;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from public;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from anon;
 revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from authenticated;
@@ -5190,6 +5692,10 @@ revoke all on function bulwark.forget_audit_archive_files(month date, organizati
 revoke all on function bulwark.forget_audit_archive_files(month date, organization_id uuid) from anon;
 revoke all on function bulwark.forget_audit_archive_files(month date, organization_id uuid) from authenticated;
 revoke all on function bulwark.forget_audit_archive_files(month date, organization_id uuid) from service_role;
+revoke all on function bulwark_private.prunable_audit_month(keep_days integer, pruned bigint) from public;
+revoke all on function bulwark_private.prunable_audit_month(keep_days integer, pruned bigint) from anon;
+revoke all on function bulwark_private.prunable_audit_month(keep_days integer, pruned bigint) from authenticated;
+revoke all on function bulwark_private.prunable_audit_month(keep_days integer, pruned bigint) from service_role;
 revoke all on function bulwark_private.audit_leaf_of(entry jsonb) from public;
 revoke all on function bulwark_private.audit_leaf_of(entry jsonb) from anon;
 revoke all on function bulwark_private.audit_leaf_of(entry jsonb) from authenticated;
@@ -5258,6 +5764,12 @@ grant select on table bulwark.audit_archive_files to authenticated;
 grant select on table bulwark.audit_archive_files to service_role;
 grant select on table bulwark.audit_restored_logs to authenticated;
 grant select on table bulwark.audit_restored_logs to service_role;
+grant execute on function bulwark_private.audit_id_time(uuid) to authenticated;
+grant execute on function bulwark_private.audit_id_time(uuid) to service_role;
+grant execute on function bulwark_private.audit_entry_below(uuid, uuid, integer, boolean, uuid[]) to authenticated;
+grant execute on function bulwark_private.audit_entry_below(uuid, uuid, integer, boolean, uuid[]) to service_role;
+grant execute on function bulwark_private.find_audit_entries(text, text, uuid, uuid, integer) to authenticated;
+grant execute on function bulwark_private.find_audit_entries(text, text, uuid, uuid, integer) to service_role;
 grant execute on function bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz) to authenticated;
 grant execute on function bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz) to service_role;
 grant execute on function bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid) to authenticated;
@@ -5368,9 +5880,13 @@ begin
         '_', v_table,
         case
           when i.indisprimary then 'pkey'
-          else (
-            select string_agg(a.attname, '_' order by a.attnum) from pg_catalog.pg_attribute a
-            where a.attrelid = i.indexrelid
+          -- Of 63 characters the name of the table stays whole.
+          else left(
+            (
+              select string_agg(a.attname, '_' order by a.attnum) from pg_catalog.pg_attribute a
+              where a.attrelid = i.indexrelid
+            ),
+            58 - length(v_table)
           ) || '_idx'
         end
       )

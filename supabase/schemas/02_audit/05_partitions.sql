@@ -277,6 +277,39 @@ comment on function bulwark_private.close_audit_partitions() is
   'Closes the partitions of the months that ended a day ago or earlier; returns the newly closed
    ones.';
 
+create function bulwark_private.summarize_audit_partitions()
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '100ms'  -- less than a vacuum waits until it gives way
+as $$
+declare
+  v_count integer := 0;
+  v_index regclass;
+begin
+  for v_index in
+    select i.indexrelid
+    from bulwark_private.audit_partitions p
+    join pg_catalog.pg_index i on i.indrelid = p.relation
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    join pg_catalog.pg_am a on a.oid = c.relam and a.amname = 'brin'
+    -- A closed month once more, as it may have been closed before its end was.
+    where p.is_default or p.high > bulwark_private.audit_id_floor(now() - interval '40 days')
+  loop
+    v_count := v_count + brin_summarize_new_values(v_index);
+  end loop;
+  return v_count;
+exception
+  -- A vacuum is at work there, which does the same.
+  when lock_not_available then
+    return null;
+end;
+$$;
+comment on function bulwark_private.summarize_audit_partitions() is
+  'Takes full pages of the open months into the index for searches, as far as autovacuum has not.
+   Returns how many ranges; null if a vacuum is doing it.';
+
 create function bulwark_private.audit_open_from(timeline integer, snapshot pg_snapshot)
   returns uuid
   language plpgsql

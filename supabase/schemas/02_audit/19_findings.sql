@@ -198,7 +198,8 @@ create function bulwark_private.compare_audit_groups(
     removed bigint,
     records uuid[],
     altered boolean,
-    differs boolean
+    differs boolean,
+    mistimed boolean
   )
   language sql
   stable
@@ -208,8 +209,13 @@ create function bulwark_private.compare_audit_groups(
   set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
-  with sealed as (
-    select s.number, s.range
+  with tolerated as materialized (
+    select make_interval(
+      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+    ) as time
+  ),
+  sealed as (
+    select s.number, s.range, s.sealed_at, s.base_sealed_at
     from bulwark_private.audit_seal_ranges s
     -- Without the seal before it the new entries are unknown; the gap is reported already.
     where s.number between first_seal and last_seal and s.known
@@ -221,13 +227,25 @@ as $$
       count(*) as entries,
       count(e.removed_by) as removed,
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
-      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves,
+      -- Whether audit_backdated can find something here, which is milder on open transactions.
+      coalesce(
+        min(e.occurred_at) < s.base_sealed_at - (select t.time from tolerated t), false
+      )
+      or max(e.occurred_at) > s.sealed_at + (select t.time from tolerated t)
+      -- The first six bytes of the id are the milliseconds of its time; infinity has none.
+      or bool_or(case
+        when not isfinite(e.occurred_at) then true
+        else substring(uuid_send(e.id) from 1 for 6) not between
+          substring(int8send((date_part('epoch', e.occurred_at) * 1000)::bigint - 1000) from 3)
+          and substring(int8send((date_part('epoch', e.occurred_at) * 1000)::bigint + 1000) from 3)
+      end) as mistimed
     from sealed s
     cross join bulwark_private.audit_span(first_seal, last_seal) i
     cross join lateral bulwark_private.audit_entries(
       s.range, everybody, organization, first_id => i.first_id, last_id => i.last_id
     ) e
-    group by s.number, e.organization_id
+    group by s.number, s.sealed_at, s.base_sealed_at, e.organization_id
   ),
   chained as (
     select
@@ -268,18 +286,20 @@ as $$
         then k.seal is not null
         else false
       end as altered,
-      k.leaves is distinct from f.leaves as differs
+      k.leaves is distinct from f.leaves as differs,
+      coalesce(f.mistimed, false) as mistimed
     from found f
     full join kept k
       on k.seal = f.seal
       and coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
         = coalesce(f.organization_id, '00000000-0000-0000-0000-000000000000')
   )
-  select c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs
+  select
+    c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs, c.mistimed
   from compared c
   where c.seal in (select s.number from sealed s);
 $$;
 comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
   'Compares each organization''s entries in a range of seals, hashed again, with the sealed hashes.
    altered: the stored tree does not match its own hash. differs: the entries do not match the
-   tree.';
+   tree. mistimed: a time needs the closer look of audit_backdated.';

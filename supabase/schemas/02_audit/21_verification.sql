@@ -148,8 +148,12 @@ begin
       where c.seal > v_archived or b.problem <> 'entry_missing'
       union all
       select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
-      from bulwark_private.audit_backdated(
-        greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
+      from (
+        select min(c.seal) as first, max(c.seal) as last from compared c where c.mistimed
+        having count(*) > 0
+      ) m
+      cross join lateral bulwark_private.audit_backdated(
+        m.first, m.last, v_everybody, verify_audit_log.organization_id
       ) d
       union all
       select

@@ -1,7 +1,155 @@
--- Audit queries: searches the log page by page, and exports it in the order it was sealed.
--- Protects against readers of other organizations (row-level security, audit:read) and unrecorded
--- exports (audit:export, itself an entry).
--- SECURITY DEFINER: export_audit_log, because no client can read seals and it records itself.
+-- Audit queries: searches the log page by page.
+-- Protects against readers of other organizations (row-level security, audit:read), and against a
+-- search that reads for minutes: a step is bounded, and a page ends with a cursor.
+-- SECURITY DEFINER: find_audit_entries, because it reads partitions, which are open to nobody.
+
+-- In each partition the BRIN index is the only one that can answer: the conditions on id and
+-- organization are written so that no other index matches them. So the plan does not depend on
+-- statistics.
+create function bulwark_private.audit_entries_with(
+  key text,
+  value text,
+  low uuid,
+  high uuid,
+  most integer,
+  organization uuid default null
+)
+  returns table (id uuid, organization_id uuid)
+  language plpgsql
+  stable
+  rows 100
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_count integer;
+  v_first constant timestamptz := bulwark_private.audit_id_time(low) - interval '1 second';
+  v_last constant timestamptz := bulwark_private.audit_id_time(high) + interval '1 second';
+  v_left integer := most;
+  v_partition regclass;
+begin
+  if key = any (array['actor_id', 'correlation_id', 'resource_id']) is not true then
+    raise exception 'Cannot search the audit log: no index has this column'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_SEARCH';
+  end if;
+  for v_partition in
+    select p.relation
+    from bulwark_private.audit_partitions p
+    where p.is_default
+      or p.low < audit_entries_with.high and p.high > audit_entries_with.low
+    order by p.low desc nulls last
+  loop
+    return query execute format(
+      $query$
+        select e.id, e.organization_id
+        from %s e
+        where e.%I = $1::%s and e.occurred_at >= $2 and e.occurred_at <= $3
+          and (e.id >= $4 and e.id < $5) is true
+          and ($6 is null or e.organization_id = $6) is true
+        limit $7
+      $query$, v_partition, key, case key when 'resource_id' then 'text' else 'uuid' end
+    )
+    using value, v_first, v_last, low, high, organization, v_left;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+    exit when v_left <= 0;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.audit_entries_with(text, text, uuid, uuid, integer, uuid) is
+  'The entries with ids from low up to high, in no order, whose actor_id, correlation_id or
+   resource_id is the value: at most so many, of one organization or (null) of all. Errors:
+   AUDIT_INVALID_SEARCH.';
+
+create function bulwark_private.find_audit_entries(
+  key text,
+  value text,
+  low uuid,
+  high uuid,
+  most integer
+)
+  returns uuid[]
+  language plpgsql
+  stable
+  security definer            -- definer because partitions are open to nobody
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_everybody constant boolean := bulwark_private.caller_is_service() or bulwark.is_super_admin();
+  v_count integer;
+  v_found uuid[];
+  v_organizations uuid[];
+begin
+  if not v_everybody then
+    v_organizations := array(select bulwark_private.audited_organizations());
+  end if;
+  select
+    count(*),
+    coalesce(
+      array_agg(e.id) filter (where v_everybody or e.organization_id = any (v_organizations)), '{}'
+    )
+  into v_count, v_found
+  from bulwark_private.audit_entries_with(key, value, low, high, most) e;
+  return case when v_count < most then v_found end;
+end;
+$$;
+comment on function bulwark_private.find_audit_entries(text, text, uuid, uuid, integer) is
+  'The ids of the entries that audit_entries_with finds and the caller may read; null if there are
+   at least so many, in whichever organization, that a narrower range has to be asked for.';
+
+create function bulwark_private.audit_entry_below(
+  high uuid,
+  low uuid,
+  place integer,
+  everybody boolean,
+  organizations uuid[]
+)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+begin
+  return (
+    select l.id
+    from (
+      (
+        select e.id from bulwark.audit_logs e
+        where everybody and e.id < high and e.id >= low
+        order by e.id desc
+        offset place limit 1
+      )
+      union all
+      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
+      -- the conditions on the id alone leave partitions out.
+      select e.id
+      from unnest(organizations) as o (id)
+      cross join lateral (
+        select k.id from bulwark.audit_logs k
+        where k.id < high and k.id >= low
+          and (k.organization_id, k.id) < (o.id, high)
+          and (k.organization_id, k.id) >= (o.id, low)
+        order by k.organization_id desc, k.id desc
+        offset place limit 1
+      ) e
+    ) l
+    order by l.id desc
+    limit 1
+  );
+end;
+$$;
+comment on function bulwark_private.audit_entry_below(uuid, uuid, integer, boolean, uuid[]) is
+  'The entry at a place (from 0) below an id, newest first, as far as the caller may read: of all
+   entries, or the newest of those of some organizations, each counted by itself. Null: none from
+   low on.';
 
 create function bulwark.search_audit_logs(
   organization_id uuid default null,
@@ -36,7 +184,14 @@ declare
   v_before uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid);
   v_entries jsonb := '[]'::jsonb;
   v_floor uuid := '00000000-0000-0000-0000-000000000000'::uuid;
+  v_found uuid[];
   v_from timestamptz := since;
+  -- The column with an index, of those that are asked for the one that fits the fewest entries.
+  v_key constant text := case
+    when correlation_id is not null then 'correlation_id'
+    when resource_id is not null then 'resource_id'
+    when actor_id is not null then 'actor_id'
+  end;
   v_last uuid;
   v_left integer := max_entries;
   v_low uuid;
@@ -47,6 +202,8 @@ declare
   v_started constant timestamptz := clock_timestamp();
   v_step integer := 1000;
   v_step_started timestamptz;
+  -- The length of the range that the index is asked for next; null: read some entries first.
+  v_window interval;
 begin
   if page_size between 1 and 1000 is not true or max_entries between 1 and 10000000 is not true then
     raise exception 'Cannot search the audit log: a page has 1 to 1000 entries of 1 to 10,000,000'
@@ -97,44 +254,60 @@ begin
       v_all := false;
     end if;
   end if;
-  -- Step by step, because a filter may match nothing among millions of entries.
+  -- Step by step, because a filter may match nothing among millions of entries. A value that is
+  -- rare is found by the index, in ranges that grow; a frequent one by reading entries in order.
   loop
     v_step_started := clock_timestamp();
-    v_step := least(v_step, v_left);
-    select l.id into v_low
-    from (
-      (
-        select e.id from bulwark.audit_logs e
-        where v_all and e.id < v_before and e.id >= v_floor
-        order by e.id desc
-        offset v_step limit 1
-      )
-      union all
-      -- Sorted by both columns of the index, so that no other can be taken for a faster one. Only
-      -- the conditions on the id alone leave partitions out.
-      select e.id
-      from unnest(v_organizations) as o (id)
-      cross join lateral (
-        select k.id from bulwark.audit_logs k
-        where k.id < v_before and k.id >= v_floor
-          and (k.organization_id, k.id) < (o.id, v_before)
-          and (k.organization_id, k.id) >= (o.id, v_floor)
-        order by k.organization_id desc, k.id desc
-        offset v_step limit 1
-      ) e
-    ) l
-    order by l.id desc
-    limit 1;
+    v_found := null;
+    if v_window is not null then
+      -- The range ends at the next entry, so that times without any take no step.
+      v_low := bulwark_private.audit_entry_below(v_before, v_floor, 0, v_all, v_organizations);
+      exit when v_low is null;
+      v_low := greatest(
+        v_floor,
+        bulwark_private.audit_id_floor(bulwark_private.audit_id_time(v_low) - v_window)
+      );
+      v_found := bulwark_private.find_audit_entries(
+        v_key, coalesce(correlation_id::text, resource_id, actor_id::text), v_low, v_before, 500
+      );
+      if v_low = v_floor then
+        v_low := null;
+      end if;
+    end if;
+    if v_found is not null then
+      v_left := v_left - cardinality(v_found);
+      v_window := least(v_window * 8, interval '100 years');
+    else
+      v_step := least(v_step, v_left);
+      v_low := bulwark_private.audit_entry_below(
+        v_before, v_floor, v_step, v_all, v_organizations
+      );
+      v_left := v_left - v_step;
+      if v_key is not null then
+        v_window := 8 * greatest(
+          least(bulwark_private.audit_id_time(v_before), clock_timestamp())
+            - bulwark_private.audit_id_time(v_low),
+          interval '1 second'
+        );
+      end if;
+    end if;
     select jsonb_agg(to_jsonb(f) order by f.id desc), (array_agg(f.id order by f.id))[1]
     into v_page, v_last
     from (
       select e.*
       from (
         select * from bulwark.audit_logs k
-        where v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
+        where v_found is null and v_all and k.id < v_before and k.id >= coalesce(v_low, v_floor)
         union all
         select k.*
-        from unnest(v_organizations) as o (id)
+        from unnest(v_found) as found (id)
+        cross join lateral (
+          select * from bulwark.audit_logs i where i.id = found.id
+        ) k
+        where v_all or k.organization_id = any (v_organizations)
+        union all
+        select k.*
+        from unnest(case when v_found is null then v_organizations end) as o (id)
         cross join lateral (
           select * from bulwark.audit_logs i
           where i.id < v_before and i.id >= coalesce(v_low, v_floor)
@@ -166,7 +339,6 @@ begin
       return jsonb_build_object('entries', v_entries, 'next', v_last, 'archived', v_archived);
     end if;
     v_before := v_low;
-    v_left := v_left - v_step;
     exit when v_low is null or v_left <= 0
       or clock_timestamp() - v_started > interval '2 seconds';
     if clock_timestamp() - v_step_started < interval '200 milliseconds' then
@@ -184,242 +356,8 @@ comment on function bulwark.search_audit_logs(
    { entries, next, archived }. archived lists the months of that time whose entries are in the
    archive and not here, such as 2026-01. Pass next as before to continue; null: there are no more.
    A page has fewer entries than page_size, or none, if it would read more than max_entries, in each
-   organization, or for longer than about two seconds. Only organization and time use an index.
-   search looks for text in resource, action and payload, by default of the last 31 days. Errors:
-   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE, and for
-   an organization that is named and closed RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
-
-create function bulwark.export_audit_log(
-  organization_id uuid default null,
-  after text default null,
-  page_size integer default 1000,
-  since timestamptz default null,
-  until timestamptz default null,
-  signed boolean default false
-)
-  returns jsonb
-  language plpgsql
-  volatile
-  security definer            -- definer because no client can read seals and it records itself
-  set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan
-  set enable_seqscan = off
-  set max_parallel_workers_per_gather = 0
-  set jit = off
-as $$
-declare
-  v_cursor text := after;
-  v_entries jsonb;
-  v_bytes bigint := 0;
-  v_first bigint;
-  v_found bigint;
-  v_from bigint;
-  v_group bulwark_private.audit_groups;
-  v_groups jsonb[] := array[]::jsonb[];
-  v_left integer := page_size;
-  v_news boolean := false;
-  v_next text;
-  v_page bigint;
-  v_place bigint := 0;
-  -- Archived entries are in files, so an export begins after them, as after pruned ones.
-  v_pruned constant bigint := nullif(
-    greatest(
-      (select max(r.through_seal) from bulwark_private.audit_prunings r),
-      bulwark_private.audit_archived_through()
-    ), 0
-  );
-  v_range bulwark_private.audit_range;
-  v_read integer := 0;
-  v_seal bigint := 0;
-  v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
-  v_size bigint;
-  v_span record;
-  v_started constant timestamptz := clock_timestamp();
-  v_upto bigint := v_signed;
-begin
-  perform bulwark_private.require_audit('audit:export', organization_id);
-  if page_size is null or page_size not between 1 and 5000 then
-    raise exception 'Cannot export the audit log: a page has 1 to 5000 entries'
-      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
-  end if;
-  if not (isfinite(since) and isfinite(until)) or since > until
-    or since > now() + interval '1 day' then
-    raise exception 'Cannot export the audit log: the range of time is empty or lies ahead'
-      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
-  end if;
-  if after is not null then
-    if after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
-      raise exception 'Cannot export the audit log: the cursor is not one of its own'
-        using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_CURSOR',
-              hint = 'Pass on the value of next or cursor from the page before';
-    end if;
-    v_seal := split_part(after, ':', 1)::bigint;
-    v_place := split_part(after, ':', 2)::bigint;
-  end if;
-
-  v_from := greatest(v_seal, v_pruned + 1);
-  if since is not null then
-    v_from := greatest(v_from, coalesce(
-      (
-        select s.number from bulwark_private.audit_seals s
-        where s.sealed_at >= since
-        order by s.sealed_at, s.number
-        limit 1
-      ),
-      9223372036854775807
-    ));
-  end if;
-  if signed is not true then
-    v_upto := null;
-  end if;
-  if until is not null then
-    v_upto := least(v_upto, coalesce(
-      (
-        select s.number from bulwark_private.audit_seals s
-        where s.sealed_at <= until
-        order by s.sealed_at desc, s.number desc
-        limit 1
-      ),
-      0
-    ));
-  end if;
-
-  select s.first_id, s.last_id into v_span
-  from (
-    select min(g.seal) as first, max(g.seal) as last
-    from bulwark_private.audit_groups_of(export_audit_log.organization_id, v_from, v_upto) g
-  ) g
-  cross join lateral bulwark_private.audit_span(g.first, g.last) s;
-  for v_group in
-    select * from bulwark_private.audit_groups_of(
-      export_audit_log.organization_id, v_from, v_upto
-    )
-  loop
-    v_read := v_read + 1;
-    continue when v_group.seal = v_seal and v_group.entry_count <= v_place;
-    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
-    -- It has at least one group, however long that waited: otherwise it would look like the end.
-    if v_left = 0 or v_bytes > 4194304
-      or v_groups <> '{}' and clock_timestamp() - v_started > interval '3 seconds' then
-      v_next := v_cursor;
-      exit;
-    end if;
-    v_first := case when v_group.seal = v_seal then v_place else 0 end;
-    select (r.range).* into v_range
-    from bulwark_private.audit_seal_ranges r where r.number = v_group.seal;
-    with found as materialized (
-      select m.id, row_number() over w as place, sum(m.size) over w as bytes
-      from (
-        select * from bulwark_private.audit_entries(
-          v_range, false, export_audit_log.organization_id, false, (v_first + v_left)::integer,
-          v_span.first_id, v_span.last_id
-        ) e
-        order by e.timeline, e.xid, e.id
-        offset v_first
-      ) m
-      window w as (order by m.timeline, m.xid, m.id)
-    )
-    select
-      coalesce(
-        jsonb_agg(
-          bulwark_private.audit_entry_json(c.entry) || jsonb_build_object(
-            -- The sealed leaf at this position: shows which entry was altered.
-            'leaf', bulwark_private.base64(nullif(
-              substring(
-                v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
-              ), ''
-            ))
-          )
-          order by f.place
-        ),
-        '[]'
-      ),
-      count(*),
-      coalesce(max(f.bytes), 0),
-      (select count(*) from found),
-      v_news or coalesce(
-        bool_or(
-          ((c.entry).source, (c.entry).event_type, (c.entry).action)
-            is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
-        ),
-        false
-      )
-    into v_entries, v_page, v_size, v_found, v_news
-    from found f
-    -- The limit keeps this a look-up, whatever the statistics say.
-    cross join lateral (
-      select e as entry from bulwark_private.audit_commitments e where e.id = f.id limit 1
-    ) c
-    -- A page is bounded within a group, too; its first entry always fits.
-    where f.bytes <= 4194304 - v_bytes or f.place = 1;
-    v_groups := array_append(
-      v_groups,
-      bulwark_private.audit_group_json(v_group)
-        || jsonb_build_object('first', v_first, 'entries', v_entries)
-    );
-    v_bytes := v_bytes + v_size;
-    v_left := v_left - v_page;
-    v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
-    -- If rows are missing the group ends before its count; the next page must not start here again.
-    if v_page >= v_found and (v_first + v_page >= v_group.entry_count or v_left > 0) then
-      v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
-    else
-      v_next := v_cursor;
-      exit;
-    end if;
-  end loop;
-  -- The function that lists groups stops after a thousand.
-  if v_read = 1000 then
-    v_next := v_cursor;
-  end if;
-
-  -- A page that contains only records of exports is not recorded. Otherwise a follower would never
-  -- reach the end of the log.
-  if v_news then
-    perform bulwark_private.append_audit_entry(
-      'data.export',
-      organization_id => export_audit_log.organization_id,
-      resource_type => 'bulwark.audit_logs',
-      action => 'export_audit_log',
-      details => jsonb_build_object(
-        'after', after, 'entries', page_size - v_left, 'cursor', v_cursor
-      )
-    );
-  end if;
-  return jsonb_build_object(
-    'groups', to_jsonb(v_groups),
-    'entries', page_size - v_left,
-    'next', v_next,
-    'cursor', v_cursor,
-    'pruned', (
-      select v_pruned
-      from bulwark_private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
-    ),
-    -- The group that the first one chains to, which proves that nothing is left out between them.
-    'previous', (
-      select bulwark_private.audit_group_json(g)
-      from bulwark_private.audit_group_before(
-        export_audit_log.organization_id, (v_groups[1] ->> 'seal')::bigint
-      ) g
-    ),
-    'proof', bulwark_private.audit_group_proof(
-      (
-        select max((g ->> 'seal')::bigint)
-        from unnest(v_groups) as g
-        where v_signed is null or (g ->> 'seal')::bigint <= v_signed
-      ),
-      export_audit_log.organization_id
-    )
-  );
-end;
-$$;
-comment on function bulwark.export_audit_log(
-  uuid, text, integer, timestamptz, timestamptz, boolean
-) is
-  'A page of an organization''s log (audit:export there; null: the entries without an organization,
-   for a super_admin and the service role) in the order it was sealed, with its proof. next requests
-   the next page and is null at the end. A follower continues later at cursor: no entry is ever
-   sealed before it. signed ends the log at the newest checkpoint, so that all of it can be proved.
-   Archived entries are not exported again: pruned is the seal up to which they, or pruned ones, are
-   missing. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
-   AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+   organization, or for longer than about two seconds. Organization, time, actor, resource_id and
+   correlation use an index. search looks for text in resource, action and payload, by default of
+   the last 31 days. Errors: AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH,
+   AUDIT_UNKNOWN_EVENT_TYPE, and for an organization that is named and closed
+   RBAC_PERMISSION_DENIED or MFA_REQUIRED.';

@@ -10,6 +10,9 @@ create function bulwark_private.require_erasable(user_id uuid, organization_id u
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
 as $$
 begin
   -- Only accounts, actors and subjects of an earlier erasure can be erased, not organizations or
@@ -25,16 +28,27 @@ begin
         where g.user_id = u.id and g.organization_id = require_erasable.organization_id
       ))
   ) and not exists (
-    select from bulwark.audit_logs e
+    select from bulwark_private.audit_entries_with(
+      'actor_id', require_erasable.user_id::text, '00000000-0000-0000-0000-000000000000',
+      'ffffffff-ffff-ffff-ffff-ffffffffffff', 1, require_erasable.organization_id
+    )
+  ) and not exists (
+    -- The records of removals that still cover an entry: one probe of an index for each.
+    select
+    from (
+      select d.id
+      from bulwark_private.audit_removals_below('ffffffff-ffff-ffff-ffff-ffffffffffff') as d (id)
+      union
+      select l.removed_by from bulwark_private.audit_logs_default l where l.removed_by is not null
+    ) d
+    cross join lateral (
+      select * from bulwark.audit_logs r where r.id = d.id limit 1
+    ) e
     where (require_erasable.organization_id is null
         or e.organization_id = require_erasable.organization_id)
-      and (
-        e.actor_id = require_erasable.user_id
-        or e.event_type = 'compliance.data_deleted'
-          and e.source = 'system'
-          and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
-          and exists (select from bulwark.audit_logs r where r.removed_by = e.id)
-      )
+      and e.event_type = 'compliance.data_deleted'
+      and e.source = 'system'
+      and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
   ) and not exists (
     select from bulwark_private.invitation_accounts a
     join bulwark.invitations i on i.id = a.invitation_id

@@ -1,4 +1,5 @@
--- Audit pruning: deletes whole seals with their entries from the beginning of the log.
+-- Audit pruning: deletes whole seals with their entries from the beginning of the log; a month that
+-- can go whole is dropped with its partition.
 -- Protects against a beginning that is cut off: a sealed tombstone entry says through which seal
 -- the log was pruned, and nothing can be deleted without one.
 -- SECURITY DEFINER: prune_audit_log, because no client may change the log.
@@ -59,6 +60,74 @@ $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
   'Whether the tombstone of a pruning has its entry, as sealed, for the same seal.';
 
+-- The seals up to the first one whose snapshot begins after all transactions of the month hold all
+-- of its entries: one that is not sealed, or sealed too late, keeps the month.
+create function bulwark_private.prunable_audit_month(keep_days integer, pruned bigint)
+  returns table (end_id uuid, through_seal bigint)
+  language plpgsql
+  volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_last bulwark_private.audit_position;
+  v_partition record;
+begin
+  -- Whether a hold keeps something is asked entry by entry.
+  if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
+    return;
+  end if;
+  for v_partition in
+    select p.relation, p.high
+    from bulwark_private.audit_partitions p
+    where p.is_closed and not p.is_default
+      and p.high <= bulwark_private.audit_id_floor(now() - make_interval(days => keep_days))
+    order by p.high
+  loop
+    execute format(
+      'select e.timeline, e.xid, e.id from %s e
+       order by e.timeline desc, e.xid desc, e.id desc limit 1', v_partition.relation
+    )
+    into v_last;
+    exit when v_last.id is not null;
+  end loop;
+  if v_last.id is null or exists (
+    select from bulwark_private.audit_partitions p
+    where p.high < v_partition.high and not p.is_closed
+  ) then
+    return;
+  end if;
+  return query
+    select v_partition.high, f.number
+    from (
+      select s.number, s.sealed_at
+      from bulwark_private.audit_seals s
+      where s.number >= bulwark_private.audit_seal_of(v_last.timeline, v_last.xid, v_last.id)
+        and s.through is null
+        and (s.timeline > v_last.timeline or pg_snapshot_xmin(s.snapshot) > v_last.xid)
+      order by s.number
+      limit 1
+    ) f
+    where f.number > pruned
+      and f.sealed_at < now() - make_interval(days => keep_days)
+      and f.number <= coalesce(
+        (select max(c.tree_size) from bulwark.audit_checkpoints c),
+        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+      )
+      -- A month that is being archived is exported first.
+      and f.number < coalesce(
+        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+        f.number + 1
+      );
+end;
+$$;
+comment on function bulwark_private.prunable_audit_month(integer, bigint) is
+  'The oldest month with entries, if it is closed, no hold is in force, and all of its entries are
+   in seals that may be pruned: where it ends, and through which seal. No row if it cannot go
+   whole.';
+
 create function bulwark.prune_audit_log(keep_days integer)
   returns bigint
   language plpgsql
@@ -70,9 +139,14 @@ create function bulwark.prune_audit_log(keep_days integer)
   set jit = off
 as $$
 declare
+  v_end uuid;
   v_entries bigint;
   v_holds uuid[];
+  v_in_month bigint := 0;
+  v_in_partition bigint;
   v_least constant integer := (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer;
+  v_month_records uuid[];
+  v_partition regclass;
   v_pruned bigint;
   v_record uuid;
   v_records uuid[];
@@ -93,41 +167,45 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   v_holds := bulwark_private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
-  -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
-  -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
-  select max(w.number) filter (where w.is_last) into v_through
-  from (
-    select s.number, s.through is null as is_last,
-      sum(g.entries) over (order by s.number) as entries
-    from bulwark_private.audit_seals s
-    left join lateral (
-      select sum(g.entry_count) as entries from bulwark_private.audit_groups g
-        where g.seal = s.number
-    ) g on true
-    where s.number > v_pruned
-      and s.sealed_at < now() - make_interval(days => keep_days)
-      and s.number <= coalesce(
-        (select max(c.tree_size) from bulwark.audit_checkpoints c),
-        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+  select m.end_id, m.through_seal into v_end, v_through
+  from bulwark_private.prunable_audit_month(keep_days, v_pruned) m;
+  if v_end is null then
+    -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
+    -- checkpoints are made, not beyond the newest. It ends with a seal that is not continued.
+    select max(w.number) filter (where w.is_last) into v_through
+    from (
+      select s.number, s.through is null as is_last,
+        sum(g.entries) over (order by s.number) as entries
+      from bulwark_private.audit_seals s
+      left join lateral (
+        select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+          where g.seal = s.number
+      ) g on true
+      where s.number > v_pruned
+        and s.sealed_at < now() - make_interval(days => keep_days)
+        and s.number <= coalesce(
+          (select max(c.tree_size) from bulwark.audit_checkpoints c),
+          (select max(l.number) - 1 from bulwark_private.audit_seals l)
+        )
+        -- A month that is being archived is exported first.
+        and s.number < coalesce(
+          (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
+          s.number + 1
+        )
+      order by s.number
+      limit 100000
+    ) w
+    where w.entries <= greatest(
+      (bulwark_private.setting('audit.removal_batch'))::integer,
+      (
+        select sum(g.entry_count) from bulwark_private.audit_groups g
+        where g.seal between v_pruned + 1 and (
+          select min(s.number) from bulwark_private.audit_seals s
+          where s.number > v_pruned and s.through is null
+        )
       )
-      -- A month that is being archived is exported first.
-      and s.number < coalesce(
-        (select a.first_seal from bulwark.audit_archives a where a.archived_at is null),
-        s.number + 1
-      )
-    order by s.number
-    limit 100000
-  ) w
-  where w.entries <= greatest(
-    (bulwark_private.setting('audit.removal_batch'))::integer,
-    (
-      select sum(g.entry_count) from bulwark_private.audit_groups g
-      where g.seal between v_pruned + 1 and (
-        select min(s.number) from bulwark_private.audit_seals s
-        where s.number > v_pruned and s.through is null
-      )
-    )
-  );
+    );
+  end if;
   select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
     select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid, e.id)) - 1)
@@ -154,6 +232,26 @@ begin
   v_record := gen_random_uuid();
   insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
   values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
+  if v_end is not null then
+    for v_partition in
+      select p.relation from bulwark_private.audit_partitions p
+      where not p.is_default and p.high <= v_end
+    loop
+      -- A write here, if there can be one, waits and then finds no partition.
+      execute format('lock table %s in share mode', v_partition);
+      execute format('select count(*) from %s', v_partition) into v_in_partition;
+      v_in_month := v_in_month + v_in_partition;
+    end loop;
+    v_month_records := array(select bulwark_private.audit_removals_below(v_end));
+    if not exists (
+      select from bulwark_private.prunable_audit_month(keep_days, v_pruned) m
+      where m.end_id = v_end and m.through_seal = v_through
+    ) then
+      raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
+        using errcode = 'serialization_failure', detail = 'AUDIT_REMOVAL_CONFLICT';
+    end if;
+    perform bulwark_private.detach_audit_month(v_end);
+  end if;
   -- Later months have nothing of these seals.
   select s.last_id into v_upto from bulwark_private.audit_span(v_pruned + 1, v_through) s;
   with gone as (
@@ -170,6 +268,8 @@ begin
   select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
   into v_entries, v_records
   from gone g;
+  v_entries := v_entries + v_in_month;
+  v_records := array(select unnest(v_records) union select unnest(v_month_records));
   -- Each organization's newest group stays, because the next one chains to it.
   delete from bulwark_private.audit_groups g
   where g.seal <= v_through and exists (
@@ -216,10 +316,11 @@ end;
 $$;
 comment on function bulwark.prune_audit_log(integer) is
   'Deletes whole seals made more than so many days ago with their entries, from the beginning of the
-   log up to the first entry under a legal hold, at most one batch; returns how many entries. The
-   seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
+   log up to the first entry under a legal hold, at most one batch; a closed month that can go whole
+   is dropped with its partition instead, while writers wait for a moment. Returns how many entries.
+   The seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
    records it. Not fewer days than audit.keep_days, and not at all while that is null. Errors:
-   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED,
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED, AUDIT_REMOVAL_CONFLICT,
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
 create function bulwark_private.audit_prunings_refuse_change()

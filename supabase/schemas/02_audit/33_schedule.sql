@@ -32,11 +32,13 @@ begin
   update bulwark_private.audit_watched_tables g
   set fingerprint = bulwark_private.audit_fingerprint(g.relation)
   where g.relation = any (v_closed) and g.relation = any (v_known);
+  perform bulwark_private.summarize_audit_partitions();
   return cardinality(v_made) + cardinality(v_closed);
 end;
 $$;
 comment on function bulwark_private.keep_audit_partitions() is
-  'Makes the partitions of the coming months and closes those that are over. Returns how many.';
+  'Makes the partitions of the coming months and closes those that are over; returns how many. Also
+   takes what is new into the index for searches.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');

@@ -98,6 +98,8 @@ insert into listed values
     bulwark.top_queries bulwark.unlist_network bulwark.update_organization bulwark.update_role
     bulwark.update_webhook_endpoint bulwark.user_has_permission bulwark.verify_audit_log
     bulwark_private.archived_audit_months bulwark_private.audit_id_floor
+    bulwark_private.audit_entry_below bulwark_private.audit_id_time
+    bulwark_private.find_audit_entries
     bulwark_private.organization_of
     bulwark_private.uuid_or_null
   '),

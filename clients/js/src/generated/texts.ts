@@ -136,7 +136,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   AUDIT_INVALID_RETENTION: "Entries are kept 1 to 36,500 days.",
   AUDIT_RETENTION_TOO_SHORT:
     "Fewer days than the owner of the database decided in bulwark.settings.",
-  AUDIT_REMOVAL_CONFLICT: "Another removal is under way; run it again.",
+  AUDIT_REMOVAL_CONFLICT: "Another removal or a write is under way there; run it again.",
   AUDIT_INVALID_ERASURE: "An erasure takes a user and a reason of up to 500 characters.",
   AUDIT_UNKNOWN_SUBJECT:
     "Nobody is known by that id: neither an account, nor an actor of any entry, nor erased before.",

@@ -90,9 +90,13 @@ begin
         '_', v_table,
         case
           when i.indisprimary then 'pkey'
-          else (
-            select string_agg(a.attname, '_' order by a.attnum) from pg_catalog.pg_attribute a
-            where a.attrelid = i.indexrelid
+          -- Of 63 characters the name of the table stays whole.
+          else left(
+            (
+              select string_agg(a.attname, '_' order by a.attnum) from pg_catalog.pg_attribute a
+              where a.attrelid = i.indexrelid
+            ),
+            58 - length(v_table)
           ) || '_idx'
         end
       )
