@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { build, stop } from "esbuild";
 import { type ExportVerdict, verifyExport } from "../../clients/js/src/audit.ts";
 import { buildClient, run } from "../../scripts/building/client/package.ts";
-import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 import { acme, actAndSign, ada, bundleOf, get, idsIn, tamper } from "../audit/support.ts";
 import { browser, html, javascript, visit } from "../foundation/browser.ts";
@@ -91,12 +90,22 @@ Deno.test({
     (browser ? "" : " (needs Chromium; Debian: chromium)"),
   ignore: browser === null,
   async fn() {
-    await Deno.copyFile(
-      inRepository("tests", "client", "audit_worker.ts"),
-      join(consumer, "audit_worker.ts"),
+    await Deno.writeTextFile(
+      join(consumer, "audit_worker.js"),
+      `import { verifyExport } from "@bulwark/client/audit";
+onmessage = async ({ data: { file, keys } }) => {
+  let progress = 0;
+  const onProgress = ({ bytes }) => progress = bytes;
+  try {
+    postMessage({ ...await verifyExport(file, { keys, onProgress }), progress });
+  } catch (thrown) {
+    postMessage({ outcome: "error", message: String(thrown) });
+  }
+};
+`,
     );
     const { outputFiles: [worker] } = await build({
-      entryPoints: [join(consumer, "audit_worker.ts")],
+      entryPoints: [join(consumer, "audit_worker.js")],
       bundle: true,
       minify: true,
       write: false,
