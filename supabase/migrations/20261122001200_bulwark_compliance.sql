@@ -24,7 +24,7 @@ as $$
 declare
   v_after text;
   v_cut boolean := false;
-  v_members jsonb := '[]';
+  v_members jsonb := '[]'::jsonb;
   v_page jsonb;
   v_started constant timestamptz := clock_timestamp();
 begin
@@ -341,8 +341,8 @@ as $$
 declare
   c_listed constant integer := 500;
   v_before uuid := bulwark_private.audit_id_floor(until + interval '1 millisecond');
-  v_counts jsonb := '[]';
-  v_entries jsonb := '[]';
+  v_counts jsonb := '[]'::jsonb;
+  v_entries jsonb := '[]'::jsonb;
   v_floor constant uuid := bulwark_private.audit_id_floor(since - interval '1 microsecond');
   v_full text[] := array[]::text[];
   v_low uuid;
@@ -749,6 +749,128 @@ $$;
 comment on function bulwark_private.subject_key(regclass) is
   'The columns that a page of a table goes on after: its primary key, else the place of the row.';
 
+create function bulwark_private.subject_organization_column(target regclass)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (select t.organization_column from bulwark_private.personal_tables t where t.relation = target),
+    (
+      select a.attname::text from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = 'organization_id'
+        and bulwark_private.is_of_bulwark(target) and not a.attisdropped
+    )
+  );
+$$;
+comment on function bulwark_private.subject_organization_column(regclass) is
+  'The column of a table that says whose organization''s a row is; null: none.';
+
+create function bulwark_private.subject_query(target regclass, page_size integer)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with columns as materialized (
+    select
+      bulwark_private.subject_columns(target, '{person,address}') as own,
+      bulwark_private.subject_columns(target, '{actor}') as acting,
+      bulwark_private.subject_columns(target, '{words}') as words
+  ),
+  parts as (
+    select c.own, c.acting, c.words,
+      (
+        select string_agg(format('t.%I', k.name), ', ' order by k.place)
+        from bulwark_private.subject_key(target) with ordinality as k (name, type, place)
+      ) as key,
+      (
+        select string_agg(format('($1 ->> %s)::%s', k.place - 1, k.type), ', ' order by k.place)
+        from bulwark_private.subject_key(target) with ordinality as k (name, type, place)
+      ) as after,
+      concat_ws(', ',
+        (
+          select string_agg(
+            format('case when lower(t.%I::text) = any ($3 || $2::text) then %L end', n, n), ', '
+          )
+          from unnest(c.own || c.acting) as n
+        ),
+        (
+          select string_agg(
+            format(
+              'case when bulwark_private.mentions_person(t.%I::text, $2, $5) then %L end', n, n
+            ), ', '
+          )
+          from unnest(c.words) as n
+        )
+      ) as named,
+      -- A table with words is read in chunks, all others by their columns.
+      case
+        when cardinality(c.words) > 0 then 'true'
+        else concat('(', (
+          select string_agg(
+            case
+              when a.atttypid = 'uuid'::regtype then format('t.%I = $2', n)
+              else format('lower(t.%I::text) = any ($3 || $2::text)', n)
+            end, ' or '
+          )
+          from unnest(c.own || c.acting) as n
+          join pg_catalog.pg_attribute a on a.attrelid = target and a.attname = n
+        ), ')')
+      end as condition,
+      case when cardinality(c.words) > 0 then 5000 else page_size end as "limit"
+    from columns c
+    where cardinality(c.own || c.acting || c.words) > 0
+  )
+  select format(
+    $query$
+      select case when count(*) = %s then (array_agg(p.key order by p.place desc))[1]::text end,
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object(
+              'source', %L::text, 'names', p.named,
+              'row', case
+                when not $6 then p.content
+                when p.named && %L::text[] then p.content - array(
+                  select a from unnest(%L::text[]) as a where a <> all (p.named)
+                )
+                -- Rows that a person only acted on are about others: who, when and which.
+                else (
+                  select coalesce(jsonb_object_agg(e.key, e.value), '{}')
+                  from jsonb_each(p.content) e
+                  where e.key in ('id', 'organization_id') or e.key like '%%\_at'
+                )
+              end
+            )
+            order by p.place
+          ) filter (where cardinality(p.named) > 0),
+          '[]'
+        )
+      from (
+        select to_jsonb(t) - %L::text[] as content, jsonb_build_array(%s) as key,
+          array_remove(array[%s], null) as named, row_number() over (order by %s) as place
+        from %s t
+        where ($1 is null or row(%s) > row(%s))
+          and ($4 is null or bulwark_private.organization_of(t.%I::text) = $4)
+          and %s
+        order by %s
+        limit %s
+      ) p
+    $query$,
+    q."limit", target, q.own, q.acting, bulwark_private.subject_hidden(target), q.key, q.named,
+    q.key, target, q.key, q.after,
+    -- Any column will do where no organization is asked for.
+    coalesce(bulwark_private.subject_organization_column(target), 'ctid'),
+    q.condition, q.key, q."limit"
+  )
+  from parts q;
+$$;
+comment on function bulwark_private.subject_query(regclass, integer) is
+  'The query for a page of the rows of a table that name a person: after ($1), user ($2), addresses
+   ($3), organization ($4), pattern of the addresses ($5), only own ($6). It gives the key that the
+   next page goes on after, and the rows. Null: no column names anybody.';
+
 create function bulwark_private.subject_rows(
   target regclass,
   user_id uuid,
@@ -766,115 +888,19 @@ create function bulwark_private.subject_rows(
   set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
-declare
-  c_chunk constant integer := 5000;
-  v_acting text[] := bulwark_private.subject_columns(target, '{actor}');
-  v_addresses text[] := bulwark_private.subject_columns(target, '{address}');
-  v_hidden text[] := bulwark_private.subject_hidden(target);
-  v_key text;
-  v_limit integer;
-  v_named text;
-  v_organization text;
-  v_persons text[] := bulwark_private.subject_columns(target, '{person}');
-  v_read record;
-  v_row text;
-  v_types text;
-  v_words text[] := bulwark_private.subject_columns(target, '{words}');
 begin
-  select coalesce(
-    (select t.organization_column from bulwark_private.personal_tables t where t.relation = target),
-    (
-      select a.attname from pg_catalog.pg_attribute a
-      where a.attrelid = target and a.attname = 'organization_id'
-        and bulwark_private.is_of_bulwark(target) and not a.attisdropped
-    )
-  ) into v_organization;
-  rows := '[]';
+  rows := '[]'::jsonb;
   -- Without an organization the rows belong to the account, which is no organization's.
-  if organization_id is not null and v_organization is null then
+  if organization_id is not null
+    and bulwark_private.subject_organization_column(target) is null then
     return;
   end if;
-  select string_agg(format('t.%I', k.name), ', '),
-    string_agg(format('($1 ->> %s)::%s', k.place - 1, k.type), ', ')
-  into v_key, v_types
-  from bulwark_private.subject_key(target) with ordinality as k (name, type, place);
-  select string_agg(c.condition, ', ') into v_named
-  from (
-    select format('case when lower(t.%I::text) = any ($3 || $2::text) then %L end', n, n)
-    from unnest(v_persons || v_addresses || v_acting) as n
-    union all
-    select format(
-      'case when bulwark_private.mentions_person(t.%I::text, $2, $5) then %L end', n, n
-    )
-    from unnest(v_words) as n
-  ) c (condition);
-  if v_named is null then
-    return;
-  end if;
-  v_limit := case when cardinality(v_words) > 0 then c_chunk else page_size end;
-  v_row := format('to_jsonb(t) - %L::text[]', v_hidden);
-  execute format(
-    $query$
-      select count(*) as read, (array_agg(p.key order by p.place desc))[1] as last,
-        coalesce(
-          jsonb_agg(
-            jsonb_build_object(
-              'source', %L::text, 'names', p.named,
-              'row', case
-                -- Rows that a person only acted on are about others: who, when and which.
-                when not $6 then p.content
-                when p.named && %L::text[] then p.content - array(
-                  select a from unnest(%L::text[]) as a where a <> all (p.named)
-                )
-                else (
-                  select coalesce(jsonb_object_agg(e.key, e.value), '{}')
-                  from jsonb_each(p.content) e
-                  where e.key in ('id', 'organization_id') or e.key like '%%\_at'
-                )
-              end
-            )
-            order by p.place
-          ) filter (where cardinality(p.named) > 0),
-          '[]'
-        ) as rows
-      from (
-        select %s as content, jsonb_build_array(%s) as key,
-          array_remove(array[%s], null) as named, row_number() over (order by %s) as place
-        from %s t
-        where ($1 is null or row(%s) > row(%s))
-          and ($4 is null or bulwark_private.organization_of(t.%I::text) = $4)
-          and %s
-        order by %s
-        limit %s
-      ) p
-    $query$,
-    target, v_persons || v_addresses, v_acting, v_row, v_key, v_named, v_key, target, v_key,
-    v_types,
-    -- Any column will do where no organization is asked for.
-    coalesce(v_organization, 'ctid'),
-    case
-      when cardinality(v_words) > 0 then 'true'
-      else concat('(', concat_ws(
-        ' or ',
-        nullif((
-          select string_agg(
-            case
-              when a.atttypid = 'uuid'::regtype then format('t.%I = $2', n)
-              else format('lower(t.%I::text) = any ($3 || $2::text)', n)
-            end, ' or '
-          )
-          from unnest(v_persons || v_addresses || v_acting) as n
-          join pg_catalog.pg_attribute a on a.attrelid = target and a.attname = n
-        ), '')
-      ), ')')
-    end,
-    v_key, v_limit
+  execute coalesce(
+    bulwark_private.subject_query(target, page_size), 'select null::text, ''[]''::jsonb'
   )
-  into v_read
+  into next_after, rows
   using after::jsonb, user_id, addresses, organization_id,
     bulwark_private.address_pattern(addresses), only_own;
-  rows := v_read.rows;
-  next_after := case when v_read.read = v_limit then v_read.last::text end;
 end;
 $$;
 comment on function bulwark_private.subject_rows(
@@ -994,7 +1020,7 @@ declare
     'factor_type', 'status', 'is_anonymous'
   ];
   v_found jsonb;
-  v_rows jsonb := '[]';
+  v_rows jsonb := '[]'::jsonb;
   v_table text;
 begin
   if organization_id is not null then
@@ -1113,7 +1139,7 @@ declare
   v_key text;
   v_own boolean := false;
   v_page record;
-  v_rows jsonb := '[]';
+  v_rows jsonb := '[]'::jsonb;
   v_source integer := 1;
   v_sources constant text[] := bulwark_private.subject_sources();
   v_started constant timestamptz := clock_timestamp();
@@ -1958,6 +1984,8 @@ revoke all on function
   bulwark_private.subject_columns(target regclass, kinds text[]),
   bulwark_private.subject_hidden(target regclass),
   bulwark_private.subject_key(target regclass),
+  bulwark_private.subject_organization_column(target regclass),
+  bulwark_private.subject_query(target regclass, page_size integer),
   bulwark_private.subject_rows(target regclass, user_id uuid, addresses text[], organization_id uuid, after text, page_size integer, only_own boolean, out rows jsonb, out next_after text),
   bulwark_private.subject_entries(user_id uuid, addresses text[], organization_id uuid, after text, only_own boolean, out rows jsonb, out next_after text, out withheld bigint),
   bulwark_private.subject_account(user_id uuid, organization_id uuid),

@@ -13,7 +13,7 @@ as $$
 declare
   v_after text;
   v_cut boolean := false;
-  v_members jsonb := '[]';
+  v_members jsonb := '[]'::jsonb;
   v_page jsonb;
   v_started constant timestamptz := clock_timestamp();
 begin

@@ -57,8 +57,8 @@ as $$
 declare
   c_listed constant integer := 500;
   v_before uuid := bulwark_private.audit_id_floor(until + interval '1 millisecond');
-  v_counts jsonb := '[]';
-  v_entries jsonb := '[]';
+  v_counts jsonb := '[]'::jsonb;
+  v_entries jsonb := '[]'::jsonb;
   v_floor constant uuid := bulwark_private.audit_id_floor(since - interval '1 microsecond');
   v_full text[] := array[]::text[];
   v_low uuid;

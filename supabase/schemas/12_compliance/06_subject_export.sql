@@ -19,7 +19,7 @@ declare
     'factor_type', 'status', 'is_anonymous'
   ];
   v_found jsonb;
-  v_rows jsonb := '[]';
+  v_rows jsonb := '[]'::jsonb;
   v_table text;
 begin
   if organization_id is not null then
@@ -138,7 +138,7 @@ declare
   v_key text;
   v_own boolean := false;
   v_page record;
-  v_rows jsonb := '[]';
+  v_rows jsonb := '[]'::jsonb;
   v_source integer := 1;
   v_sources constant text[] := bulwark_private.subject_sources();
   v_started constant timestamptz := clock_timestamp();
