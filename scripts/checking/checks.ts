@@ -7,7 +7,13 @@ import { formatting, linting, typesOnCurrentDeno, typesOnHostedDeno } from "./de
 import { generatedTypes } from "./generated_types.ts";
 import { plpgsql } from "./plpgsql.ts";
 import { migrationLint } from "./squawk.ts";
-import { typesOfClient, typesOfCommand, typesOfCopies, typesOfSample } from "./tsc.ts";
+import {
+  typesOfClient,
+  typesOfCommand,
+  typesOfConsole,
+  typesOfCopies,
+  typesOfSample,
+} from "./tsc.ts";
 
 /** Everything that `npm run check` looks at, in the order of what a mistake costs to find later. */
 export function checks(clusters: TestClusters): TestTask[] {
@@ -19,6 +25,7 @@ export function checks(clusters: TestClusters): TestTask[] {
     { kind: "check", name: "types of the command, tsc", run: typesOfCommand },
     { kind: "check", name: "types of the client, tsc", run: typesOfClient },
     { kind: "check", name: "types of the sample app, tsc", run: typesOfSample },
+    { kind: "check", name: "types of the console, tsc", run: typesOfConsole },
     { kind: "check", name: "deno lint", run: linting },
     { kind: "check", name: "deno fmt", run: formatting },
     { kind: "check", name: "files of deploy", run: deployment },

@@ -62,6 +62,11 @@ export function typesOfSample(): Promise<TestResult> {
   return checkProject("examples", "app");
 }
 
+/** The console is free of type errors. */
+export function typesOfConsole(): Promise<TestResult> {
+  return checkProject("console");
+}
+
 function checkProject(...path: string[]): Promise<TestResult> {
   const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
   return runTool("node", [tsc, "--noEmit", "-p", inRepository(...path)]);

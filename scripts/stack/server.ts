@@ -90,7 +90,8 @@ async function withinLimit(request: Request): Promise<Request | null> {
   return new Request(url, { method, headers, body: new Blob(chunks) });
 }
 
-function problem(status: number, code: string, message: string, more = {}): Response {
+/** An answer without success, in the form of all errors. */
+export function problem(status: number, code: string, message: string, more = {}): Response {
   return Response.json({ code, message, ...more }, {
     status,
     headers: { "access-control-allow-origin": "*" },

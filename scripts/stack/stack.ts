@@ -1,5 +1,6 @@
 import { embeddedPostgres } from "./binaries.ts";
 import { startCluster } from "./cluster.ts";
+import { serveConsole } from "./console.ts";
 import { withCors } from "./cors.ts";
 import { Failure, reason } from "./failure.ts";
 import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
@@ -105,6 +106,7 @@ async function assemble(
     { prefix: "/rest/v1/", fetch: withCors(routes.rest) },
     { prefix: "/auth/v1/", fetch: withCors(routes.auth) },
     { prefix: "/functions/v1/", fetch: functions.fetch },
+    serveConsole({ publishableKey: secrets.publishableKey }),
   ]);
   const timers = startTimers({
     databaseUrl: cluster.url("postgres", password),

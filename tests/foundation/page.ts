@@ -34,6 +34,7 @@ export async function openPage(
   const context = await browser.newContext({ viewport: sizes.desktop, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  page.setDefaultNavigationTimeout(60_000);
   const faults: string[] = [];
   page.on("console", (message) => {
     // Chromium reports each refused request as an error, and refusals are part of the tests.

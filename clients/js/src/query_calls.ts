@@ -114,7 +114,7 @@ export const queryCalls = {
     },
   },
   metrics: {
-    reads: ["list", "read", "topQueries", "alerts"],
+    reads: ["list", "read", "health", "topQueries", "alerts"],
     writes: { setAlert: [], deleteAlert: [] },
   },
   encryption: {
@@ -122,5 +122,11 @@ export const queryCalls = {
     writes: { encrypt: [], rotate: [], retry: [], shred: [] },
   },
   sessions: { reads: ["list"], writes: { end: [] } },
+  // Reports and exports are on record, so none is made unasked.
+  compliance: { reads: [], writes: { subject: [], report: [], signedReport: [] } },
+  reviews: {
+    reads: ["list", "items"],
+    writes: { start: [], keep: [], end: roles, close: [] },
+  },
   settings: { reads: ["list"], writes: { set: ["everything"] } },
 } as const satisfies Table;

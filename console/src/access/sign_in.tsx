@@ -1,0 +1,62 @@
+import { useMutation } from "@tanstack/react-query";
+import { Link, useNavigate, useRouter, useSearch } from "@tanstack/react-router";
+import type { FormEvent } from "react";
+import { known, queries } from "../connection.ts";
+import { presentDevice } from "../trusted_device.ts";
+import { Field, Problem } from "../ui/parts.tsx";
+import { Frame } from "./frame.tsx";
+
+export function SignIn() {
+  const { to } = useSearch({ from: "/sign-in" });
+  const navigate = useNavigate();
+  const router = useRouter();
+  const signIn = useMutation({
+    ...queries.signIn(),
+    onSuccess: async ({ user }) => {
+      let me = await known.fetchQuery(queries.whoami());
+      if (me.mfa.enrolled && !me.mfa.satisfied && await presentDevice(user.id)) {
+        me = await known.fetchQuery({ ...queries.whoami(), staleTime: 0 });
+      }
+      if (me.mfa.enrolled && !me.mfa.satisfied) {
+        await navigate({ to: "/second-factor", search: to ? { to } : {} });
+      } else {
+        router.history.push(to ?? "/");
+      }
+    },
+  });
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const fields = new FormData(event.currentTarget);
+    const text = (name: string) => String(fields.get(name) ?? "");
+    signIn.mutate([{ email: text("email").trim(), password: text("password") }]);
+  };
+  return (
+    <Frame title="Sign in">
+      <form onSubmit={submit} className="grid gap-4">
+        <Field
+          label="E-mail"
+          name="email"
+          type="email"
+          autoComplete="username"
+          required
+          autoFocus
+        />
+        <Field
+          label="Password"
+          name="password"
+          type="password"
+          autoComplete="current-password"
+          required
+        />
+        <Problem error={signIn.error} />
+        <button type="submit" className="button primary" disabled={signIn.isPending}>
+          Sign in
+        </button>
+      </form>
+      <p className="text-quiet">
+        No account yet?{" "}
+        <Link to="/sign-up" search={to ? { to } : {}} className="link">Create one</Link>
+      </p>
+    </Frame>
+  );
+}

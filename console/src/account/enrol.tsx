@@ -1,0 +1,99 @@
+import { Dialog } from "@base-ui/react/dialog";
+import { useMutation } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { queries } from "../connection.ts";
+import { Copy, Field, Problem } from "../ui/parts.tsx";
+
+/** Adds an authenticator app: its QR code, then the first code that it shows. */
+export function Enrol(
+  { first, onCodes }: { first: boolean; onCodes(codes: readonly string[]): void },
+) {
+  const [open, setOpen] = useState(false);
+  const enroll = useMutation(queries.mfa.enroll());
+  const activate = useMutation({
+    ...queries.mfa.activate(),
+    onSuccess: ({ backup_codes }) => {
+      setOpen(false);
+      if (backup_codes) onCodes(backup_codes);
+    },
+  });
+  const change = (next: boolean) => {
+    setOpen(next);
+    enroll.reset();
+    activate.reset();
+  };
+  const text = (event: FormEvent<HTMLFormElement>, name: string) => {
+    event.preventDefault();
+    return String(new FormData(event.currentTarget).get(name)).trim();
+  };
+  return (
+    <Dialog.Root open={open} onOpenChange={change}>
+      <Dialog.Trigger className={first ? "button primary" : "button"}>
+        Add second factor
+      </Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="backdrop" />
+        <Dialog.Popup className="dialog">
+          <Dialog.Title className="text-lg font-semibold">Add a second factor</Dialog.Title>
+          {enroll.data
+            ? (
+              <form
+                onSubmit={(event) => activate.mutate([text(event, "code")])}
+                className="grid gap-4"
+              >
+                <p>Scan this with your authenticator app, then enter the code that it shows.</p>
+                <img
+                  src={`data:image/svg+xml,${encodeURIComponent(enroll.data.qr_svg)}`}
+                  alt={`QR code of ${enroll.data.uri}`}
+                  className="size-44 justify-self-center rounded-md"
+                />
+                <p className="text-quiet">
+                  Cannot scan? Enter this key:{" "}
+                  <Copy text={enroll.data.secret} label="Copy the key">
+                    <span data-secret>{enroll.data.secret}</span>
+                  </Copy>
+                </p>
+                <Field
+                  label="Code"
+                  name="code"
+                  inputMode="numeric"
+                  autoComplete="one-time-code"
+                  required
+                  autoFocus
+                />
+                <Problem error={activate.error} />
+                <div className="flex justify-end gap-2">
+                  <Dialog.Close className="button">Cancel</Dialog.Close>
+                  <button type="submit" className="button primary" disabled={activate.isPending}>
+                    Activate
+                  </button>
+                </div>
+              </form>
+            )
+            : (
+              <form
+                onSubmit={(event) => enroll.mutate([text(event, "name")])}
+                className="grid gap-4"
+              >
+                <Field
+                  label="Name"
+                  name="name"
+                  defaultValue="Phone"
+                  maxLength={50}
+                  required
+                  hint="To tell it from others that you add later"
+                />
+                <Problem error={enroll.error} />
+                <div className="flex justify-end gap-2">
+                  <Dialog.Close className="button">Cancel</Dialog.Close>
+                  <button type="submit" className="button primary" disabled={enroll.isPending}>
+                    Continue
+                  </button>
+                </div>
+              </form>
+            )}
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}

@@ -1,0 +1,311 @@
+import type { AuditEntry } from "@bulwark/client";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { queries } from "../connection.ts";
+import { Missing } from "../failed.tsx";
+import { Ago, Badge, Empty, Heading, Initials, Problem, Skeleton, useTitle } from "../ui/parts.tsx";
+import { EntryDrawer } from "./drawer.tsx";
+import { type Filter, questionOf, severities } from "./filter.ts";
+import { Severity } from "./severity.tsx";
+
+const rowHeight = 34;
+const columns =
+  "grid grid-cols-[7.5rem_1.25rem_minmax(0,1fr)] md:grid-cols-[8rem_6rem_minmax(10rem,14rem)_minmax(0,1fr)_minmax(8rem,12rem)_5rem] items-center gap-3 px-3";
+const wide = "hidden md:flex";
+
+/** The audit log of an organization: filters in the address, any length, an entry in a drawer. */
+export function Audit() {
+  const { slug } = useParams({ from: "/shell/o/$slug/audit" });
+  const { data: me } = useQuery(queries.whoami());
+  const organization = me?.organizations.find((one) => one.slug === slug);
+  useTitle("Audit log", organization?.name);
+  if (me && !organization) return <Missing />;
+  if (!organization) return <Skeleton />;
+  return (
+    <>
+      <Heading>Audit log</Heading>
+      {organization.permissions.includes("audit:read")
+        ? <Log key={organization.id} organization={organization.id} />
+        : (
+          <div className="card">
+            <Empty title="The audit log is not open to you">
+              An administrator of {organization.name} can give you a role with audit:read.
+            </Empty>
+          </div>
+        )}
+    </>
+  );
+}
+
+function Log({ organization }: { organization: string }) {
+  const filter = useSearch({ from: "/shell/o/$slug/audit" });
+  const navigate = useNavigate({ from: "/o/$slug/audit" });
+  const change = (more: { [Name in keyof Filter]?: Filter[Name] | undefined }) =>
+    void navigate({
+      search: (now) =>
+        Object.fromEntries(
+          Object.entries({ ...now, ...more }).filter(([, value]) =>
+            value !== undefined && value !== ""
+          ),
+        ) as Filter,
+      replace: true,
+    });
+  const question = questionOf(organization, filter);
+  const log = useInfiniteQuery({
+    ...queries.audit.entries(question),
+    refetchInterval: 15_000,
+    maxPages: 0,
+  });
+  const entries = useMemo(() => log.data?.pages.flatMap((page) => page.entries) ?? [], [log.data]);
+  const actors = useMemo(
+    () =>
+      [...new Set(entries.map(({ actor_id }) => actor_id).filter((id) => id !== null))].sort()
+        .slice(0, 1000),
+    [entries],
+  );
+  const { data: names } = useQuery({
+    ...queries.members.names(organization, actors),
+    enabled: actors.length > 0,
+    placeholderData: (before) => before,
+  });
+  const nameOf = (id: string | null) => {
+    const found = names?.find(({ user_id }) => user_id === id);
+    return found?.name ?? found?.email ?? null;
+  };
+  const opened = entries.find(({ id }) => id === filter.entry) ?? null;
+  return (
+    <>
+      <Filters filter={filter} onChange={change} nameOf={nameOf} />
+      <Problem error={log.error} />
+      <Table
+        entries={entries}
+        nameOf={nameOf}
+        onOpen={(entry) => change({ entry })}
+        state={log.isPending ? "loading" : log.error && entries.length === 0 ? "failed" : "ready"}
+        hasMore={log.hasNextPage}
+        onEnd={() => log.isFetchingNextPage || void log.fetchNextPage()}
+      />
+      <EntryDrawer
+        entry={opened}
+        actor={opened && nameOf(opened.actor_id)}
+        onClose={() => change({ entry: undefined })}
+        onFilter={(more) => change({ ...more, entry: undefined })}
+      />
+    </>
+  );
+}
+
+function Filters({ filter, onChange, nameOf }: {
+  filter: Filter;
+  onChange(more: { [Name in keyof Filter]?: Filter[Name] | undefined }): void;
+  nameOf(id: string | null): string | null;
+}) {
+  const [text, setText] = useState(filter.search ?? "");
+  const { data: types } = useQuery({ ...queries.audit.types(), staleTime: 600_000 });
+  const shown = useRef(onChange);
+  shown.current = onChange;
+  useEffect(() => {
+    if (text === (filter.search ?? "")) return;
+    const timer = setTimeout(() => shown.current({ search: text }), 300);
+    return () => clearTimeout(timer);
+  }, [text, filter.search]);
+  const chips = ([["actor", "Actor"], ["resource", "Resource"]] as const).flatMap(
+    ([name, label]) => {
+      const value = filter[name];
+      return value === undefined ? [] : [{ name, label, value }];
+    },
+  );
+  return (
+    <search className="flex flex-wrap items-center gap-2">
+      <input
+        type="search"
+        aria-label="Search entries"
+        placeholder="Search actions, resources, values"
+        className="field md:w-72"
+        value={text}
+        onChange={({ target }) => setText(target.value)}
+      />
+      <select
+        aria-label="Severity"
+        className="field w-auto flex-1 md:flex-none"
+        value={filter.severity ?? ""}
+        onChange={({ target }) =>
+          onChange({ severity: severities.find((one) => one === target.value) })}
+      >
+        <option value="">Any severity</option>
+        {severities.slice(1).map((one) => (
+          <option key={one} value={one}>{one === "critical" ? one : `${one} and above`}</option>
+        ))}
+      </select>
+      <select
+        aria-label="Event type"
+        className="field w-auto max-w-52 flex-1 md:flex-none"
+        value={filter.type ?? ""}
+        onChange={({ target }) => onChange({ type: target.value })}
+      >
+        <option value="">Any event</option>
+        {types?.map(({ name }) => <option key={name} value={name}>{name}</option>)}
+      </select>
+      <label className="flex items-center gap-2 text-quiet">
+        Since
+        <input
+          type="date"
+          className="field w-auto text-ink"
+          value={filter.since ?? ""}
+          onChange={({ target }) => onChange({ since: target.value })}
+        />
+      </label>
+      {chips.map(({ name, label, value }) => (
+        <button
+          key={name}
+          type="button"
+          className="button"
+          onClick={() => onChange({ [name]: undefined })}
+        >
+          {label}: {name === "actor" ? nameOf(value) ?? value.slice(0, 8) : value.slice(0, 24)}
+          <span aria-hidden>×</span>
+          <span className="sr-only">(remove filter)</span>
+        </button>
+      ))}
+    </search>
+  );
+}
+
+function Table({ entries, nameOf, onOpen, state, hasMore, onEnd }: {
+  entries: readonly AuditEntry[];
+  nameOf(id: string | null): string | null;
+  onOpen(id: string): void;
+  state: "loading" | "failed" | "ready";
+  hasMore: boolean;
+  onEnd(): void;
+}) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({
+    count: entries.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => rowHeight,
+    overscan: 10,
+  });
+  const shown = rows.getVirtualItems();
+  const last = shown.at(-1)?.index ?? 0;
+  const end = useRef(onEnd);
+  end.current = onEnd;
+  useEffect(() => {
+    if (hasMore && last > entries.length - 40) end.current();
+  }, [hasMore, last, entries.length]);
+  return (
+    <div
+      role="table"
+      aria-label="Audit log"
+      aria-rowcount={hasMore ? -1 : entries.length + 1}
+      className="card overflow-hidden"
+    >
+      <div role="rowgroup">
+        <div role="row" className={`${columns} h-8 border-b border-line`}>
+          <span role="columnheader" className="cell-head">Time</span>
+          <span role="columnheader" className="cell-head">
+            <span className="sr-only md:not-sr-only">Severity</span>
+          </span>
+          <span role="columnheader" className="cell-head">Event</span>
+          <span role="columnheader" className={`cell-head ${wide}`}>Subject</span>
+          <span role="columnheader" className={`cell-head ${wide}`}>Actor</span>
+          <span role="columnheader" className={`cell-head ${wide}`}>Result</span>
+        </div>
+      </div>
+      {state === "loading" && <Skeleton lines={8} />}
+      {state === "failed" && (
+        <Empty title="The entries could not be read">They are tried again every 15 seconds.</Empty>
+      )}
+      {state === "ready" && entries.length === 0 && (
+        <Empty title="No entry matches">
+          Everything that happens in the organization is written here. Remove a filter, or look
+          further back.
+        </Empty>
+      )}
+      <div
+        ref={scroller}
+        role="rowgroup"
+        aria-label="Entries"
+        tabIndex={0}
+        className="max-h-[calc(100dvh-11.5rem)] overflow-auto"
+        hidden={entries.length === 0}
+      >
+        <div role="presentation" className="relative" style={{ height: rows.getTotalSize() }}>
+          {shown.map(({ index, start }) => {
+            const entry = entries[index];
+            return entry && (
+              <div
+                role="row"
+                aria-rowindex={index + 2}
+                key={entry.id}
+                className={`${columns} absolute inset-x-0 border-b border-line hover:bg-hover`}
+                style={{ height: rowHeight, transform: `translateY(${start}px)` }}
+                onClick={() => onOpen(entry.id)}
+              >
+                <Row entry={entry} actor={nameOf(entry.actor_id)} onOpen={onOpen} />
+              </div>
+            );
+          })}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function Row({ entry, actor, onOpen }: {
+  entry: AuditEntry;
+  actor: string | null;
+  onOpen(id: string): void;
+}) {
+  const { id, occurred_at, severity, event_type, resource_type, resource_id, result } = entry;
+  return (
+    <>
+      <span role="cell" className="truncate text-quiet">
+        <Ago time={occurred_at} />
+      </span>
+      <span role="cell">
+        <Severity severity={severity} compact />
+      </span>
+      <span role="cell" className="truncate">
+        <button
+          type="button"
+          data-entry={id}
+          className="max-w-full truncate rounded-sm font-medium"
+          onClick={(event) => {
+            event.stopPropagation();
+            onOpen(id);
+          }}
+        >
+          {event_type}
+        </button>
+      </span>
+      <span role="cell" className={`${wide} min-w-0 gap-2 text-quiet`}>
+        {resource_type
+          ? <span className="shrink-0">{resource_type}</span>
+          : <span className="truncate">{entry.action}</span>}
+        {resource_id && (
+          <span className="truncate font-mono text-xs leading-5">
+            {resource_id.length > 12 ? `${resource_id.slice(0, 8)}…` : resource_id}
+          </span>
+        )}
+      </span>
+      <span role="cell" className={`${wide} min-w-0 items-center gap-2`}>
+        {actor
+          ? (
+            <>
+              <Initials name={actor} />
+              <span className="truncate">{actor}</span>
+            </>
+          )
+          : <span className="truncate text-quiet">{entry.actor_type}</span>}
+      </span>
+      <span role="cell" className={wide}>
+        {result === "success"
+          ? <span className="text-quiet">success</span>
+          : <Badge tone="bad">{result}</Badge>}
+      </span>
+    </>
+  );
+}

@@ -1,0 +1,48 @@
+import type { AuditFilter } from "@bulwark/client";
+
+export const severities = ["debug", "info", "warning", "error", "critical"] as const;
+
+/** The filter of the audit log, as it stands in the address. */
+export interface Filter {
+  search?: string;
+  severity?: (typeof severities)[number];
+  type?: string;
+  actor?: string;
+  resource?: string;
+  since?: string;
+  /** The entry whose drawer is open. */
+  entry?: string;
+}
+
+/** Reads a filter from an address; ignores what is none. */
+export function readFilter(given: Record<string, unknown>): Filter {
+  const filter: Filter = {};
+  const text = (name: "search" | "type" | "actor" | "resource" | "entry") => {
+    const value = given[name];
+    if (typeof value === "string" && value) filter[name] = value;
+    else if (typeof value === "number") filter[name] = String(value);
+  };
+  for (const name of ["search", "type", "actor", "resource", "entry"] as const) text(name);
+  const severity = severities.find((one) => one === given["severity"]);
+  if (severity) filter.severity = severity;
+  const { since } = given;
+  if (typeof since === "string" && /^\d{4}-\d{2}-\d{2}$/.test(since)) filter.since = since;
+  return filter;
+}
+
+const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+/** The question to the database. A severity means this one and all above. */
+export function questionOf(organization: string, filter: Filter): AuditFilter {
+  const from = severities.findIndex((one) => one === filter.severity);
+  return {
+    organization_id: organization,
+    page_size: 100,
+    ...(filter.search && filter.search.length >= 2 ? { search: filter.search } : {}),
+    ...(from > 0 ? { severities: severities.slice(from) } : {}),
+    ...(filter.type ? { event_types: [filter.type] } : {}),
+    ...(filter.actor && uuid.test(filter.actor) ? { actor_id: filter.actor } : {}),
+    ...(filter.resource ? { resource_id: filter.resource } : {}),
+    ...(filter.since ? { since: new Date(`${filter.since}T00:00:00`).toISOString() } : {}),
+  };
+}

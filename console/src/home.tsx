@@ -1,0 +1,160 @@
+import { Dialog } from "@base-ui/react/dialog";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { type FormEvent, useState } from "react";
+import { queries } from "./connection.ts";
+import {
+  Badge,
+  Empty,
+  Field,
+  Heading,
+  Line,
+  Problem,
+  Section,
+  Skeleton,
+  useTitle,
+} from "./ui/parts.tsx";
+
+/** Organizations and invitations of the person. */
+export function Home() {
+  useTitle("Organizations");
+  const { data: me } = useQuery(queries.whoami());
+  return (
+    <>
+      <Heading action={<CreateOrganization />}>Organizations</Heading>
+      <Invitations />
+      <Section title="Your organizations">
+        {!me ? <Skeleton /> : me.organizations.length === 0
+          ? (
+            <div className="border-t border-line">
+              <Empty title="You are not in an organization yet">
+                Create one, or ask a colleague to invite {me.user.email}.
+              </Empty>
+            </div>
+          )
+          : (
+            <ul>
+              {me.organizations.map(({ id, name, slug, roles, mfa_required, mfa_met }) => (
+                <Line key={id}>
+                  <Link to="/o/$slug/audit" params={{ slug }} className="link font-medium">
+                    {name}
+                  </Link>
+                  <span className="font-mono text-xs text-quiet">{slug}</span>
+                  <span className="ml-auto flex items-center gap-1.5">
+                    {mfa_required && !mfa_met && <Badge tone="warn">needs a second factor</Badge>}
+                    {roles.map((role) => <Badge key={role}>{role}</Badge>)}
+                  </span>
+                </Line>
+              ))}
+            </ul>
+          )}
+      </Section>
+      {me && !me.mfa.enrolled && (
+        <Section
+          title="Protect your account"
+          about="With a second factor a stolen password is not enough."
+          action={<Link to="/account" className="button primary">Add a second factor</Link>}
+        />
+      )}
+    </>
+  );
+}
+
+function Invitations() {
+  const { data: invitations } = useQuery(queries.invitations.mine());
+  const accept = useMutation(queries.invitations.acceptMine());
+  const decline = useMutation(queries.invitations.decline());
+  if (!invitations?.length) return null;
+  return (
+    <Section title="Invitations" about="Somebody asks you to join.">
+      <ul>
+        {invitations.map(({ invitation_id, organization_name, role, invited_by_name }) => (
+          <Line key={invitation_id}>
+            <span className="font-medium">{organization_name}</span>
+            <Badge>{role}</Badge>
+            {invited_by_name && <span className="text-quiet">by {invited_by_name}</span>}
+            <span className="ml-auto flex gap-2">
+              <button
+                type="button"
+                className="button"
+                onClick={() =>
+                  decline.mutate([invitation_id])}
+              >
+                Decline
+              </button>
+              <button
+                type="button"
+                className="button primary"
+                onClick={() => accept.mutate([invitation_id])}
+              >
+                Accept
+              </button>
+            </span>
+          </Line>
+        ))}
+      </ul>
+      <Problem error={accept.error ?? decline.error} />
+    </Section>
+  );
+}
+
+function CreateOrganization() {
+  const [open, setOpen] = useState(false);
+  const [slug, setSlug] = useState("");
+  const create = useMutation({
+    ...queries.organizations.create(),
+    onSuccess: () => setOpen(false),
+  });
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const name = String(new FormData(event.currentTarget).get("name")).trim();
+    create.mutate([{ name, slug }]);
+  };
+  return (
+    <Dialog.Root
+      open={open}
+      onOpenChange={(next) => {
+        setOpen(next);
+        create.reset();
+        setSlug("");
+      }}
+    >
+      <Dialog.Trigger className="button">Create organization</Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="backdrop" />
+        <Dialog.Popup className="dialog">
+          <Dialog.Title className="text-lg font-semibold">Create organization</Dialog.Title>
+          <form onSubmit={submit} className="grid gap-4">
+            <Field
+              label="Name"
+              name="name"
+              required
+              maxLength={100}
+              onChange={({ target }) => setSlug(slugOf(target.value))}
+            />
+            <Field
+              label="Slug"
+              name="slug"
+              required
+              value={slug}
+              onChange={({ target }) => setSlug(target.value)}
+              hint="In addresses: small letters, digits and hyphens"
+            />
+            <Problem error={create.error} />
+            <div className="flex justify-end gap-2">
+              <Dialog.Close className="button">Cancel</Dialog.Close>
+              <button type="submit" className="button primary" disabled={create.isPending}>
+                Create
+              </button>
+            </div>
+          </form>
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+function slugOf(name: string): string {
+  return name.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "").slice(0, 40);
+}

@@ -1,0 +1,49 @@
+import { CSPProvider } from "@base-ui/react/csp-provider";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
+import { lazy, Suspense, useState, useSyncExternalStore } from "react";
+import { createRoot } from "react-dom/client";
+import "./app.css";
+import { auth, known } from "./connection.ts";
+import { router } from "./router.tsx";
+import { stepUp } from "./step_up.ts";
+
+const StepUpDialog = lazy(() => import("./step_up_dialog.tsx"));
+
+/** The dialog is loaded when a call first needs it. */
+function StepUp() {
+  const open = useSyncExternalStore(stepUp.subscribe, stepUp.isOpen);
+  const [needed, setNeeded] = useState(false);
+  if (open && !needed) setNeeded(true);
+  return needed && (
+    <Suspense>
+      <StepUpDialog open={open} />
+    </Suspense>
+  );
+}
+
+let account: string | null = null;
+auth.onAuthStateChange((_event, session) => {
+  const next = session?.user.id ?? null;
+  if (next === account) return;
+  const ended = account !== null && next === null;
+  account = next;
+  // Nothing of one account may be shown to the next.
+  known.clear();
+  if (ended) {
+    const to = router.state.location.href;
+    void router.navigate({ to: "/sign-in", search: { to } });
+  }
+});
+
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <CSPProvider disableStyleElements>
+      <QueryClientProvider client={known}>
+        <RouterProvider router={router} />
+        <StepUp />
+      </QueryClientProvider>
+    </CSPProvider>,
+  );
+}

@@ -1,0 +1,98 @@
+import {
+  createHashHistory,
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from "@tanstack/react-router";
+import { readFilter } from "./audit/filter.ts";
+import { auth, known, queries } from "./connection.ts";
+import { Failed, Missing } from "./failed.tsx";
+
+const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
+
+/** A place in the console to return to. */
+const returning = ({ to }: Record<string, unknown>): { to?: string } =>
+  typeof to === "string" && /^\/(?!\/)/.test(to) && !to.startsWith("/sign-") ? { to } : {};
+
+async function session() {
+  return (await auth.getSession()).data.session;
+}
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: returning,
+  component: lazyRouteComponent(() => import("./access/sign_in.tsx"), "SignIn"),
+});
+
+const signUp = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-up",
+  validateSearch: returning,
+  component: lazyRouteComponent(() => import("./access/sign_up.tsx"), "SignUp"),
+});
+
+const secondFactor = createRoute({
+  getParentRoute: () => root,
+  path: "/second-factor",
+  validateSearch: returning,
+  beforeLoad: async () => {
+    if (!await session()) throw redirect({ to: "/sign-in" });
+  },
+  component: lazyRouteComponent(() => import("./access/second_factor.tsx"), "SecondFactor"),
+});
+
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: "shell",
+  beforeLoad: async ({ location }) => {
+    const to = location.href;
+    if (!await session()) throw redirect({ to: "/sign-in", search: { to } });
+    const me = await known.ensureQueryData(queries.whoami());
+    if (me.mfa.enrolled && !me.mfa.satisfied) {
+      throw redirect({ to: "/second-factor", search: { to } });
+    }
+  },
+  errorComponent: Failed,
+  component: lazyRouteComponent(() => import("./shell.tsx"), "Shell"),
+});
+
+const home = createRoute({
+  getParentRoute: () => shell,
+  path: "/",
+  component: lazyRouteComponent(() => import("./home.tsx"), "Home"),
+});
+
+const account = createRoute({
+  getParentRoute: () => shell,
+  path: "/account",
+  component: lazyRouteComponent(() => import("./account/account.tsx"), "Account"),
+});
+
+const audit = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/audit",
+  validateSearch: readFilter,
+  component: lazyRouteComponent(() => import("./audit/audit.tsx"), "Audit"),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    signIn,
+    signUp,
+    secondFactor,
+    shell.addChildren([home, account, audit]),
+  ]),
+  history: createHashHistory(),
+  defaultPreload: "intent",
+  defaultErrorComponent: Failed,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

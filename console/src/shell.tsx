@@ -1,0 +1,148 @@
+import { Dialog } from "@base-ui/react/dialog";
+import { Menu } from "@base-ui/react/menu";
+import { useQuery } from "@tanstack/react-query";
+import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { auth, queries } from "./connection.ts";
+import { Initials, Problem } from "./ui/parts.tsx";
+
+/** The frame of all screens of somebody who is signed in. */
+export function Shell() {
+  const { error } = useQuery(queries.whoami());
+  const [open, setOpen] = useState(false);
+  return (
+    <div className="md:grid md:min-h-dvh md:grid-cols-[14rem_minmax(0,1fr)]">
+      <a href="#main" className="sr-only focus:not-sr-only" onClick={skip}>Skip to content</a>
+      <aside className="sticky top-0 hidden h-dvh flex-col gap-4 border-r border-line bg-surface p-3 md:flex">
+        <Navigation />
+      </aside>
+      <header className="sticky top-0 z-10 flex h-12 items-center gap-2 border-b border-line bg-surface px-3 md:hidden">
+        <Dialog.Root open={open} onOpenChange={setOpen}>
+          <Dialog.Trigger className="button plain px-2" aria-label="Menu">☰</Dialog.Trigger>
+          <Dialog.Portal>
+            <Dialog.Backdrop className="backdrop" />
+            <Dialog.Popup className="fixed inset-y-0 left-0 z-20 flex w-64 flex-col gap-4 border-r border-line bg-surface p-3">
+              <Dialog.Title className="sr-only">Menu</Dialog.Title>
+              <Navigation onFollow={() => setOpen(false)} />
+            </Dialog.Popup>
+          </Dialog.Portal>
+        </Dialog.Root>
+        <span className="font-semibold">Bulwark</span>
+      </header>
+      <main
+        id="main"
+        tabIndex={-1}
+        className="grid grid-cols-[minmax(0,1fr)] content-start gap-4 p-4 outline-none md:p-6"
+      >
+        {error && <Problem error={error} />}
+        <Outlet />
+      </main>
+    </div>
+  );
+}
+
+/** The address of the page belongs to the router, so the link only moves the focus. */
+function skip(event: React.MouseEvent) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+const entry =
+  "flex h-8 items-center rounded-md px-2 font-medium text-quiet hover:bg-hover hover:text-ink data-[status=active]:bg-hover data-[status=active]:text-ink";
+
+function Navigation({ onFollow }: { onFollow?: () => void }) {
+  const { data: me } = useQuery(queries.whoami());
+  const { slug } = useParams({ strict: false });
+  const organization = me?.organizations.find((one) => one.slug === slug) ?? me?.organizations[0];
+  return (
+    <>
+      <Switcher current={organization?.slug} />
+      <nav aria-label="Main" className="grid flex-1 content-start gap-0.5" onClick={onFollow}>
+        {organization?.permissions.includes("audit:read") && (
+          <Link to="/o/$slug/audit" params={{ slug: organization.slug }} className={entry}>
+            Audit log
+          </Link>
+        )}
+        <Link to="/account" className={entry}>My security</Link>
+      </nav>
+      {me && <AccountMenu email={me.user.email ?? me.user.id} />}
+    </>
+  );
+}
+
+/** Changes the organization, and stays on the same screen. */
+function Switcher({ current }: { current: string | undefined }) {
+  const { data: me } = useQuery(queries.whoami());
+  const navigate = useNavigate();
+  const chosen = me?.organizations.find(({ slug }) => slug === current);
+  return (
+    <Menu.Root>
+      <Menu.Trigger className="button w-full justify-between px-2">
+        <span className="flex min-w-0 items-center gap-2">
+          <img src="./icon.svg" alt="" className="size-4" />
+          <span className="sr-only">Organization:</span>
+          <span className="truncate">{chosen?.name ?? "No organization"}</span>
+        </span>
+        <span aria-hidden className="text-quiet">⌄</span>
+      </Menu.Trigger>
+      <Menu.Portal>
+        <Menu.Positioner sideOffset={4} align="start" className="z-30">
+          <Menu.Popup className="popup w-56">
+            {me?.organizations.map(({ id, name, slug }) => (
+              <Menu.Item
+                key={id}
+                className="item"
+                onClick={() => navigate({ to: "/o/$slug/audit", params: { slug } })}
+              >
+                <span className="flex-1 truncate">{name}</span>
+                {slug === current && <span aria-label="current">✓</span>}
+              </Menu.Item>
+            ))}
+            <Menu.Item className="item" onClick={() => navigate({ to: "/" })}>
+              All organizations
+            </Menu.Item>
+          </Menu.Popup>
+        </Menu.Positioner>
+      </Menu.Portal>
+    </Menu.Root>
+  );
+}
+
+function AccountMenu({ email }: { email: string }) {
+  return (
+    <Menu.Root>
+      <Menu.Trigger className="button plain w-full justify-start px-2">
+        <span className="sr-only">Account:</span>
+        <Initials name={email} />
+        <span className="truncate font-normal">{email}</span>
+      </Menu.Trigger>
+      <Menu.Portal>
+        <Menu.Positioner sideOffset={4} align="start" className="z-30">
+          <Menu.Popup className="popup w-52">
+            {(["light", "dark", null] as const).map((theme) => (
+              <Menu.Item
+                key={String(theme)}
+                className="item"
+                onClick={() => choose(theme)}
+              >
+                {theme === null ? "Theme of the system" : theme === "dark" ? "Dark" : "Light"}
+              </Menu.Item>
+            ))}
+            <Menu.Separator className="my-1 h-px bg-line" />
+            <Menu.Item className="item" onClick={() => auth.signOut()}>Sign out</Menu.Item>
+          </Menu.Popup>
+        </Menu.Positioner>
+      </Menu.Portal>
+    </Menu.Root>
+  );
+}
+
+function choose(theme: "light" | "dark" | null) {
+  if (theme === null) {
+    delete document.documentElement.dataset["theme"];
+    localStorage.removeItem("theme");
+  } else {
+    document.documentElement.dataset["theme"] = theme;
+    localStorage.setItem("theme", theme);
+  }
+}

@@ -1,0 +1,219 @@
+/** The small parts of all screens. */
+import type { BulwarkError } from "@bulwark/client";
+import { textOf } from "@bulwark/client/errors";
+import { type ReactNode, useEffect, useId, useState } from "react";
+
+/** A sentence for people about a refused call. */
+export function explain(error: BulwarkError): string {
+  switch (error.code) {
+    case "LOGIN_FAILED":
+      return "The address or the password is wrong, or the address is not confirmed yet.";
+    case "MFA_CODE_REFUSED":
+      return "This code is wrong or was used before. Wait for the next one.";
+    case "MFA_INVALID_CODE":
+      return "A code has six digits, a backup code six groups of four letters or digits.";
+    case "MFA_VERIFICATION_REQUIRED":
+      return "Nothing was changed: this needs a second factor of the last minutes.";
+    case "RBAC_PERMISSION_DENIED":
+      return "You may not do this. Ask an administrator of the organization.";
+    case "RATE_LIMIT_EXCEEDED":
+      return `Too many attempts. Try again in ${error.retryAfter ?? 60} seconds.`;
+    case "CLIENT_NETWORK":
+      return "The server cannot be reached. Your input is kept; try again.";
+    default:
+      return textOf(error);
+  }
+}
+
+export function Problem({ error }: { error: BulwarkError | null | undefined }) {
+  if (!error) return null;
+  return (
+    <div role="alert" data-code={error.code} className="rounded-md bg-bad-soft px-3 py-2 text-bad">
+      {explain(error)}
+      {error.correlationId && (
+        <span className="block font-mono text-xs">Request {error.correlationId}</span>
+      )}
+    </div>
+  );
+}
+
+/** An input with its label above, and a hint below. */
+export function Field(
+  { label, hint, ...input }: React.ComponentProps<"input"> & { label: string; hint?: ReactNode },
+) {
+  const id = useId();
+  return (
+    <div className="grid gap-1">
+      <label htmlFor={id} className="font-medium">{label}</label>
+      <input
+        id={id}
+        aria-describedby={hint ? `${id}-hint` : undefined}
+        {...input}
+        className="field"
+      />
+      {hint && <p id={`${id}-hint`} className="text-xs text-quiet">{hint}</p>}
+    </div>
+  );
+}
+
+/** A titled part of a screen. */
+export function Section(
+  { title, about, action, children }: {
+    title: string;
+    about?: ReactNode;
+    action?: ReactNode;
+    children?: ReactNode;
+  },
+) {
+  return (
+    <section className="card" aria-label={title}>
+      <div className="flex flex-wrap items-start gap-x-4 gap-y-2 px-4 py-3">
+        <div className="min-w-48 flex-1">
+          <h2 className="text-base font-semibold">{title}</h2>
+          {about && <p className="text-quiet">{about}</p>}
+        </div>
+        {action}
+      </div>
+      {children}
+    </section>
+  );
+}
+
+/** A line of a list within a section. */
+export function Line({ children }: { children: ReactNode }) {
+  return (
+    <li className="flex min-h-9 flex-wrap items-center gap-x-3 gap-y-1 border-t border-line px-4 py-1.5">
+      {children}
+    </li>
+  );
+}
+
+/** Says what would be here. */
+export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+  return (
+    <div className="grid justify-items-center gap-1 px-4 py-12 text-center">
+      <p className="font-medium">{title}</p>
+      <div className="max-w-md text-quiet">{children}</div>
+    </div>
+  );
+}
+
+/** Stands for lines that are not known yet. */
+export function Skeleton({ lines = 3 }: { lines?: number }) {
+  return (
+    <div role="status" className="grid gap-3 border-t border-line p-4">
+      <span className="sr-only">Loading</span>
+      {Array.from(
+        { length: lines },
+        (_, line) => (
+          <div
+            key={line}
+            className="skeleton h-3 w-full max-w-sm rounded-sm bg-hover odd:max-w-xs"
+          />
+        ),
+      )}
+    </div>
+  );
+}
+
+/** A word in a shade. */
+export function Badge(
+  { tone = "quiet", children }: { tone?: "quiet" | "good" | "warn" | "bad"; children: ReactNode },
+) {
+  const shades = {
+    quiet: "bg-hover text-quiet",
+    good: "bg-good-soft text-good",
+    warn: "bg-warn-soft text-warn",
+    bad: "bg-bad-soft text-bad",
+  };
+  return (
+    <span
+      className={`inline-flex h-5 items-center rounded-sm px-1.5 text-xs font-medium whitespace-nowrap ${
+        shades[tone]
+      }`}
+    >
+      {children}
+    </span>
+  );
+}
+
+/** The initials of somebody. */
+export function Initials({ name }: { name: string }) {
+  const letters = name.split(/[\s@._-]+/).slice(0, 2).map((word) => word.charAt(0)).join("");
+  return (
+    <span
+      aria-hidden
+      className="grid size-6 shrink-0 place-items-center rounded-full bg-hover text-[10px] font-semibold text-quiet uppercase"
+    >
+      {letters}
+    </span>
+  );
+}
+
+const units = [["day", 86_400], ["hour", 3600], ["minute", 60]] as const;
+
+/** "3 hours ago" in the reader's language. */
+export function ago(time: string): string {
+  const seconds = (Date.parse(time) - Date.now()) / 1000;
+  const words = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+  for (const [unit, length] of units) {
+    if (Math.abs(seconds) >= length) return words.format(Math.round(seconds / length), unit);
+  }
+  return words.format(Math.round(seconds), "second");
+}
+
+/** A relative time, with the exact one on hover. */
+export function Ago({ time }: { time: string }) {
+  return (
+    <time dateTime={time} title={new Date(time).toLocaleString()} className="whitespace-nowrap">
+      {ago(time)}
+    </time>
+  );
+}
+
+/** Copies a text by a click. */
+export function Copy(
+  { text, children, label }: { text: string; children: ReactNode; label: string },
+) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(false), 1500);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true), () => {});
+  return (
+    <button
+      type="button"
+      onClick={copy}
+      title={copied ? "Copied" : label}
+      className="rounded-sm font-mono text-xs break-all hover:bg-hover"
+    >
+      {copied ? "Copied" : children}
+      <span className="sr-only">: {label}</span>
+    </button>
+  );
+}
+
+/** An id, shortened and copied by a click. */
+export function Id({ id }: { id: string }) {
+  return <Copy text={id} label={`Copy ${id}`}>{id.slice(0, 8)}…</Copy>;
+}
+
+/** Sets the title of the page. */
+export function useTitle(...parts: (string | undefined)[]): void {
+  const title = [...parts.filter(Boolean), "Bulwark"].join(" · ");
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+}
+
+/** The head of a screen. */
+export function Heading({ children, action }: { children: string; action?: ReactNode }) {
+  return (
+    <div className="flex min-h-8 items-center gap-3">
+      <h1 className="flex-1 text-xl font-semibold">{children}</h1>
+      {action}
+    </div>
+  );
+}
