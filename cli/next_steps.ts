@@ -5,7 +5,7 @@ export function nextSteps({ capabilities, functionNames }: Contents): string[] {
   const has = (name: string) => capabilities.includes(name);
   return [
     "Next:",
-    "  supabase db push",
+    "  supabase db push --remote",
     `  supabase functions deploy ${functionNames.join(" ")}`,
     "  supabase secrets set --env-file <file>   (your own values: supabase/functions/.env is for local use)",
     "On a hosted project expose the schema bulwark under Data API, never bulwark_private.",

@@ -147,7 +147,7 @@ function nextSteps({ lock, neverPushed }: Removal): string[] {
     "Next, on a hosted project, before the push:",
     "  take bulwark out of the exposed schemas (Data API), and its functions out of Authentication, Hooks",
     "then:",
-    "  supabase db push",
+    "  supabase db push --remote",
     `  supabase functions delete <name>, for ${functions.join(" ")}`,
     "  supabase secrets unset <name>, and in Vault bulwark_project_url and bulwark_scheduler_secret",
   ];

@@ -59,7 +59,7 @@ ${commonHelp}`,
     plan.clashes = fileClashes(project, contents, lock);
     plan.next = plan.changes.length === 0 ? [] : [
       "Next:",
-      "  supabase db push",
+      "  supabase db push --remote",
       `  supabase functions deploy ${contents.functionNames.join(" ")}`,
     ];
     const code = await carryOut(project, plan, way, terminal);

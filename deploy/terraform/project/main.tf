@@ -66,7 +66,7 @@ resource "terraform_data" "migrations" {
 
   provisioner "local-exec" {
     working_dir = var.project_folder
-    command     = "npx supabase db push --yes --db-url \"$DATABASE_URL\""
+    command     = "npx supabase db push --yes --remote=\"$DATABASE_URL\""
     environment = { DATABASE_URL = var.database_url }
   }
 }
