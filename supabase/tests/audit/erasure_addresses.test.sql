@@ -1,7 +1,7 @@
 -- Erasure of e-mail addresses: entries and invitations that name a person by address alone.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(22);
+select plan(28);
 select tests.create_organizations();
 select tests.create_user('b.o''b+x@acme.test');
 create temporary table person as select tests.user_id('b.o''b+x@acme.test') as id;
@@ -185,5 +185,38 @@ select is_empty(
        or concat(e.resource_id, e.before, e.after, e.details) like '%' || v.id || '%' $$,
   'AUR-113: and then not even the deletion names them'
 );
+
+-- the account was deleted from a dashboard, and nobody erased before
+select tests.create_user('former@acme.test');
+create temporary table former as select tests.user_id('former@acme.test') as id;
+select grant_role(id, 'viewer', tests.acme()) from former;
+grant select on former to public;
+delete from auth.users where id = (select id from former);
+select ok(
+  not exists (select from bulwark.audit_logs e, former f where e.actor_id = f.id),
+  'AUR-114: somebody who never acted, and whose account is gone, is only named'
+);
+select tests.act_as('admin@globex.test');
+select tests.error_is('AUR-114: another organization still erases nobody it does not know',
+  '42501 RBAC_PERMISSION_DENIED',
+  format('select erase_subject(%L, %L, tests.globex())', (select id from former), 'x'));
+select tests.act_as_role('service_role');
+select tests.error_is('AUR-114: nor does the operator in it', 'PT404 AUDIT_UNKNOWN_SUBJECT',
+  format('select erase_subject(%L, %L, tests.globex())', (select id from former), 'x'));
+select tests.error_is('AUR-115: a former account is erased by its id', 'no error',
+  format('select erase_subject(%L, %L, evidence => true)', (select id from former), 'asked for'));
+select tests.act_as_owner();
+select is_empty(
+  $$ select e.id from bulwark.audit_logs e, former f
+     where concat(e.resource_id, e.before, e.after, e.details) like '%' || f.id || '%' $$,
+  'AUR-115: and then no entry names it'
+);
+select tests.act_as_role('service_role');
+select log_audit_event('data.read', resource_type => 'auth.users',
+  resource_id => '00000000-0000-4000-8000-0000000000cc',
+  details => '{"user_id": "00000000-0000-4000-8000-0000000000cc"}');
+select tests.error_is('AUR-116: a reported entry makes nobody a person',
+  'PT404 AUDIT_UNKNOWN_SUBJECT',
+  $$ select erase_subject('00000000-0000-4000-8000-0000000000cc', 'x') $$);
 select * from finish();
 rollback;
