@@ -20,6 +20,19 @@ export function debianPostgres(): PostgresInstallation | null {
   return exists(join(bin, "postgres")) ? { bin, major: 15 } : null;
 }
 
+/**
+ * The Postgres whose programs are in a folder.
+ * @throws Failure BINARY_MISSING
+ */
+export function postgresAt(bin: string): PostgresInstallation {
+  const postgres = requireFile(join(bin, "postgres"));
+  const { stdout } = new Deno.Command(postgres, { args: ["--version"], stderr: "null" })
+    .outputSync();
+  const major = Number(/ (\d+)/.exec(new TextDecoder().decode(stdout))?.[1]);
+  if (major > 0) return { bin, major };
+  throw new Failure("BINARY_MISSING", `Cannot use ${postgres}: it says no version`);
+}
+
 /** The real Supabase CLI. */
 export function supabaseCli(): string {
   return inPackage("@supabase", [`cli-${npmPlatform()}`], "bin", "supabase");

@@ -30,6 +30,8 @@ export interface ClusterOptions {
 export interface Cluster {
   port: number;
   major: number;
+  /** The folder of its programs. */
+  bin: string;
   /** A connection string for a role and a database. */
   url(role: string, password: string, database?: string): string;
   /** Stops the server the fast way: transactions roll back, data is flushed. Safe to call twice. */
@@ -101,6 +103,7 @@ function supervised(options: ClusterOptions, user: OsUser, port: number, first: 
   return {
     port,
     major: installation.major,
+    bin: installation.bin,
     url: (role, password, database = "postgres") =>
       `postgresql://${role}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`,
     stop: () => stopping ??= stop(),

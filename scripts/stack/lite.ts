@@ -41,10 +41,15 @@ export async function makeAuthSchema(authAdminUrl: string): Promise<void> {
 export async function admitLite(adminUrl: string): Promise<void> {
   const admin = connect(adminUrl);
   try {
-    await admin`
-      grant anon, authenticated, service_role, supabase_auth_admin to authenticator
-        with inherit true
+    const [{ major } = {}] = await admin`
+      select current_setting('server_version_num')::integer / 10000 as major
     `;
+    // Before 16 a role inherits all of its roles, or none.
+    if (major < 16) await admin`alter role authenticator inherit`;
+    await admin.unsafe(
+      "grant anon, authenticated, service_role, supabase_auth_admin to authenticator" +
+        (major < 16 ? "" : " with inherit true"),
+    );
   } finally {
     await admin.end();
   }

@@ -1,65 +1,8 @@
 /** Backups as people make them: with the Supabase CLI's flags, and with pg_dump's own formats. */
-import assert from "node:assert/strict";
 import { connect, type Sql } from "../../scripts/stack/connection.ts";
 import type { ScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
-import { run } from "./support.ts";
 
-/** The three files that `supabase db dump` makes. */
-export interface Backup {
-  roles: string;
-  schema: string;
-  data: string;
-}
-
-const platformSchemas = "information_schema|pg_*|auth|cron|extensions|net|realtime|storage|vault|" +
-  "supabase_functions|supabase_migrations";
-const platformRoles = "anon|authenticated|authenticator|postgres|service_role|supabase_.*";
-
-/** A dump as the CLI makes it: its flags, and the statements it changes or leaves out. */
-export async function dumpAsCli(source: ScratchCluster, extra: string[] = []): Promise<Backup> {
-  const common = ["--quote-all-identifiers", "--role=postgres"];
-  const [roles, schema, data] = await Promise.all([
-    run(source, null, {
-      name: "pg_dumpall",
-      args: ["--roles-only", "--no-role-passwords", "--no-comments", ...common],
-    }),
-    run(source, "postgres", {
-      name: "pg_dump",
-      args: ["--schema-only", `--exclude-schema=${platformSchemas}`, ...common],
-    }),
-    run(source, "postgres", {
-      name: "pg_dump",
-      args: [
-        "--data-only",
-        "--exclude-schema=information_schema|pg_*|extensions|supabase_migrations",
-        "--exclude-table=auth.schema_migrations",
-        ...common,
-        ...extra,
-      ],
-    }),
-  ]);
-  return {
-    roles: everyLine(roles, [
-      [new RegExp(`^(CREATE|ALTER) ROLE "(${platformRoles})".*`), "-- $&"],
-      // The last one is the CLI's no more than ours: hosted, `postgres` may say it.
-      [/ (NOSUPERUSER|NOREPLICATION|NOBYPASSRLS)/g, ""],
-      [new RegExp(`^GRANT .* TO "(${platformRoles})".*`), "-- $&"],
-    ]),
-    schema: everyLine(schema, [
-      [/^CREATE (SCHEMA|TABLE|SEQUENCE) "/, 'CREATE $1 IF NOT EXISTS "'],
-      [/^CREATE (VIEW|FUNCTION|TRIGGER) "/, 'CREATE OR REPLACE $1 "'],
-      [/^ALTER DEFAULT PRIVILEGES FOR ROLE "supabase_admin".*/, "-- $&"],
-      [/^COMMENT ON EXTENSION .*/, "-- $&"],
-    ]),
-    data: `SET session_replication_role = replica;\n${data}\nRESET ALL;\n`,
-  };
-}
-
-function everyLine(text: string, changes: [RegExp, string][]): string {
-  return text.split("\n")
-    .map((line) => changes.reduce((now, [from, to]) => now.replace(from, to), line))
-    .join("\n");
-}
+export { contents, dumpAsCli, restoreAsCli } from "../../scripts/drill/backups.ts";
 
 /** The data with its tables the other way round: no order of them may matter. */
 export function reversed(data: string): string {
@@ -67,32 +10,6 @@ export function reversed(data: string): string {
   const last = tables.pop() ?? "";
   const end = last.search(/^--\n-- (?!Data)/m);
   return [head, last.slice(0, end), ...tables.reverse(), last.slice(end)].join("");
-}
-
-/** Restores as Supabase's guide does: one transaction, as `postgres`, who is no superuser. */
-export async function restoreAsCli(
-  target: ScratchCluster,
-  files: string[],
-  database = "postgres",
-): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    const paths = await Promise.all(files.map(async (text, number) => {
-      const path = `${folder}/${number}.sql`;
-      await Deno.writeTextFile(path, text);
-      return path;
-    }));
-    await run(target, database, {
-      name: "psql",
-      role: "postgres",
-      args: [
-        ...["--single-transaction", "--variable=ON_ERROR_STOP=1", "--quiet", "--no-psqlrc"],
-        ...paths.map((path) => `--file=${path}`),
-      ],
-    });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 /** Two organizations, an endpoint that is told of everything, and an entry that nobody sealed. */
@@ -127,32 +44,6 @@ export async function fillProject(sql: Sql): Promise<void> {
   await sql`select bulwark.raise_security_event('breach_attempt', null, null, 'somebody')`;
   await sql`select bulwark.seal_audit_log()`;
   await sql`insert into bulwark.permissions values ('test:unsealed', 'x')`;
-}
-
-/** Every row of every table, and every sequence, as one digest each. */
-export async function contents(
-  sql: Sql,
-  columns: Record<string, string> = {},
-): Promise<Record<string, string>> {
-  const relations = await sql<{ name: string; kind: string }[]>`
-    select c.oid::regclass::text as name, c.relkind as kind from pg_class c
-    join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname in ('bulwark', 'bulwark_private', 'auth') and c.relkind in ('r', 'S')
-      and c.relname <> 'schema_migrations'
-    order by 1
-  `;
-  const found: Record<string, string> = {};
-  for (const { name, kind } of relations) {
-    const [row] = await sql.unsafe(
-      kind === "S"
-        ? `select last_value::text as digest from ${name}`
-        : `select count(*) || ' ' || coalesce(md5(string_agg(t::text, '' order by t::text)), '')
-           as digest from ${columns[name] ? `(select ${columns[name]} from ${name})` : name} t`,
-    );
-    assert.ok(row);
-    found[name] = row.digest;
-  }
-  return found;
 }
 
 /** Privileges, policies and triggers, a line each. */

@@ -10,34 +10,10 @@ import { preparePlatform } from "../../scripts/stack/platform.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 import type { ScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 
+export { run } from "../../scripts/drill/programs.ts";
+
 /** Debian's PostgreSQL 15: the embedded server has no pg_dump and no pg_upgrade. */
 export const debian: PostgresInstallation | null = debianPostgres();
-
-/** A program of PostgreSQL 15 and what it is told. */
-export interface Program {
-  name: string;
-  args: string[];
-  role?: string;
-  env?: Record<string, string>;
-}
-
-/** Runs a program against a database and returns what it printed. */
-export async function run(
-  { cluster, password }: Pick<ScratchCluster, "cluster" | "password">,
-  database: string | null,
-  { name, args, role = "supabase_admin", env = {} }: Program,
-): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(join(debian?.bin ?? "", name), {
-    args: [
-      ...["--host=127.0.0.1", `--port=${cluster.port}`, `--username=${role}`],
-      ...(database === null ? [] : [`--dbname=${database}`]),
-      ...args,
-    ],
-    env: { PGPASSWORD: password, ...env },
-  }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout);
-}
 
 /** Burns transaction ids, so that those of a fresh cluster begin below. */
 export async function burnTransactions(sql: Sql): Promise<void> {
