@@ -29,7 +29,8 @@ const variables: Variable[] = [
     name: "BULWARK_ENCRYPTION_KEYS",
     for: ["encryption", "mfa", "webhooks"],
     comment: "Wraps the data keys. Encrypted values are lost without it.",
-    generate: () => `local-1:${key()}`,
+    // A new file must not give the id of a key that is lost to another key.
+    generate: () => `local-${randomBytes(4).toString("hex")}:${key()}`,
   },
   {
     name: "BULWARK_MFA_PEPPER",

@@ -6,31 +6,39 @@
  *   npm start -- --db-port 54322  fix the database's port
  *   npm start -- --auth-bin <path>       a Supabase Auth of yours in place of Lite
  *   npm start -- --postgrest-bin <path>  a PostgREST of yours in place of Lite
+ *   npm start -- --postgres-bin <folder> the programs of another Postgres (15 or 17)
+ *   npm start -- --lost-keys      go on without keys that are lost, and what they encrypted
  */
 import { relative } from "node:path";
 import { parseArguments, pathOption, portOption } from "./stack/arguments.ts";
+import { postgresAt } from "./stack/binaries.ts";
 import { main } from "./stack/main.ts";
 import { root, stackPaths } from "./stack/paths.ts";
 import { type Stack, startStack } from "./stack/stack.ts";
 
+const usage =
+  "npm start -- [--reset] [--port <port>] [--db-port <port>] [--auth-bin <path>] " +
+  "[--postgrest-bin <path>] [--postgres-bin <folder>] [--lost-keys]";
+
 await main(async (signal) => {
-  const { values } = parseArguments(
-    {
-      reset: { type: "boolean" },
-      port: { type: "string" },
-      "db-port": { type: "string" },
-      "auth-bin": { type: "string" },
-      "postgrest-bin": { type: "string" },
-    },
-    "npm start -- [--reset] [--port <port>] [--db-port <port>] [--auth-bin <path>] " +
-      "[--postgrest-bin <path>]",
-  );
+  const { values } = parseArguments({
+    reset: { type: "boolean" },
+    port: { type: "string" },
+    "db-port": { type: "string" },
+    "auth-bin": { type: "string" },
+    "postgrest-bin": { type: "string" },
+    "postgres-bin": { type: "string" },
+    "lost-keys": { type: "boolean" },
+  }, usage);
+  const bin = pathOption(values["postgres-bin"]);
   const stack = await startStack({
     port: portOption("port", values.port) ?? 54321,
     databasePort: portOption("db-port", values["db-port"]),
     reset: values.reset === true,
     authBinary: pathOption(values["auth-bin"]),
     postgrestBinary: pathOption(values["postgrest-bin"]),
+    postgres: bin === undefined ? undefined : postgresAt(bin),
+    lostKeys: values["lost-keys"] === true,
   });
   try {
     if (!signal.aborted) console.log(welcome(stack));

@@ -156,6 +156,17 @@ export const codes = {
     meaning: "A job is named like one of Bulwark's and is none of them",
     action: "Run select bulwark.schedule_jobs() as the role that scheduled it, or rename it",
   },
+  KEY_LOST: {
+    severity: "note",
+    meaning: "A key-encryption key was declared lost: its values cannot be read",
+    action:
+      "See bulwark.reencryption_failures; if it turns up, select bulwark.declare_key_found(…)",
+  },
+  KEY_UNAVAILABLE: {
+    severity: "error",
+    meaning: "A function lacks a key-encryption key of this database, or has another under its id",
+    action: "Set it in BULWARK_ENCRYPTION_KEYS; if it is lost, see docs/encryption.md",
+  },
   LOG_SHOWS_KEYS: {
     severity: "error",
     deployment: true,

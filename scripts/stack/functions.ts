@@ -76,9 +76,12 @@ export function setFunctionEnvironment(url: string, secrets: Secrets): void {
   // Receivers on this machine: what a hosted project never allows.
   const loopback = Deno.env.get("BULWARK_WEBHOOKS_ALLOW_LOOPBACK");
   if (!loopback) Deno.env.set("BULWARK_WEBHOOKS_ALLOW_LOOPBACK", "true");
-  // The log keeps its name whatever port it is served on.
-  const origin = Deno.env.get("BULWARK_AUDIT_ORIGIN");
-  if (!origin) Deno.env.set("BULWARK_AUDIT_ORIGIN", "bulwark.localhost/audit");
+  Deno.env.set("BULWARK_AUDIT_ORIGIN", auditOrigin());
+}
+
+/** The name of the audit log, which it keeps whatever port it is served on. */
+export function auditOrigin(): string {
+  return Deno.env.get("BULWARK_AUDIT_ORIGIN") || "bulwark.localhost/audit";
 }
 
 /** The public half of the scanner's key, in the form in which GitHub publishes its own. */

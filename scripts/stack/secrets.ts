@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { exists } from "./binaries.ts";
+import { parseEnv } from "./env_file.ts";
 import { Failure } from "./failure.ts";
-import { inRepository } from "./paths.ts";
+import type { LostKeys } from "./lost_keys.ts";
 
 /** How one secret is called in the environment, and how it is made. */
 interface Secret {
@@ -9,6 +10,10 @@ interface Secret {
   generate(): string;
   /** Whether the edge functions get it under the same name. */
   forFunctions?: true;
+  /** Whether data of the database is worth nothing, or less, without this very one. */
+  boundToData?: true;
+  /** How another is made after that one was lost, if not in the same way. */
+  replace?(): string;
 }
 
 const definitions = {
@@ -18,7 +23,11 @@ const definitions = {
   },
   secretKey: { name: "SUPABASE_SECRET_KEY", generate: () => `sb_secret_${token(32)}` },
   jwtSecret: { name: "SUPABASE_JWT_SECRET", generate: () => token(48) },
-  databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
+  databasePassword: {
+    name: "POSTGRES_PASSWORD",
+    generate: () => token(24),
+    boundToData: true,
+  },
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
   schedulerSecret: {
     name: "BULWARK_SCHEDULER_SECRET",
@@ -29,14 +38,23 @@ const definitions = {
     name: "BULWARK_AUDIT_SIGNING_KEYS",
     generate: key,
     forFunctions: true,
+    boundToData: true,
   },
   encryptionKeys: {
     name: "BULWARK_ENCRYPTION_KEYS",
     // Two, so that one can replace the other without a restart.
     generate: () => `local-1:${key()},local-2:${key()}`,
+    // An id is never another key's.
+    replace: () => `local-${crypto.randomUUID().slice(0, 8)}:${key()}`,
     forFunctions: true,
+    boundToData: true,
   },
-  mfaPepper: { name: "BULWARK_MFA_PEPPER", generate: () => token(43), forFunctions: true },
+  mfaPepper: {
+    name: "BULWARK_MFA_PEPPER",
+    generate: () => token(43),
+    forFunctions: true,
+    boundToData: true,
+  },
   scannerPrivateKey: { name: "BULWARK_SCANNER_PRIVATE_KEY", generate: p256PrivateKey },
   metricsToken: {
     name: "BULWARK_METRICS_TOKEN",
@@ -54,18 +72,27 @@ const all = Object.entries(definitions) as [Key, Secret][];
 
 /**
  * Reads the stack's secrets, making those that are missing and keeping them in `file`, which only
- * its owner may read. The environment comes first, then the repository's `.env`, then the file.
+ * its owner may read. The environment comes first, which includes the repository's `.env`.
+ * @param data of a database that was made with the secrets: those that its data depends on are only
+ * made anew where it is to go on without the lost ones
+ * @throws Failure SECRETS_LOST
  */
-export async function loadSecrets(file: string): Promise<Secrets> {
+export async function loadSecrets(
+  file: string,
+  data: { exists: boolean; lost: LostKeys } | null = null,
+): Promise<Secrets> {
   const saved = exists(file) ? parseEnv(await Deno.readTextFile(file)) : {};
-  const dotenv = inRepository(".env");
-  const local = exists(dotenv) ? parseEnv(await Deno.readTextFile(dotenv)) : {};
+  const given = ({ name }: Secret) => Deno.env.get(name) ?? saved[name];
+  const lost = all.map(([, secret]) => secret).filter((secret) =>
+    data?.exists && secret.boundToData && given(secret) === undefined
+  );
+  if (data) admitLoss(lost.map(({ name }) => name), file, data.lost);
   const generated: string[] = [];
-  const value = ({ name, generate }: Secret): string => {
-    const given = Deno.env.get(name) ?? local[name] ?? saved[name];
-    if (given !== undefined) return given;
-    const made = generate();
-    generated.push(`${name}=${made}`);
+  const value = (secret: Secret): string => {
+    const known = given(secret);
+    if (known !== undefined) return known;
+    const made = lost.includes(secret) && secret.replace ? secret.replace() : secret.generate();
+    generated.push(`${secret.name}=${made}`);
     return made;
   };
   const secrets = Object.fromEntries(all.map(([key, secret]) => [key, value(secret)])) as Secrets;
@@ -82,18 +109,26 @@ export function functionSecrets(secrets: Secrets): Record<string, string> {
   );
 }
 
-/** Reads `NAME=value` lines; `#` starts a comment line and a value may be quoted. */
-export function parseEnv(text: string): Record<string, string> {
-  const pairs: [string, string][] = [];
-  for (const line of text.split("\n")) {
-    const match = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/.exec(line);
-    const [, name, value] = match ?? [];
-    if (name && value) pairs.push([name, value.replace(/^(["'])(.*)\1$/, "$2")]);
+/** Refuses to make secrets anew that data depends on, unless that data is given up. */
+function admitLoss(names: string[], file: string, { goOn, tell }: LostKeys): void {
+  const isPassword = names.includes(definitions.databasePassword.name);
+  if (names.length > 0 && (!goOn || isPassword)) {
+    throw new Failure(
+      "SECRETS_LOST",
+      `Cannot start: ${names.join(", ")} ${names.length > 1 ? "are" : "is"} not set, and the ` +
+        `database was filled with ${names.length > 1 ? "them" : "it"}; restore ${file}, or ` +
+        (isPassword
+          ? "start over with npm start -- --reset"
+          : "go on without what depends on it: npm start -- --lost-keys (docs/encryption.md)"),
+    );
   }
-  return Object.fromEntries(pairs);
+  if (names.includes(definitions.mfaPepper.name)) {
+    tell("The pepper of MFA backup codes is lost: no backup code is valid any more");
+  }
 }
 
-async function append(file: string, lines: string[]): Promise<void> {
+/** Adds lines to a file that only its owner can read. */
+export async function append(file: string, lines: string[]): Promise<void> {
   await Deno.writeTextFile(file, lines.join("\n") + "\n", { append: true, mode: 0o600 });
   await Deno.chmod(file, 0o600);
 }

@@ -1,4 +1,4 @@
-import { embeddedPostgres } from "./binaries.ts";
+import { embeddedPostgres, exists, type PostgresInstallation } from "./binaries.ts";
 import { startCluster } from "./cluster.ts";
 import { serveConsole } from "./console.ts";
 import { withCors } from "./cors.ts";
@@ -6,6 +6,7 @@ import { Failure, reason } from "./failure.ts";
 import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
 import { claim } from "./instance.ts";
 import { admitLite, type Lite, serveLite } from "./lite.ts";
+import { requireKeys } from "./lost_keys.ts";
 import { migrate } from "./migrate.ts";
 import { inRepository, stackPaths } from "./paths.ts";
 import { preparePlatform } from "./platform.ts";
@@ -31,6 +32,10 @@ export interface StackOptions {
   authBinary?: string | undefined;
   /** A program of PostgREST that serves in Lite's place. */
   postgrestBinary?: string | undefined;
+  /** Another Postgres than the embedded one. */
+  postgres?: PostgresInstallation | undefined;
+  /** Goes on without the keys that are lost, and what depends on them. */
+  lostKeys?: boolean;
 }
 
 /** A stack that serves. */
@@ -79,10 +84,11 @@ async function assemble(
     await stopServer(paths.database);
     await Deno.remove(paths.database, { recursive: true }).catch(ignoreMissing);
   }
-  const secrets = await loadSecrets(paths.secrets);
+  const lost = { goOn: options.lostKeys ?? false, tell: (line: string) => console.error(line) };
+  const secrets = await loadSecrets(paths.secrets, { exists: exists(paths.database), lost });
   const password = secrets.databasePassword;
   const cluster = await startCluster({
-    installation: embeddedPostgres(),
+    installation: options.postgres ?? embeddedPostgres(),
     folder: paths.database,
     log: paths.postgresLog,
     password,
@@ -97,6 +103,7 @@ async function assemble(
     paths.secrets,
   );
   await migrate({ cluster, password });
+  await requireKeys(cluster, { values: secrets, file: paths.secrets }, lost);
   const demo = await seed(cluster, secrets);
 
   const routes = await serveApis();

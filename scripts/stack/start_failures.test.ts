@@ -4,6 +4,7 @@ import { withPreparedStack, withScratchStack } from "../testing/scratch_stack.ts
 import { startCommand } from "../testing/program.ts";
 import { exists } from "./binaries.ts";
 import { stackPaths } from "./paths.ts";
+import { loadSecrets } from "./secrets.ts";
 
 Deno.test("a taken HTTP port is one line that says what to do", () =>
   withScratchStack(async ({ startInVain }) => {
@@ -53,6 +54,7 @@ Deno.test("a data folder of another Postgres is reported and kept", () =>
     const { database } = stackPaths(folder);
     await Deno.mkdir(database, { recursive: true });
     await Deno.writeTextFile(join(database, "PG_VERSION"), "15\n");
+    await loadSecrets(stackPaths(folder).secrets);
     assert.match(await startInVain(), /was made by Postgres 15.*--reset/);
     assert.ok(exists(join(database, "PG_VERSION")));
   }));

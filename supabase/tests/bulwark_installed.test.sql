@@ -144,10 +144,11 @@ insert into built_objects values
   ('encryption', 'function', '
     bulwark.add_data_key bulwark.apply_reencryption_batch bulwark.authorize_field_access
     bulwark.choose_key_encryption_key bulwark.data_keys_to_rewrap bulwark.declare_encrypted_column
-    bulwark.encryption_overview bulwark.encryption_progress bulwark.find_key_encryption_key
-    bulwark.is_shredded bulwark.key_encryption_status bulwark.list_encrypted_columns
-    bulwark.next_reencryption_batch bulwark.organizations_by_key bulwark.read_data_keys
-    bulwark.read_index_keys bulwark.register_key_encryption_key bulwark.reserve_data_key
+    bulwark.declare_key_found bulwark.declare_key_lost bulwark.encryption_overview
+    bulwark.encryption_progress bulwark.find_key_encryption_key bulwark.is_shredded
+    bulwark.key_encryption_status bulwark.list_encrypted_columns bulwark.next_reencryption_batch
+    bulwark.organizations_by_key bulwark.read_data_keys bulwark.read_index_keys
+    bulwark.register_key_encryption_key bulwark.report_key_fault bulwark.reserve_data_key
     bulwark.retry_reencryption bulwark.rewrap_data_keys bulwark.shred_organization
   '),
   ('encryption', 'trigger', '
@@ -437,7 +438,8 @@ insert into built_grants values
     bulwark.encryption_progress(uuid); bulwark.next_reencryption_batch(integer);
     bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text);
     bulwark.choose_key_encryption_key(text); bulwark.data_keys_to_rewrap(text, integer);
-    bulwark.rewrap_data_keys(jsonb); bulwark.key_encryption_status()
+    bulwark.rewrap_data_keys(jsonb); bulwark.report_key_fault(text, text);
+    bulwark.key_encryption_status()
   '),
   ('security_events', 'table', 'select', 'authenticated service_role', '
     bulwark.security_event_types; bulwark.security_events

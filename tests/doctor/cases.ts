@@ -65,6 +65,23 @@ const run = (status: string, start: string) => `
 const forgetRuns = "delete from cron.job_run_details where runid >= 9000000000000000000";
 
 export const cases: Case[] = [
+  // encryption
+  {
+    name: "a function lacks a key-encryption key",
+    change: `
+      select bulwark.register_key_encryption_key('2026-11', 'raw', 'check');
+      select bulwark.report_key_fault('2026-11', 'missing');
+    `,
+    undo: "select bulwark.report_key_fault('2026-11');",
+    finds: ["KEY_UNAVAILABLE 2026-11"],
+  },
+  {
+    name: "a key-encryption key is lost",
+    change: "select bulwark.declare_key_lost('2026-11');",
+    undo: "select bulwark.declare_key_found('2026-11');",
+    finds: [],
+    notes: ["KEY_LOST 2026-11"],
+  },
   // extensions and secrets
   {
     name: "pg_net is gone",

@@ -21,6 +21,8 @@ create table bulwark_private.key_encryption_keys (
   check_value text not null,
   is_current boolean not null default false,
   registered_at timestamptz not null default now(),
+  lost_at timestamptz,
+  fault text,
   constraint key_encryption_keys_id_format check (id ~ '^[a-z0-9_-]{1,32}$'),
   constraint key_encryption_keys_derivation check (
     case derivation
@@ -39,6 +41,12 @@ comment on column bulwark_private.key_encryption_keys.check_value is
 comment on column bulwark_private.key_encryption_keys.is_current is
   'Whether new data keys are wrapped under it. If none is current, functions use the first key of
    their secrets.';
+
+comment on column bulwark_private.key_encryption_keys.lost_at is
+  'When the owner declared that nobody has the key any more; null: it is in use.';
+comment on column bulwark_private.key_encryption_keys.fault is
+  'Why a function could not use the key when it last tried: missing, or wrong (it has another key
+   under the id); null: it could.';
 
 create table bulwark_private.data_keys (
   id uuid primary key,
@@ -147,19 +155,26 @@ comment on function bulwark.is_shredded(uuid) is
   'Whether an organization''s data keys were destroyed (service role only).';
 
 create function bulwark.find_key_encryption_key(key_id text)
-  returns table (derivation text, salt text, rounds bigint, check_value text)
+  returns table (
+    derivation text,
+    salt text,
+    rounds bigint,
+    check_value text,
+    is_lost boolean,
+    fault text
+  )
   language sql
   stable
   security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
-  select k.derivation, k.salt, k.rounds, k.check_value
+  select k.derivation, k.salt, k.rounds, k.check_value, k.lost_at is not null, k.fault
   from bulwark_private.key_encryption_keys k
   where k.id = find_key_encryption_key.key_id;
 $$;
 comment on function bulwark.find_key_encryption_key(text) is
-  'The derivation parameters of a key-encryption key; no row if it is not registered (service role
-   only).';
+  'The derivation parameters of a key-encryption key, whether it was declared lost, and the last fault
+   (report_key_fault); no row if it is not registered (service role only).';
 
 create function bulwark.register_key_encryption_key(
   key_id text,
@@ -285,13 +300,17 @@ begin
         or (k.organization_id is null and read_index_keys.for_organization is null)
       )
       and k.purpose = 'index'
+      and not exists (
+        select from bulwark_private.key_encryption_keys e
+        where e.id = k.kek and e.lost_at is not null
+      )
     order by k.version desc
     limit 10;
 end;
 $$;
 comment on function bulwark.read_index_keys(uuid) is
-  'The ten newest index keys of an organization (null: the system), the current one first (service
-   role only). Errors: ENCRYPTION_KEY_DESTROYED.';
+  'The ten newest index keys of an organization (null: the system) that are not lost, the current one
+   first (service role only). Errors: ENCRYPTION_KEY_DESTROYED.';
 
 create trigger data_keys_keep_identity
   before update on bulwark_private.data_keys

@@ -59,6 +59,36 @@ insert into bulwark.settings (name, value, description) values
   ('encryption.lease_seconds', '10',
     'Seconds after which an unfinished batch is given to another worker');
 
+create function bulwark_private.queue_reencryption(
+  organization_id uuid, purpose bulwark_private.data_key_purpose
+)
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- All older keys are queued again, because values may have been written late or a column declared
+  -- since. Finding nothing costs one index look-up.
+  insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
+  select k.id, e.relation, e.column_name
+  from bulwark_private.encrypted_columns e
+  join bulwark_private.data_keys k
+    on k.organization_id is not distinct from queue_reencryption.organization_id
+    and k.purpose = queue_reencryption.purpose
+    and k.state = 'superseded'
+  where (k.purpose = 'field' or e.index_column is not null)
+    and (e.organization_column is null) = (k.organization_id is null)
+  order by k.version, e.relation, e.column_name
+  on conflict on constraint reencryptions_is_one_a_column do update
+    set state = 'running', finished_at = null
+    where r.state = 'done';
+$$;
+comment on function bulwark_private.queue_reencryption(
+  uuid, bulwark_private.data_key_purpose
+) is
+  'Queues the values under superseded data keys of an organization (null: the system) for
+   re-encryption.';
+
 create function bulwark.add_data_key(
   key_id uuid,
   purpose text,
@@ -75,6 +105,8 @@ as $$
 declare
   v_exists boolean;
   v_old bulwark_private.data_keys;
+  v_purpose constant bulwark_private.data_key_purpose :=
+    add_data_key.purpose::bulwark_private.data_key_purpose;
 begin
   if num_nulls(key_id, purpose, wrapped_key, after_version) > 0 then
     raise exception 'Cannot add data key: an argument is null'
@@ -94,7 +126,7 @@ begin
   from bulwark_private.data_keys k
   where coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
       = coalesce(add_data_key.organization_id, '00000000-0000-0000-0000-000000000000')
-    and k.purpose = add_data_key.purpose::bulwark_private.data_key_purpose
+    and k.purpose = v_purpose
     and k.state = 'current'
   for update;
   if coalesce(v_old.version, 0) <> after_version then
@@ -104,25 +136,15 @@ begin
   set state = 'superseded', superseded_at = now()
   where k.id = v_old.id;
   insert into bulwark_private.data_keys (id, organization_id, purpose, version, kek, wrapped_key)
-  values (
-    key_id, add_data_key.organization_id, add_data_key.purpose::bulwark_private.data_key_purpose,
-    after_version + 1, split_part(add_data_key.wrapped_key, '.', 2), add_data_key.wrapped_key
-  );
-  -- All older keys are queued again, because values may have been written late or a column declared
-  -- since. Finding nothing costs one index look-up.
-  insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
-  select k.id, e.relation, e.column_name
-  from bulwark_private.encrypted_columns e
-  join bulwark_private.data_keys k
-    on k.organization_id is not distinct from v_old.organization_id
-    and k.purpose = v_old.purpose
-    and k.state = 'superseded'
-  where (k.purpose = 'field' or e.index_column is not null)
-    and (e.organization_column is null) = (k.organization_id is null)
-  order by k.version, e.relation, e.column_name
-  on conflict on constraint reencryptions_is_one_a_column do update
-    set state = 'running', finished_at = null
-    where r.state = 'done';
+  select
+    key_id, add_data_key.organization_id, v_purpose,
+    -- There are versions without a current one if their key-encryption key was lost.
+    coalesce(max(k.version), 0) + 1, split_part(add_data_key.wrapped_key, '.', 2),
+    add_data_key.wrapped_key
+  from bulwark_private.data_keys k
+  where k.organization_id is not distinct from add_data_key.organization_id
+    and k.purpose = v_purpose;
+  perform bulwark_private.queue_reencryption(add_data_key.organization_id, v_purpose);
   return true;
 end;
 $$;

@@ -28,5 +28,6 @@ grant execute on function
   bulwark.choose_key_encryption_key(text),
   bulwark.data_keys_to_rewrap(text, integer),
   bulwark.rewrap_data_keys(jsonb),
+  bulwark.report_key_fault(text, text),
   bulwark.key_encryption_status()
   to service_role;

@@ -9,8 +9,8 @@ insert into listed values
   -- Operators alone, as the owner (postgres).
   ('owner', '
     bulwark.accept_audit_key bulwark.admit_api_keys bulwark.api_key_table_problems
-    bulwark.close_privileges bulwark.declare_encrypted_column bulwark.declare_personal_data
-    bulwark.disable_audit
+    bulwark.close_privileges bulwark.declare_encrypted_column bulwark.declare_key_found
+    bulwark.declare_key_lost bulwark.declare_personal_data bulwark.disable_audit
     bulwark.empty_for_restore bulwark.enable_audit bulwark.evaluate_alerts
     bulwark.expel_api_keys bulwark.install_request_hook bulwark.keep_columns
     bulwark.mfa_uncovered_tables bulwark.raise_security_event bulwark.read_native_mfa
@@ -52,7 +52,7 @@ insert into listed values
     bulwark.rate_limit_block_of bulwark.rate_limit_rule bulwark.read_data_keys
     bulwark.read_index_keys bulwark.record_audit_delivery bulwark.record_metrics
     bulwark.record_rate_limit_denial bulwark.register_key_encryption_key
-    bulwark.report_checkpoint_problem bulwark.report_leaked_api_keys
+    bulwark.report_checkpoint_problem bulwark.report_key_fault bulwark.report_leaked_api_keys
     bulwark.report_security_event bulwark.reserve_data_key
     bulwark.rewrap_data_keys bulwark.seal_audit_log bulwark.store_audit_checkpoint
     bulwark.store_backup_codes bulwark.store_mfa_secret bulwark.undelivered_audit_checkpoints

@@ -26,7 +26,8 @@ Deno.test("secrets have 256 bits, and keys the form that functions read", () => 
   const { text } = extendEnv(null, wanted);
   const value = (name: string) => new RegExp(`^${name}=(.*)$`, "m").exec(text)?.[1] ?? "";
   assert.equal(atob(value("BULWARK_AUDIT_SIGNING_KEYS")).length, 32);
-  const [id, key = ""] = value("BULWARK_ENCRYPTION_KEYS").split(":");
-  assert.deepEqual([id, atob(key).length], ["local-1", 32]);
+  const [id = "", key = ""] = value("BULWARK_ENCRYPTION_KEYS").split(":");
+  assert.match(id, /^local-[0-9a-f]{8}$/);
+  assert.equal(atob(key).length, 32);
   assert.ok(value("BULWARK_MFA_PEPPER").length >= 43);
 });

@@ -30,6 +30,11 @@ export function memoryStore(): MemoryStore {
       store.registered.set(id, kept);
       return Promise.resolve(kept);
     },
+    report(id, fault) {
+      const key = store.registered.get(id);
+      if (key) key.fault = fault;
+      return Promise.resolve();
+    },
     reserve(organizationId, purpose, messages) {
       count("reserve");
       const key = store.keys.find((kept) =>

@@ -1,29 +1,15 @@
-import { BulwarkError } from "../foundation/errors.ts";
+import type { BulwarkError } from "../foundation/errors.ts";
 import { correlationIdOf, type Handler, readJson } from "../foundation/http.ts";
 import { EncryptionError } from "./errors.ts";
 
-/**
- * The error for a client. Only a destroyed key is reported as such; all other faults of a value
- * look the same, and the log has the difference.
- */
+/** The error for a client; the log gets the fault. */
 export function refusalOf(
   thrown: EncryptionError,
   correlationId: string,
   log: (line: string) => void = console.error,
 ): BulwarkError {
   log(`${correlationId} encryption: ${thrown.message}`);
-  if (thrown.fault === "key_destroyed") {
-    return new BulwarkError(
-      410,
-      "ENCRYPTION_KEY_DESTROYED",
-      "Cannot decrypt: the organization's keys were destroyed",
-    );
-  }
-  return new BulwarkError(
-    422,
-    "ENCRYPTION_FAILED",
-    "Cannot encrypt or decrypt: a value is not one that was encrypted for its place",
-  );
+  return thrown.refusal;
 }
 
 /**

@@ -5,7 +5,7 @@
 import { type Bytes, concat, fromBase64Url, toBase64Url, utf8 } from "../foundation/bytes.ts";
 import { lengthPrefixed } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
-import { EncryptionError } from "./errors.ts";
+import { EncryptionError, type EncryptionFault } from "./errors.ts";
 import { constantTimeEqual } from "../foundation/constant_time.ts";
 import { derivePasswordKey, passwordRounds } from "./random.ts";
 
@@ -18,13 +18,22 @@ export interface RegisteredKey {
   rounds: number | null;
   /** Identifies the registered key without revealing it. */
   checkValue: string;
+  /** Whether it was declared lost. */
+  isLost?: boolean;
+  /** Why it could last not be used. */
+  fault?: KeyFault | null;
 }
+
+/** Missing among the secrets, or another key under its id. */
+export type KeyFault = "missing" | "wrong";
 
 /** Storage of registered keys. */
 export interface KeyRegister {
   find(id: string): Promise<RegisteredKey | null>;
   /** Registers a key unless its id is registered, and returns the registered one. */
   register(id: string, key: RegisteredKey): Promise<RegisteredKey>;
+  /** Notes that a registered key could not be used, or again can (null). */
+  report(id: string, fault: KeyFault | null): Promise<void>;
 }
 
 /** An unwrapped data key, kept as briefly as possible. */
@@ -65,7 +74,7 @@ export class KeyRing {
   /**
    * Wraps a data key of 32 bytes: `bwk1.<id>.<salt (32) | commitment (32) | ciphertext and tag>`.
    * Each wrapping has its own key, derived with 256 random bits, so it needs no nonce.
-   * @throws EncryptionError unknown_key_encryption_key, wrong_key_encryption_key
+   * @throws EncryptionError unknown_key_encryption_key, wrong_key_encryption_key, key_lost
    */
   async wrap(
     kek: string,
@@ -84,7 +93,8 @@ export class KeyRing {
 
   /**
    * Unwraps a data key.
-   * @throws EncryptionError malformed, unknown_key_encryption_key, wrong_key_encryption_key, tampered
+   * @throws EncryptionError malformed, unknown_key_encryption_key, wrong_key_encryption_key, key_lost,
+   * tampered
    */
   async unwrap(wrapped: string, identity: DataKeyIdentity, register: KeyRegister): Promise<Bytes> {
     const [, kek = "", encoded = ""] = /^bwk1\.([a-z0-9_-]{1,32})\.([\w-]+)$/.exec(wrapped) ?? [];
@@ -129,9 +139,28 @@ export class KeyRing {
   }
 
   async #derive(id: string, register: KeyRegister): Promise<CryptoKey> {
+    const found = await register.find(id);
+    if (found?.isLost) throw new EncryptionError("key_lost", id);
+    try {
+      const key = await this.#matching(id, found, register);
+      if (found?.fault) await register.report(id, null);
+      return key;
+    } catch (thrown) {
+      const fault = thrown instanceof EncryptionError ? faults[thrown.fault] : undefined;
+      // An operator sees it there, while functions may be anywhere.
+      if (found && fault && fault !== found.fault) await register.report(id, fault);
+      throw thrown;
+    }
+  }
+
+  /** The key of the secret, which must be the registered one. */
+  async #matching(
+    id: string,
+    found: RegisteredKey | null,
+    register: KeyRegister,
+  ): Promise<CryptoKey> {
     const secret = this.#secrets.get(id);
     if (!secret) throw new EncryptionError("unknown_key_encryption_key", id);
-    const found = await register.find(id);
     const first = found ?? proposal(secret);
     let key = await derive(secret, first, id);
     const checkValue = toBase64Url(await hkdf(key, new Uint8Array(), checkInfo(id), 32));
@@ -146,6 +175,10 @@ export class KeyRing {
   }
 }
 
+const faults: Partial<Record<EncryptionFault, KeyFault>> = {
+  unknown_key_encryption_key: "missing",
+  wrong_key_encryption_key: "wrong",
+};
 const wrapInfo = (kek: string) => lengthPrefixed("bulwark key wrapping", "bwk1", kek);
 const checkInfo = (kek: string) => lengthPrefixed("bulwark key check", kek);
 

@@ -27,9 +27,10 @@ export async function rotateDataKey(
 ): Promise<RotatedKey> {
   const { key, kek } = await keys.store.reserve(organizationId, purpose, 0);
   const after = key?.version ?? 0;
-  await keys.addVersion(organizationId, purpose, after, kek);
+  const id = await keys.addVersion(organizationId, purpose, after, kek);
   keys.forgetOrganization(organizationId);
-  return { organization_id: organizationId, purpose, version: after + 1 };
+  const [made] = await keys.store.read([id]);
+  return { organization_id: organizationId, purpose, version: made?.version ?? after + 1 };
 }
 
 /**

@@ -3,7 +3,7 @@ import { BulwarkError, unwrap as unwrapAnswer } from "../foundation/errors.ts";
 import { batch } from "../rate_limits/batch.ts";
 import type { DataKeyStore, StoredDataKey } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
-import type { RegisteredKey } from "./key_ring.ts";
+import type { KeyFault, RegisteredKey } from "./key_ring.ts";
 
 /** Wrapped data keys through the Data API, as the service role. */
 export function dataKeyStore(client: CallerClient): DataKeyStore {
@@ -31,6 +31,11 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
       // Another process may have been first.
       const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));
       return registered(row!);
+    },
+    async report(id, fault) {
+      unwrap(
+        await client.rpc("report_key_fault", { key_id: id, ...(fault === null ? {} : { fault }) }),
+      );
     },
     async reserve(organizationId, purpose, messages) {
       const [row] = unwrap(
@@ -84,7 +89,14 @@ function stored(row: KeyRow): StoredDataKey {
 }
 
 function registered(
-  row: { derivation: string; salt: string | null; rounds: number | null; check_value: string },
+  row: {
+    derivation: string;
+    salt: string | null;
+    rounds: number | null;
+    check_value: string;
+    is_lost: boolean;
+    fault: string | null;
+  },
 ): RegisteredKey {
   const derivation = row.derivation === "raw" ? "raw" : "pbkdf2-sha256";
   return {
@@ -92,6 +104,8 @@ function registered(
     salt: row.salt,
     rounds: row.rounds && Number(row.rounds),
     checkValue: row.check_value,
+    isLost: row.is_lost,
+    fault: row.fault as KeyFault | null,
   };
 }
 

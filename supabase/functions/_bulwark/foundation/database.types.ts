@@ -2169,6 +2169,8 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "declare_key_found": { Args: { "key_id": string }; Returns: number };
+      "declare_key_lost": { Args: { "key_id": string }; Returns: number };
       "declare_personal_data": {
         Args: { "organization_column"?: string; "person_column": string; "target": unknown };
         Returns: undefined;
@@ -2291,6 +2293,8 @@ export type Database = {
         Returns: {
           "check_value": string;
           "derivation": string;
+          "fault": string;
+          "is_lost": boolean;
           "rounds": number;
           "salt": string;
         }[];
@@ -2916,6 +2920,7 @@ export type Database = {
         Args: { "action": string; "details"?: Json };
         Returns: undefined;
       };
+      "report_key_fault": { Args: { "fault"?: string; "key_id": string }; Returns: undefined };
       "report_leaked_api_keys": { Args: { "reports": Json }; Returns: undefined };
       "report_security_event": {
         Args: {

@@ -63,8 +63,9 @@ export function handle(
       identified.headers.set("x-correlation-id", correlationId);
       return respond(await traced.run(() => handler(identified)));
     } catch (thrown) {
-      const isKnown = thrown instanceof BulwarkError;
-      if (!isKnown) {
+      const refusal = refusalIn(thrown);
+      if (refusal && refusal !== thrown) log(`${correlationId} ${(thrown as Error).message}`);
+      if (!refusal) {
         log(`${correlationId} ${textOf(thrown)}`);
         try {
           report(thrown, { request, correlationId });
@@ -72,13 +73,18 @@ export function handle(
           log(`${correlationId} could not be reported: ${textOf(failure)}`);
         }
       }
-      const { status, code, message, headers } = isKnown
-        ? thrown
-        : new BulwarkError(500, "INTERNAL", "Cannot answer: something went wrong inside");
+      const { status, code, message, headers } = refusal ??
+        new BulwarkError(500, "INTERNAL", "Cannot answer: something went wrong inside");
       const body = { code, message, correlation_id: correlationId };
       return respond(Response.json(body, { status, headers }), code);
     }
   };
+}
+
+/** The error for the client that a thrown value is, or says by its `refusal`. */
+function refusalIn(thrown: unknown): BulwarkError | null {
+  const said = thrown instanceof Error && "refusal" in thrown ? thrown.refusal : thrown;
+  return said instanceof BulwarkError ? said : null;
 }
 
 /** A copy of an answer with more headers; those of fetch() are immutable. */
