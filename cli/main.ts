@@ -31,8 +31,12 @@ const overview = [
 export async function main(args: string[], terminal = processTerminal()): Promise<number> {
   const [name = "--help", ...rest] = args;
   try {
-    if (["--version", "-v"].includes(name)) return say(packageVersion());
-    if (["--help", "-h", "help"].includes(name)) return say(overview);
+    const text = { "--version": packageVersion, "-v": packageVersion }[name] ??
+      (["--help", "-h", "help"].includes(name) ? () => overview : null);
+    if (text && rest.length > 0) {
+      throw new CliError("CLI_USAGE", `${name} takes no argument: see bulwark --help`, 2);
+    }
+    if (text) return say(text());
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
     if (!command) {
       throw new CliError("CLI_USAGE", `There is no command ${name}: see bulwark --help`, 2);
@@ -49,8 +53,11 @@ export async function main(args: string[], terminal = processTerminal()): Promis
   }
 }
 
-/** Prints an error as one line with its code. Only a defect of the command has no code. */
-function report(thrown: unknown): number {
+/**
+ * Prints an error as one line with its code, and returns the exit code. Only a defect of the command
+ * has no code of its own.
+ */
+export function report(thrown: unknown): number {
   const error = thrown instanceof CliError
     ? thrown
     : new CliError("CLI_DEFECT", `Cannot go on, and that is a defect: ${reason(thrown)}`);

@@ -17,8 +17,7 @@
 import type { ArchiveReport } from "../supabase/functions/_bulwark/audit/archive/archiving.ts";
 import type { RestoreReport } from "../supabase/functions/_bulwark/audit/archive/restoring.ts";
 import { progressLine } from "./audit/progress.ts";
-import { parseArguments } from "./stack/arguments.ts";
-import { Failure } from "./stack/failure.ts";
+import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { main } from "./stack/main.ts";
 import { schedulerCalls } from "./stack/scheduler.ts";
 
@@ -32,16 +31,22 @@ const waits: Record<string, string> = {
   partition_not_over: "its partition ends later; its files are in the bucket",
 };
 
+const readArguments = () =>
+  parseArguments(
+    {
+      restore: { type: "boolean" },
+      reason: { type: "string" },
+      organization: { type: "string" },
+      system: { type: "boolean" },
+      everybody: { type: "boolean" },
+    },
+    usage,
+    { positionals: 1 },
+  );
+
 await main(async (signal) => {
-  const { values, positionals } = parseArguments({
-    restore: { type: "boolean" },
-    reason: { type: "string" },
-    organization: { type: "string" },
-    system: { type: "boolean" },
-    everybody: { type: "boolean" },
-  }, usage);
-  const [month] = positionals;
-  if (!month || positionals.length > 1) throw new Failure("USAGE", `usage: ${usage}`, 2);
+  const { values, positionals: [month] } = readArguments();
+  if (!month) throw wrongUsage("A month is needed", usage);
   return values.restore ? await restore(month, values, signal) : await archive(month, signal);
 });
 
@@ -68,12 +73,12 @@ async function archive(through: string, signal: AbortSignal): Promise<number> {
 
 async function restore(
   month: string,
-  values: ReturnType<typeof parseArguments>["values"],
+  values: ReturnType<typeof readArguments>["values"],
   signal: AbortSignal,
 ): Promise<number> {
   const { reason, organization, system, everybody } = values;
   if (!reason || [organization, system, everybody].filter(Boolean).length !== 1) {
-    throw new Failure("USAGE", `a reason and whose entries are needed; usage: ${usage}`, 2);
+    throw wrongUsage("A reason and whose entries are needed", usage);
   }
   const of = everybody ? "everybody" : { organization_id: organization ?? null };
   const path = "bulwark-audit/archive/restore";

@@ -11,7 +11,7 @@ import { benchDatabase } from "./bench/database.ts";
 import { type Bench, measure } from "./bench/harness.ts";
 import { resultFile, writePage } from "./bench/page.ts";
 import { type Report, reportRows, reportTable } from "./bench/report.ts";
-import { parseArguments } from "./stack/arguments.ts";
+import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { exists } from "./stack/binaries.ts";
 import { Failure } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
@@ -25,18 +25,27 @@ await main(async (signal) => {
   if (!name || name.startsWith("--")) return await all(signal);
   const definition = await load(name);
   const own = (definition.options ?? []).map((option) => [option, { type: "string" }] as const);
-  const { values } = parseArguments({
-    json: { type: "string" },
-    rounds: { type: "string" },
-    only: { type: "string" },
-    record: { type: "boolean" },
-    ...Object.fromEntries(own),
-  }, usage + (definition.options ?? []).map((option) => ` [--${option} <value>]`).join(""));
+  const { values } = parseArguments(
+    {
+      json: { type: "string" },
+      rounds: { type: "string" },
+      only: { type: "string" },
+      record: { type: "boolean" },
+      ...Object.fromEntries(own),
+    },
+    usage + (definition.options ?? []).map((option) => ` [--${option} <value>]`).join(""),
+    { positionals: 1 },
+  );
   const rounds = Number(values.rounds ?? 5);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Failure("USAGE", `usage: ${usage}`, 2);
-  if (values.record && values.only !== undefined) {
-    throw new Failure("USAGE", "--record keeps all rows, so --only cannot be with it", 2);
+  if (!Number.isInteger(rounds) || rounds < 1) {
+    throw wrongUsage("--rounds is a number of 1 or more", usage);
   }
+  if (values.record && values.only !== undefined) {
+    throw wrongUsage("--record keeps all rows, so --only cannot be with it", usage);
+  }
+
+  // Before the measurements, which would be lost.
+  if (values.json !== undefined) await Deno.writeTextFile(`${values.json}`, "", { append: true });
 
   const [loadAtStart = 0] = Deno.loadavg();
   const { context, stop } = await benchDatabase(definition, values);
@@ -90,6 +99,7 @@ async function load(name: string): Promise<Bench> {
     throw new Failure(
       "NO_BENCH",
       `Cannot find a benchmark named ${name}: no scripts/bench/${name}.ts`,
+      2,
     );
   }
   const module: { default?: Bench } = await import(pathToFileURL(file).href);

@@ -1,5 +1,9 @@
 /** `npm run build`: writes supabase/migrations from supabase/schemas. */
 import { writeMigrations } from "./building/migrations.ts";
+import { parseArguments } from "./stack/arguments.ts";
 import { main } from "./stack/main.ts";
 
-await main(writeMigrations);
+await main(async () => {
+  parseArguments({}, "npm run build");
+  await writeMigrations();
+});

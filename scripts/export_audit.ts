@@ -17,7 +17,6 @@
  * SUPABASE_PUBLISHABLE_KEY with BULWARK_EMAIL and BULWARK_PASSWORD.
  */
 import { createClient } from "@supabase/supabase-js";
-import { parseArgs } from "node:util";
 import type { CallerClient } from "../supabase/functions/_bulwark/foundation/caller.ts";
 import type { Database } from "../supabase/functions/_bulwark/foundation/database.types.ts";
 import {
@@ -29,6 +28,7 @@ import { exportFormat } from "../supabase/functions/_bulwark/audit/formats.ts";
 import { openDraft } from "./audit/draft.ts";
 import { type Arrived, type AuditFunction, fetchBundle, followed } from "./audit/fetching.ts";
 import { progressLine } from "./audit/progress.ts";
+import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { Failure, reason } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
 
@@ -110,29 +110,34 @@ function watched(
 }
 
 function readArguments() {
+  const { values, positionals } = parseArguments(
+    {
+      out: { type: "string" },
+      format: { type: "string", default: "ndjson" },
+      after: { type: "string" },
+      system: { type: "boolean", default: false },
+    },
+    usage,
+    { positionals: 1 },
+  );
+  const [organization] = positionals;
+  if (!values.out) throw wrongUsage("A file is needed (--out)", usage);
+  if (positionals.length !== (values.system ? 0 : 1)) {
+    throw wrongUsage("Either an organization or --system is needed", usage);
+  }
+  return {
+    organization_id: organization?.toLowerCase() ?? null,
+    out: values.out,
+    format: formatOption(values.format),
+    cursor: values.after ?? null,
+  };
+}
+
+function formatOption(name: string) {
   try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: {
-        out: { type: "string" },
-        format: { type: "string", default: "ndjson" },
-        after: { type: "string" },
-        system: { type: "boolean", default: false },
-      },
-    });
-    const [organization] = positionals;
-    if (!values.out) throw new Error("a file is needed (--out)");
-    if (positionals.length !== (values.system ? 0 : 1)) {
-      throw new Error("either an organization or --system is needed");
-    }
-    return {
-      organization_id: organization?.toLowerCase() ?? null,
-      out: values.out,
-      format: exportFormat(values.format),
-      cursor: values.after ?? null,
-    };
+    return exportFormat(name);
   } catch (thrown) {
-    throw new Failure("USAGE", `${reason(thrown).split(". To")[0]}; usage: ${usage}`, 2);
+    throw wrongUsage(reason(thrown), usage);
   }
 }
 
@@ -142,6 +147,9 @@ async function signIn(): Promise<{ client: CallerClient; endpoint: AuditFunction
     auth: { persistSession: false, autoRefreshToken: true, detectSessionInUrl: false },
   };
   const url = setting("SUPABASE_URL").replace(/\/+$/, "");
+  if (!/^https?:/.test(url) || !URL.canParse(url)) {
+    throw new Failure("NO_SETTING", "Cannot export the audit log: SUPABASE_URL is no URL", 2);
+  }
   const secretKey = Deno.env.get("SUPABASE_SECRET_KEY");
   if (secretKey) {
     const token = () => Promise.resolve(secretKey);

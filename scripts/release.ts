@@ -6,13 +6,16 @@ import { rename } from "node:fs/promises";
 import { builtVersion, writeMigrations } from "./building/migrations.ts";
 import { frozenVersions, nextFolder, releasesFolder, writeFrozen } from "./building/releases.ts";
 import { requireReleasable } from "./building/releasable.ts";
+import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { exists } from "./stack/binaries.ts";
 import { Failure } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
 import { inRepository } from "./stack/paths.ts";
 
 await main(async () => {
-  const version = Deno.args[0] ?? "";
+  const usage = "npm run release -- <version>";
+  const { positionals: [version] } = parseArguments({}, usage, { positionals: 1 });
+  if (!version) throw wrongUsage("A version is needed", usage);
   const changed = await git("status", "--porcelain");
   requireReleasable(version, {
     frozen: await frozenVersions(),

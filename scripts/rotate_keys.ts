@@ -30,7 +30,7 @@ await main(async (signal) => {
     retry: { type: "boolean" },
   }, usage);
   const call = await schedulerCalls<WorkDone>("bulwark-encryption/work", "rotate keys", signal);
-  const organizations = String(values.organization ?? "").split(",").filter(Boolean);
+  const organizations = (values.organization ?? "").split(",").filter(Boolean);
   let asked: Record<string, unknown> = {
     rotate: [...organizations, ...values.system ? [null] : []],
     purpose: values.index ? "index" : "field",

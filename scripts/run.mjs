@@ -6,6 +6,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -16,9 +17,10 @@ const modules = join(root, "node_modules");
 const platform = `${process.platform}-${process.arch}`;
 const supported = ["linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"];
 
+/** Ends with 2: the script has not run, and 1 may be an answer of it. */
 function fail(message) {
   console.error(message);
-  process.exit(1);
+  process.exit(2);
 }
 
 /** Runs `npm ci` unless node_modules was made from the present package-lock.json. */
@@ -102,7 +104,7 @@ function run(deno, name, args) {
     process.stdin.resume().on("end", () => child.kill("SIGTERM")).unref();
   }
   child.on("error", (error) => fail(`Cannot run ${deno}: ${error.message}`));
-  child.on("exit", (code) => process.exit(code ?? 1));
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
 }
 
 const [name, ...args] = process.argv.slice(2);

@@ -16,7 +16,7 @@ Deno.test("a missing platform binary is one line that says what to do", async ()
     const result = await new Deno.Command("node", {
       args: [join(tree, "scripts", "run.mjs"), "start"],
     }).output();
-    assert.equal(result.code, 1);
+    assert.equal(result.code, 2);
     const output = new TextDecoder().decode(result.stderr).trim();
     assert.match(output, /^Cannot find Deno for \S+ in node_modules: run npm ci/);
     assert.equal(output.split("\n").length, 1);

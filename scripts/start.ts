@@ -16,8 +16,7 @@ import { main } from "./stack/main.ts";
 import { root, stackPaths } from "./stack/paths.ts";
 import { type Stack, startStack } from "./stack/stack.ts";
 
-const usage =
-  "npm start -- [--reset] [--port <port>] [--db-port <port>] [--auth-bin <path>] " +
+const usage = "npm start -- [--reset] [--port <port>] [--db-port <port>] [--auth-bin <path>] " +
   "[--postgrest-bin <path>] [--postgres-bin <folder>] [--lost-keys]";
 
 await main(async (signal) => {

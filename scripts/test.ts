@@ -13,8 +13,11 @@ import { denoTasks, endToEndTasks, pgtapTasks, realTasks } from "./testing/tasks
 import { testCommand } from "./testing/test_command.ts";
 import { testStacks } from "./testing/test_stack.ts";
 
+// The tests do not depend on what a developer has set there.
+Deno.env.set("BULWARK_ENV_FILE", "");
+
 await main(async (signal) => {
-  const { positionals } = parseArguments({}, "npm test -- [noun...]");
+  const { positionals } = parseArguments({}, "npm test -- [noun...]", { positionals: Infinity });
   const selection = await select(positionals);
   const clusters = testClusters();
   const made = { stacks: testStacks(), command: testCommand() };

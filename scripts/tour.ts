@@ -5,9 +5,9 @@
  *   npm run tour              every chapter
  *   npm run tour -- rbac      one chapter
  */
-import { parseArgs } from "node:util";
+import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { Failure } from "./stack/failure.ts";
-import { readState } from "./stack/instance.ts";
+import { runningStack } from "./stack/instance.ts";
 import { main } from "./stack/main.ts";
 import { stackPaths } from "./stack/paths.ts";
 import { loadSecrets } from "./stack/secrets.ts";
@@ -33,16 +33,14 @@ const chapters: Record<string, Chapter> = {
 };
 
 await main(async () => {
-  const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals
+  const usage = "npm run tour [-- <chapter>…]";
+  const asked = parseArguments({}, usage, { positionals: Infinity }).positionals
     .map((name) => name.replaceAll("-", "_"));
   const unknown = asked.find((name) => !(name in chapters));
   if (unknown) {
-    throw new Failure(
-      "UNKNOWN_CHAPTER",
-      `Cannot show ${unknown}: the tour has ${Object.keys(chapters).join(", ")}`,
-    );
+    throw wrongUsage(`The chapters are ${Object.keys(chapters).join(", ")}`, usage);
   }
-  const stack = await readState(stackPaths());
+  const stack = await runningStack(stackPaths());
   if (!stack) throw new Failure("NOT_RUNNING", "Cannot start the tour: run npm start first");
   const { databasePassword, schedulerSecret, metricsToken } = await loadSecrets(
     stackPaths().secrets,

@@ -14,13 +14,13 @@
  * Ends with 0 where every entry of what was asked for is proved, 1 where something is wrong, and 2
  * where neither can be said.
  */
-import { parseArgs } from "node:util";
 import { VerificationError, verifyExport } from "../clients/js/src/audit.ts";
 import { inline } from "../clients/js/src/audit/reader.ts";
 import { nativeHash } from "./audit/native.ts";
 import { workerPool } from "./audit/pool.ts";
 import { progressLine } from "./audit/progress.ts";
 import { exitCode, reportLines } from "./audit/report.ts";
+import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { exists } from "./stack/binaries.ts";
 import { Failure, reason } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
@@ -31,14 +31,12 @@ const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>]
 /** Smaller bundles are verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
-await main((signal) =>
-  verify(signal).catch((thrown) => {
-    if (thrown instanceof Failure) throw thrown;
-    if (thrown instanceof VerificationError) throw new Failure(thrown.code, thrown.message, 2);
-    // A defect of the verifier says nothing about the log.
-    throw new Failure("UNEXPECTED", `Cannot verify: ${reason(thrown)}`, 2);
-  })
-);
+// A failure of the verifier says nothing about the log.
+await main((signal) => verify(signal).catch(asFailure), { failed: 2 });
+
+function asFailure(thrown: unknown): never {
+  throw thrown instanceof VerificationError ? new Failure(thrown.code, thrown.message, 2) : thrown;
+}
 
 async function verify(signal: AbortSignal): Promise<number> {
   // There is nothing to clean up, and a pipe could block forever.
@@ -75,46 +73,43 @@ async function verify(signal: AbortSignal): Promise<number> {
 }
 
 function readArguments() {
-  try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: {
-        key: { type: "string", multiple: true },
-        checkpoint: { type: "string" },
-        consistency: { type: "string" },
-        organization: { type: "string" },
-        system: { type: "boolean" },
-        after: { type: "string" },
-        until: { type: "string" },
-        pruned: { type: "string" },
-        empty: { type: "boolean", default: false },
-        json: { type: "boolean" },
-      },
-    });
-    const [bundle] = positionals;
-    if (!bundle || positionals.length > 1) throw new Error("one bundle is needed");
-    if (!values.key) throw new Error("a public key is needed (--key)");
-    if (values.system && values.organization !== undefined) {
-      throw new Error("--system and --organization exclude each other");
-    }
-    if (values.consistency && !values.checkpoint) {
-      throw new Error("--consistency says nothing without --checkpoint");
-    }
-    if (values.pruned !== undefined && !/^[1-9]\d{0,14}$/.test(values.pruned)) {
-      throw new Error("--pruned needs the number of a seal");
-    }
-    const { key, after, until, empty, checkpoint, consistency, json } = values;
-    const asked = {
-      organization: values.system ? null : values.organization,
-      after,
-      until,
-      pruned: values.pruned === undefined ? undefined : Number(values.pruned),
-      empty,
-    };
-    return { bundle, key, checkpoint, consistency, json, asked };
-  } catch (thrown) {
-    throw new Failure("USAGE", `${reason(thrown).split(". To")[0]}; usage: ${usage}`, 2);
+  const { values, positionals: [bundle] } = parseArguments(
+    {
+      key: { type: "string", multiple: true },
+      checkpoint: { type: "string" },
+      consistency: { type: "string" },
+      organization: { type: "string" },
+      system: { type: "boolean" },
+      after: { type: "string" },
+      until: { type: "string" },
+      pruned: { type: "string" },
+      empty: { type: "boolean", default: false },
+      json: { type: "boolean" },
+    },
+    usage,
+    { positionals: 1 },
+  );
+  const refuse = (problem: string) => wrongUsage(problem, usage);
+  if (!bundle) throw refuse("One bundle is needed");
+  if (!values.key) throw refuse("A public key is needed (--key)");
+  if (values.system && values.organization !== undefined) {
+    throw refuse("--system and --organization exclude each other");
   }
+  if (values.consistency && !values.checkpoint) {
+    throw refuse("--consistency says nothing without --checkpoint");
+  }
+  if (values.pruned !== undefined && !/^[1-9]\d{0,14}$/.test(values.pruned)) {
+    throw refuse("--pruned needs the number of a seal");
+  }
+  const { key, after, until, empty, checkpoint, consistency, json } = values;
+  const asked = {
+    organization: values.system ? null : values.organization,
+    after,
+    until,
+    pruned: values.pruned === undefined ? undefined : Number(values.pruned),
+    empty,
+  };
+  return { bundle, key, checkpoint, consistency, json, asked };
 }
 
 /** A closed pipe means that the reader has seen enough; any other write error is a failure. */

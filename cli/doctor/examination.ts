@@ -1,11 +1,7 @@
 import { CliError } from "../errors.ts";
 import { addressHeader } from "./checks/addresses.ts";
-<<<<<<< HEAD
 import { alertReceivers, checkpoints, partitions, seals } from "./checks/audit.ts";
-=======
-import { alertReceivers, checkpoints, seals } from "./checks/audit.ts";
 import { encryptionKeys } from "./checks/encryption.ts";
->>>>>>> eec9523 (Encryption: a lost key is told at the start and to the operator, and can be given up)
 import { exposedSchemas } from "./checks/exposure.ts";
 import { extensions } from "./checks/extensions.ts";
 import { accessTokenHook, nextHooks, requestHook } from "./checks/hooks.ts";

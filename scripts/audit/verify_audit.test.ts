@@ -150,8 +150,8 @@ Deno.test("verify-audit ends with 2 and one line where nothing can be said", asy
   const half = await write("half.ndjson", bytes.slice(0, bytes.length / 2));
   const wrong = await formatVerifierKey(await sampleSigner(9));
   const cases: [string[], RegExp][] = [
-    [[], /one bundle is needed/],
-    [[bundle], /a public key is needed/],
+    [[], /One bundle is needed/],
+    [[bundle], /A public key is needed/],
     [[bundle, "--key", "nonsense"], /Cannot read the key/],
     [[bundle, "--key", wrong], /signed by none of the keys/],
     [[half, "--key", sample.vkey], /Cannot verify: /],

@@ -36,6 +36,7 @@ Deno.test("docs/errors.md lists every code that is raised, and no other", async 
     ),
     ...await allMatches("supabase/functions", ".ts", /\bcode: "([A-Z]+_[A-Z_]+)"/g),
     ...await allMatches("supabase/functions", ".ts", /BulwarkError\(\s*\d+,\s*"([A-Z_]+)"/g),
+    ...await allMatches("supabase/functions", ".ts", /\[\s*\d{3},\s*"([A-Z]+_[A-Z_]+)"/g),
     // A union of codes is generated from the document itself.
     ...await allMatches("clients", ".ts", /[^|] "(CLIENT_[A-Z_]+)"/g),
     ...await allMatches("cli", ".ts", /new CliError\(\s*"([A-Z_]+)"/g),
@@ -101,19 +102,39 @@ Deno.test("no map of bounded size empties itself for all when it is full", async
   assert.deepEqual([...found], [], "LRUCache evicts the oldest");
 });
 
-Deno.test("every variable that a function reads is described", async () => {
-  const read = await allMatches(
-    "supabase/functions/_bulwark",
-    ".ts",
-    /get\("((?:BULWARK|SENTRY|REDIS|UPSTASH)_[A-Z_]+)"\)/g,
-  );
-  assert.ok(read.size > 10);
-  const described = [await Deno.readTextFile(inRepository(".env.example"))];
-  for await (const path of files(inRepository("docs"), ".md")) {
-    described.push(await Deno.readTextFile(path));
+/** Variables that are no setting: set by the stack, a parent process, the tests or the platform. */
+const notSettings = [
+  /^BULWARK_(TEST_\w+|PARENT_PIPE|STARTED_AT|ENV_FILE)$/,
+  /^(BULWARK_JWT_SECRET|BULWARK_SCANNER_KEYS(_URL)?)$/,
+  /^SUPABASE_(ANON_KEY|SERVICE_ROLE_KEY|PUBLISHABLE_KEYS|SECRET_KEYS)$/,
+  // CI's own, the system's, and the name in an example.
+  /^(CI|PATH|WEBHOOK_SECRET)$/,
+];
+
+Deno.test(".env.example describes every variable that is read, and no other", async () => {
+  const read = new Set<string>();
+  for (const folder of ["scripts", "supabase/functions"]) {
+    const pattern = /\b(?:get|demand|setting)\(\s*"([A-Z][A-Z_]+)"/g;
+    for (const name of await allMatches(folder, ".ts", pattern)) read.add(name);
   }
-  const missing = [...read].filter((name) => !described.some((text) => text.includes(name)));
-  assert.deepEqual(missing, []);
+  const secrets = /^ {4}name: "([A-Z_]+)",$|\{ name: "([A-Z_]+)", generate/gm;
+  const source = await Deno.readTextFile(inRepository("scripts/stack/secrets.ts"));
+  for (const [, one, other] of source.matchAll(secrets)) read.add(one ?? other ?? "");
+  assert.ok(read.size > 40, [...read].join(" "));
+  const settings = [...read].filter((name) => !notSettings.some((other) => other.test(name)));
+  const example = await Deno.readTextFile(inRepository(".env.example"));
+  const described = [...example.matchAll(/^#?([A-Z][A-Z_0-9]+)=/gm)].map(([, name]) => name);
+  assert.deepEqual(described.sort(), settings.sort());
+});
+
+Deno.test("variables of functions that the local stack sets are described in a guide", async () => {
+  const guides: string[] = [];
+  for await (const path of files(inRepository("docs"), ".md")) {
+    guides.push(await Deno.readTextFile(path));
+  }
+  for (const name of ["BULWARK_JWT_SECRET", "BULWARK_SCANNER_KEYS", "BULWARK_SCANNER_KEYS_URL"]) {
+    assert.ok(guides.some((text) => text.includes(`\`${name}\``)), name);
+  }
 });
 
 Deno.test("links between documents lead somewhere", async () => {

@@ -1,6 +1,6 @@
 import { createClient } from "@supabase/supabase-js";
 import { Failure } from "../stack/failure.ts";
-import { readState } from "../stack/instance.ts";
+import { runningStack } from "../stack/instance.ts";
 import { stackPaths } from "../stack/paths.ts";
 import { loadSecrets } from "../stack/secrets.ts";
 
@@ -68,7 +68,7 @@ async function place(): Promise<Place> {
 }
 
 async function localPlace(): Promise<Place> {
-  const stack = await readState(stackPaths());
+  const stack = await runningStack(stackPaths());
   if (!stack) {
     throw new Failure(
       "NOT_RUNNING",

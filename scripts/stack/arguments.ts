@@ -1,18 +1,38 @@
 import { resolve } from "node:path";
-import { parseArgs as parse } from "node:util";
+import { parseArgs, type ParseArgsConfig } from "node:util";
 import { Failure, reason } from "./failure.ts";
 
 /** A command's options, by name. */
-type Options = Record<string, { type: "string" | "boolean"; short?: string }>;
+type Options = NonNullable<ParseArgsConfig["options"]>;
 
-/** Parses command-line arguments; an unknown or incomplete option is a Failure with the usage. */
-export function parseArguments(options: Options, usage: string, args = Deno.args) {
+/** How many arguments there are besides the options, and all of them. */
+interface Given {
+  /** At most so many, 0 by default: a stray one would be ignored without a word. */
+  positionals?: number;
+  args?: string[];
+}
+
+/**
+ * Parses command-line arguments.
+ * @throws Failure USAGE, with the usage, for an unknown or incomplete option or a stray argument
+ */
+export function parseArguments<const Known extends Options>(
+  options: Known,
+  usage: string,
+  { positionals: most = 0, args = Deno.args }: Given = {},
+) {
   try {
-    const { values, positionals } = parse({ args, options, allowPositionals: true, strict: true });
-    return { values: values as Record<string, string | boolean | undefined>, positionals };
+    const parsed = parseArgs({ args, options, allowPositionals: true, strict: true });
+    if (parsed.positionals.length <= most) return parsed;
   } catch (thrown) {
-    throw new Failure("USAGE", `${reason(thrown).split(". To")[0]}; usage: ${usage}`, 2);
+    throw wrongUsage(reason(thrown).split(". To")[0] ?? "", usage);
   }
+  throw wrongUsage("There is an argument too many", usage);
+}
+
+/** The failure for arguments that make no sense, with exit code 2. */
+export function wrongUsage(problem: string, usage: string): Failure {
+  return new Failure("USAGE", `${problem}; usage: ${usage}`, 2);
 }
 
 /** A port given as an option, or undefined. */

@@ -17,6 +17,9 @@ export function isConnectionError(thrown: unknown): thrown is Error & { code: st
     /^(ECONN[A-Z]+|EPIPE|ETIMEDOUT|CONNECTION_[A-Z]+|CONNECT_TIMEOUT|57P0[123])$/.test(thrown.code);
 }
 
+/** The events of lost connections that a guard has dealt with. */
+export const guarded = new WeakSet<Event>();
+
 /** Keeps the process alive, and nobody waiting, where connections are lost. */
 export interface ConnectionGuard {
   /** Resolves as the work does; rejects where the driver may have lost the work's query. */
@@ -33,6 +36,7 @@ export function guardConnections(): ConnectionGuard {
   let lost = Promise.withResolvers<never>();
   const lose = (event: Event) => {
     event.preventDefault();
+    guarded.add(event);
     console.error("database: connection lost, connecting again");
     lost.promise.catch(() => {});
     lost.reject(Object.assign(new Error("connection lost"), { code: "CONNECTION_CLOSED" }));

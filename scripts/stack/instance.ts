@@ -1,4 +1,3 @@
-import { exists } from "./binaries.ts";
 import { Failure } from "./failure.ts";
 import type { StackPaths } from "./paths.ts";
 
@@ -54,8 +53,28 @@ export async function claim(paths: StackPaths): Promise<Instance> {
   };
 }
 
+/** The state in a folder, also of a stack that has ended without removing it; null if there is none. */
+export async function readState({ state }: StackPaths): Promise<StackState | null> {
+  try {
+    return JSON.parse(await Deno.readTextFile(state)) as StackState;
+  } catch (thrown) {
+    if (thrown instanceof SyntaxError || thrown instanceof Deno.errors.NotFound) return null;
+    throw thrown;
+  }
+}
+
 /** The state of the stack that runs on a folder; null if none runs. */
-export async function readState(paths: StackPaths): Promise<StackState | null> {
-  if (!exists(paths.state)) return null;
-  return JSON.parse(await Deno.readTextFile(paths.state)) as StackState;
+export async function runningStack(paths: StackPaths): Promise<StackState | null> {
+  const state = await readState(paths);
+  return state && await serves(state.url) ? state : null;
+}
+
+/** Whether a stack answers there. */
+export async function serves(url: string): Promise<boolean> {
+  try {
+    const health = await fetch(`${url}/health`, { signal: AbortSignal.timeout(5000) });
+    return (await health.json()).status === "ok";
+  } catch {
+    return false;
+  }
 }

@@ -1,12 +1,12 @@
 import { Failure } from "./failure.ts";
-import { readState } from "./instance.ts";
+import { runningStack } from "./instance.ts";
 import { stackPaths } from "./paths.ts";
 import { loadSecrets } from "./secrets.ts";
 
 /**
  * Calls a route for the scheduler: in the project that SUPABASE_URL and BULWARK_SCHEDULER_SECRET name,
  * otherwise in the running local stack.
- * @throws Failure NOT_RUNNING; REFUSED with the code and message of a refusal
+ * @throws Failure NOT_RUNNING; UNREACHABLE; REFUSED with the code and message of a refusal
  */
 export async function schedulerCalls<Answer>(
   path: string,
@@ -16,7 +16,7 @@ export async function schedulerCalls<Answer>(
   let url = Deno.env.get("SUPABASE_URL")?.replace(/\/+$/, "");
   let secret = Deno.env.get("BULWARK_SCHEDULER_SECRET");
   if (!url || !secret) {
-    const stack = await readState(stackPaths());
+    const stack = await runningStack(stackPaths());
     if (!stack) {
       throw new Failure(
         "NOT_RUNNING",
@@ -27,14 +27,32 @@ export async function schedulerCalls<Answer>(
     secret = (await loadSecrets(stackPaths().secrets)).schedulerSecret;
   }
   return async (body) => {
-    const answer = await fetch(`${url}/functions/v1/${path}`, {
-      method: "POST",
+    const { status, text } = await post(`${url}/functions/v1/${path}`, {
       headers: { authorization: `Bearer ${secret}` },
       body: JSON.stringify(body),
       signal,
+    }).catch((thrown) => {
+      if (signal.aborted) throw thrown;
+      throw new Failure("UNREACHABLE", `Cannot ${action}: ${url} does not answer`);
     });
-    const result = await answer.json();
-    if (answer.ok) return result;
-    throw new Failure("REFUSED", `Cannot ${action}: ${result.code} ${result.message}`);
+    const result = parsed(text);
+    if (status === 200 && result) return result as Answer;
+    const why = result?.code ? `${result.code} ${result.message}` : `${url} answered ${status}`;
+    throw new Failure("REFUSED", `Cannot ${action}: ${why}`);
   };
+}
+
+async function post(url: string, request: RequestInit): Promise<{ status: number; text: string }> {
+  const answer = await fetch(url, { ...request, method: "POST" });
+  return { status: answer.status, text: await answer.text() };
+}
+
+/** Null for what is no answer of a function, such as a page of a proxy. */
+function parsed(text: string): { code?: string; message?: string } | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
 }

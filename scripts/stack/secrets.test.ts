@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { parseEnv } from "./env_file.ts";
 import { Failure } from "./failure.ts";
-import { loadSecrets, parseEnv } from "./secrets.ts";
+import { loadSecrets } from "./secrets.ts";
 
 const withFile = async (test: (file: string) => Promise<void>) => {
   const folder = await Deno.makeTempDir();

@@ -1,5 +1,5 @@
 import { currentDeno } from "../stack/binaries.ts";
-import { readState, type StackState } from "../stack/instance.ts";
+import { runningStack, type StackState } from "../stack/instance.ts";
 import { inRepository, stackPaths } from "../stack/paths.ts";
 
 /** How to run the program behind `npm start`. */
@@ -68,8 +68,8 @@ export function startProgram(options: ProgramOptions): Program {
     output: () => Deno.readTextFile(log).catch(() => ""),
     async ready() {
       for (let waited = 0; !over && waited < 60_000; waited += 20) {
-        const state = await readState(stackPaths(folder));
-        if (state && await serves(state.url)) return state;
+        const state = await runningStack(stackPaths(folder));
+        if (state) return state;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       return null;
@@ -79,16 +79,6 @@ export function startProgram(options: ProgramOptions): Program {
       return exited;
     },
   };
-}
-
-/** A state file may have been left behind by a process that was killed. */
-async function serves(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/health`);
-    return response.ok && Boolean(await response.text());
-  } catch {
-    return false;
-  }
 }
 
 /** The command lines of all processes that name a folder: what a stack left running. */

@@ -32,6 +32,8 @@ create table bulwark_private.key_encryption_keys (
   check_value text not null,
   is_current boolean not null default false,
   registered_at timestamptz not null default now(),
+  lost_at timestamptz,
+  fault text,
   constraint key_encryption_keys_id_format check (id ~ '^[a-z0-9_-]{1,32}$'),
   constraint key_encryption_keys_derivation check (
     case derivation
@@ -50,6 +52,12 @@ comment on column bulwark_private.key_encryption_keys.check_value is
 comment on column bulwark_private.key_encryption_keys.is_current is
   'Whether new data keys are wrapped under it. If none is current, functions use the first key of
    their secrets.';
+
+comment on column bulwark_private.key_encryption_keys.lost_at is
+  'When the owner declared that nobody has the key any more; null: it is in use.';
+comment on column bulwark_private.key_encryption_keys.fault is
+  'Why a function could not use the key when it last tried: missing, or wrong (it has another key
+   under the id); null: it could.';
 
 create table bulwark_private.data_keys (
   id uuid primary key,
@@ -158,19 +166,26 @@ comment on function bulwark.is_shredded(uuid) is
   'Whether an organization''s data keys were destroyed (service role only).';
 
 create function bulwark.find_key_encryption_key(key_id text)
-  returns table (derivation text, salt text, rounds bigint, check_value text)
+  returns table (
+    derivation text,
+    salt text,
+    rounds bigint,
+    check_value text,
+    is_lost boolean,
+    fault text
+  )
   language sql
   stable
   security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
-  select k.derivation, k.salt, k.rounds, k.check_value
+  select k.derivation, k.salt, k.rounds, k.check_value, k.lost_at is not null, k.fault
   from bulwark_private.key_encryption_keys k
   where k.id = find_key_encryption_key.key_id;
 $$;
 comment on function bulwark.find_key_encryption_key(text) is
-  'The derivation parameters of a key-encryption key; no row if it is not registered (service role
-   only).';
+  'The derivation parameters of a key-encryption key, whether it was declared lost, and the last fault
+   (report_key_fault); no row if it is not registered (service role only).';
 
 create function bulwark.register_key_encryption_key(
   key_id text,
@@ -296,13 +311,17 @@ begin
         or (k.organization_id is null and read_index_keys.for_organization is null)
       )
       and k.purpose = 'index'
+      and not exists (
+        select from bulwark_private.key_encryption_keys e
+        where e.id = k.kek and e.lost_at is not null
+      )
     order by k.version desc
     limit 10;
 end;
 $$;
 comment on function bulwark.read_index_keys(uuid) is
-  'The ten newest index keys of an organization (null: the system), the current one first (service
-   role only). Errors: ENCRYPTION_KEY_DESTROYED.';
+  'The ten newest index keys of an organization (null: the system) that are not lost, the current one
+   first (service role only). Errors: ENCRYPTION_KEY_DESTROYED.';
 
 create trigger data_keys_keep_identity
   before update on bulwark_private.data_keys
@@ -731,6 +750,36 @@ insert into bulwark.settings (name, value, description) values
   ('encryption.lease_seconds', '10',
     'Seconds after which an unfinished batch is given to another worker');
 
+create function bulwark_private.queue_reencryption(
+  organization_id uuid, purpose bulwark_private.data_key_purpose
+)
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- All older keys are queued again, because values may have been written late or a column declared
+  -- since. Finding nothing costs one index look-up.
+  insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
+  select k.id, e.relation, e.column_name
+  from bulwark_private.encrypted_columns e
+  join bulwark_private.data_keys k
+    on k.organization_id is not distinct from queue_reencryption.organization_id
+    and k.purpose = queue_reencryption.purpose
+    and k.state = 'superseded'
+  where (k.purpose = 'field' or e.index_column is not null)
+    and (e.organization_column is null) = (k.organization_id is null)
+  order by k.version, e.relation, e.column_name
+  on conflict on constraint reencryptions_is_one_a_column do update
+    set state = 'running', finished_at = null
+    where r.state = 'done';
+$$;
+comment on function bulwark_private.queue_reencryption(
+  uuid, bulwark_private.data_key_purpose
+) is
+  'Queues the values under superseded data keys of an organization (null: the system) for
+   re-encryption.';
+
 create function bulwark.add_data_key(
   key_id uuid,
   purpose text,
@@ -747,6 +796,8 @@ as $$
 declare
   v_exists boolean;
   v_old bulwark_private.data_keys;
+  v_purpose constant bulwark_private.data_key_purpose :=
+    add_data_key.purpose::bulwark_private.data_key_purpose;
 begin
   if num_nulls(key_id, purpose, wrapped_key, after_version) > 0 then
     raise exception 'Cannot add data key: an argument is null'
@@ -766,7 +817,7 @@ begin
   from bulwark_private.data_keys k
   where coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
       = coalesce(add_data_key.organization_id, '00000000-0000-0000-0000-000000000000')
-    and k.purpose = add_data_key.purpose::bulwark_private.data_key_purpose
+    and k.purpose = v_purpose
     and k.state = 'current'
   for update;
   if coalesce(v_old.version, 0) <> after_version then
@@ -776,25 +827,15 @@ begin
   set state = 'superseded', superseded_at = now()
   where k.id = v_old.id;
   insert into bulwark_private.data_keys (id, organization_id, purpose, version, kek, wrapped_key)
-  values (
-    key_id, add_data_key.organization_id, add_data_key.purpose::bulwark_private.data_key_purpose,
-    after_version + 1, split_part(add_data_key.wrapped_key, '.', 2), add_data_key.wrapped_key
-  );
-  -- All older keys are queued again, because values may have been written late or a column declared
-  -- since. Finding nothing costs one index look-up.
-  insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
-  select k.id, e.relation, e.column_name
-  from bulwark_private.encrypted_columns e
-  join bulwark_private.data_keys k
-    on k.organization_id is not distinct from v_old.organization_id
-    and k.purpose = v_old.purpose
-    and k.state = 'superseded'
-  where (k.purpose = 'field' or e.index_column is not null)
-    and (e.organization_column is null) = (k.organization_id is null)
-  order by k.version, e.relation, e.column_name
-  on conflict on constraint reencryptions_is_one_a_column do update
-    set state = 'running', finished_at = null
-    where r.state = 'done';
+  select
+    key_id, add_data_key.organization_id, v_purpose,
+    -- There are versions without a current one if their key-encryption key was lost.
+    coalesce(max(k.version), 0) + 1, split_part(add_data_key.wrapped_key, '.', 2),
+    add_data_key.wrapped_key
+  from bulwark_private.data_keys k
+  where k.organization_id is not distinct from add_data_key.organization_id
+    and k.purpose = v_purpose;
+  perform bulwark_private.queue_reencryption(add_data_key.organization_id, v_purpose);
   return true;
 end;
 $$;
@@ -1275,9 +1316,11 @@ comment on function bulwark.encryption_overview(uuid) is
 
 -- Wrapping: the key-encryption keys of data keys, and rewrapping data keys under another one.
 -- Protects against removing a key-encryption key that is still needed: key_encryption_status counts
--- its data keys. The keys themselves never enter the database.
+-- its data keys. The keys themselves never enter the database. And against a lost one, which would
+-- stop encryption for ever: the owner declares it lost, and new data keys are made.
 -- SECURITY DEFINER, because the service role writes no table and reads none of bulwark_private:
--- choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status.
+-- choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status,
+-- report_key_fault.
 
 create function bulwark.choose_key_encryption_key(key_id text)
   returns void
@@ -1287,9 +1330,11 @@ create function bulwark.choose_key_encryption_key(key_id text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform from bulwark_private.key_encryption_keys k where k.id = key_id for update;
+  perform from bulwark_private.key_encryption_keys k
+  where k.id = key_id and k.lost_at is null
+  for update;
   if not found then
-    raise exception 'Cannot choose key-encryption key: the id is not registered'
+    raise exception 'Cannot choose key-encryption key: the id is not registered, or was lost'
       using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
   end if;
   update bulwark_private.key_encryption_keys k set is_current = false
@@ -1318,11 +1363,15 @@ as $$
   select k.id, k.organization_id, k.purpose::text, k.version, k.wrapped_key
   from bulwark_private.data_keys k
   where k.kek <> data_keys_to_rewrap.kek and k.state <> 'destroyed'
+    and not exists (
+      select from bulwark_private.key_encryption_keys e
+      where e.id = k.kek and e.lost_at is not null
+    )
   order by k.id
   limit least(batch_size, 1000);
 $$;
 comment on function bulwark.data_keys_to_rewrap(text, integer) is
-  'Data keys that are wrapped by another key-encryption key (service role only).';
+  'Data keys that are wrapped by another key-encryption key that is not lost (service role only).';
 
 create function bulwark.rewrap_data_keys(changes jsonb)
   returns integer
@@ -1367,6 +1416,89 @@ comment on function bulwark.key_encryption_status() is
   'The registered key-encryption keys and the number of data keys that each wraps. A key that wraps
    none may be removed from the secrets. Needs encryption:rotate system-wide. Errors:
    RBAC_PERMISSION_DENIED.';
+
+create function bulwark.report_key_fault(key_id text, fault text default null)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if num_nulls(key_id) > 0 or report_key_fault.fault not in ('missing', 'wrong') then
+    raise exception 'Cannot report key-encryption key: it is missing, wrong, or in order (null)'
+      using errcode = 'invalid_parameter_value', detail = 'ENCRYPTION_INVALID_ARGUMENT';
+  end if;
+  update bulwark_private.key_encryption_keys k
+  set fault = report_key_fault.fault
+  where k.id = report_key_fault.key_id and k.fault is distinct from report_key_fault.fault;
+end;
+$$;
+comment on function bulwark.report_key_fault(text, text) is
+  'Remembers that a function could not use a key-encryption key (missing, or wrong: another key has
+   its id), or again can (null). bulwark doctor shows it. Service role only. Errors:
+   ENCRYPTION_INVALID_ARGUMENT.';
+
+create function bulwark.declare_key_lost(key_id text)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_data_keys integer;
+begin
+  perform from bulwark_private.key_encryption_keys k where k.id = key_id for update;
+  if not found then
+    raise exception 'Cannot declare key lost: the id is not registered'
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+  end if;
+  update bulwark_private.key_encryption_keys k
+  set lost_at = coalesce(k.lost_at, now()), is_current = false
+  where k.id = key_id;
+  -- Without a current data key, the next encryption makes one.
+  update bulwark_private.data_keys k
+  set state = 'superseded', superseded_at = now()
+  where k.kek = key_id and k.state = 'current';
+  -- The worker finds the lost values, and lists them.
+  perform bulwark_private.queue_reencryption(k.organization_id, k.purpose)
+  from (
+    select distinct d.organization_id, d.purpose from bulwark_private.data_keys d
+    where d.kek = key_id and d.state <> 'destroyed'
+  ) k;
+  select count(*) into v_data_keys
+  from bulwark_private.data_keys k
+  where k.kek = key_id and k.state <> 'destroyed';
+  return v_data_keys;
+end;
+$$;
+comment on function bulwark.declare_key_lost(text) is
+  'Goes on without a key-encryption key that nobody has any more: data keys that it wraps are no
+   longer used, new ones are made under another key, and values under the lost one are answered with
+   ENCRYPTION_KEY_LOST and listed in bulwark.reencryption_failures. Returns how many data keys are
+   lost. For the owner of the database; recorded as an entry. Errors: ENCRYPTION_UNKNOWN_KEY.';
+
+create function bulwark.declare_key_found(key_id text)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update bulwark_private.key_encryption_keys k set lost_at = null
+  where k.id = key_id and k.lost_at is not null;
+  if not found then
+    raise exception 'Cannot declare key found: no lost key has this id'
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+  end if;
+  -- The rows that were given up are read again, and re-encrypted.
+  return bulwark.retry_reencryption();
+end;
+$$;
+comment on function bulwark.declare_key_found(text) is
+  'Takes declare_key_lost back, after the functions have the key again: its values can be read, and
+   are re-encrypted under the present data keys. Returns how many re-encryptions begin anew. For the
+   owner of the database; recorded as an entry. Errors: ENCRYPTION_UNKNOWN_KEY.';
 
 -- Encryption schedule: continues re-encryption regularly.
 -- Protects against a rotation that is started and never finished.
@@ -1464,6 +1596,7 @@ revoke all on function
   bulwark.list_encrypted_columns(table_name text),
   bulwark.organizations_by_key(keys text[]),
   bulwark.authorize_field_access(action text, table_name text, columns text[], primary_keys text[], organization_id uuid),
+  bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose),
   bulwark.add_data_key(key_id uuid, purpose text, wrapped_key text, after_version integer, organization_id uuid),
   bulwark.encryption_progress(organization_id uuid),
   bulwark_private.stale_rows_query(reencryption_id bigint),
@@ -1476,6 +1609,9 @@ revoke all on function
   bulwark.data_keys_to_rewrap(kek text, batch_size integer),
   bulwark.rewrap_data_keys(changes jsonb),
   bulwark.key_encryption_status(),
+  bulwark.report_key_fault(key_id text, fault text),
+  bulwark.declare_key_lost(key_id text),
+  bulwark.declare_key_found(key_id text),
   bulwark_private.request_encryption_work(),
   bulwark_private.encryption_levels()
   from public, anon, authenticated, service_role;
@@ -1510,6 +1646,7 @@ grant execute on function
   bulwark.choose_key_encryption_key(text),
   bulwark.data_keys_to_rewrap(text, integer),
   bulwark.rewrap_data_keys(jsonb),
+  bulwark.report_key_fault(text, text),
   bulwark.key_encryption_status()
   to service_role;
 

@@ -3967,9 +3967,9 @@ create or replace function bulwark_private.require_erasable(user_id uuid, organi
   set jit = off
 as $$
 begin
-  -- Only accounts, actors and subjects of an earlier erasure can be erased, not organizations or
-  -- other rows. An organization can erase only persons it knows, so that it cannot probe for
-  -- accounts.
+  -- Only accounts, also former ones, actors and subjects of an earlier erasure can be erased, not
+  -- organizations or other rows. An organization can erase only persons it knows, so that it
+  -- cannot probe for accounts.
   if exists (
     select from bulwark_private.audit_groups g where g.organization_id = require_erasable.user_id
   ) or not exists (
@@ -3984,6 +3984,15 @@ begin
       'actor_id', require_erasable.user_id::text, '00000000-0000-0000-0000-000000000000',
       'ffffffff-ffff-ffff-ffff-ffffffffffff', 1, require_erasable.organization_id
     )
+  ) and not exists (
+    -- An account that is gone, and may never have acted: its own entries, which nobody can report.
+    select
+    from bulwark_private.audit_entries_with(
+      'resource_id', require_erasable.user_id::text, '00000000-0000-0000-0000-000000000000',
+      'ffffffff-ffff-ffff-ffff-ffffffffffff', 50000, require_erasable.organization_id
+    ) i
+    join bulwark.audit_logs e on e.id = i.id
+    where e.source = 'auth' and e.resource_type = 'auth.users'
   ) and not exists (
     -- The records of removals that still cover an entry: one probe of an index for each.
     select

@@ -1,5 +1,159 @@
 -- 03_encryption: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+-- By hand: changed: create table bulwark_private.key_encryption_keys (
+-- Key-encryption keys that are lost, or that functions could not use.
+alter table bulwark_private.key_encryption_keys
+  add column lost_at timestamptz,
+  add column fault text;
 drop function bulwark.retry_reencryption();
+drop function bulwark.find_key_encryption_key(key_id text);
+comment on column bulwark_private.key_encryption_keys.lost_at is
+  'When the owner declared that nobody has the key any more; null: it is in use.';
+comment on column bulwark_private.key_encryption_keys.fault is
+  'Why a function could not use the key when it last tried: missing, or wrong (it has another key
+   under the id); null: it could.';
+create or replace function bulwark.find_key_encryption_key(key_id text)
+  returns table (
+    derivation text,
+    salt text,
+    rounds bigint,
+    check_value text,
+    is_lost boolean,
+    fault text
+  )
+  language sql
+  stable
+  security definer            -- definer because the service role reads no table of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+  select k.derivation, k.salt, k.rounds, k.check_value, k.lost_at is not null, k.fault
+  from bulwark_private.key_encryption_keys k
+  where k.id = find_key_encryption_key.key_id;
+$$;
+comment on function bulwark.find_key_encryption_key(text) is
+  'The derivation parameters of a key-encryption key, whether it was declared lost, and the last fault
+   (report_key_fault); no row if it is not registered (service role only).';
+create or replace function bulwark.read_index_keys(for_organization uuid default null)
+  returns table (
+    id uuid,
+    organization_id uuid,
+    purpose text,
+    version bigint,
+    wrapped_key text
+  )
+  language plpgsql
+  stable
+  security definer            -- definer because the service role reads no table of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_not_shredded(read_index_keys.for_organization);
+  return query
+    select k.id, k.organization_id, k.purpose::text, k.version, k.wrapped_key
+    from bulwark_private.data_keys k
+    where (
+        k.organization_id = read_index_keys.for_organization
+        or (k.organization_id is null and read_index_keys.for_organization is null)
+      )
+      and k.purpose = 'index'
+      and not exists (
+        select from bulwark_private.key_encryption_keys e
+        where e.id = k.kek and e.lost_at is not null
+      )
+    order by k.version desc
+    limit 10;
+end;
+$$;
+comment on function bulwark.read_index_keys(uuid) is
+  'The ten newest index keys of an organization (null: the system) that are not lost, the current one
+   first (service role only). Errors: ENCRYPTION_KEY_DESTROYED.';
+create function bulwark_private.queue_reencryption(
+  organization_id uuid, purpose bulwark_private.data_key_purpose
+)
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- All older keys are queued again, because values may have been written late or a column declared
+  -- since. Finding nothing costs one index look-up.
+  insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
+  select k.id, e.relation, e.column_name
+  from bulwark_private.encrypted_columns e
+  join bulwark_private.data_keys k
+    on k.organization_id is not distinct from queue_reencryption.organization_id
+    and k.purpose = queue_reencryption.purpose
+    and k.state = 'superseded'
+  where (k.purpose = 'field' or e.index_column is not null)
+    and (e.organization_column is null) = (k.organization_id is null)
+  order by k.version, e.relation, e.column_name
+  on conflict on constraint reencryptions_is_one_a_column do update
+    set state = 'running', finished_at = null
+    where r.state = 'done';
+$$;
+comment on function bulwark_private.queue_reencryption(
+  uuid, bulwark_private.data_key_purpose
+) is
+  'Queues the values under superseded data keys of an organization (null: the system) for
+   re-encryption.';
+create or replace function bulwark.add_data_key(
+  key_id uuid,
+  purpose text,
+  wrapped_key text,
+  after_version integer,
+  organization_id uuid default null
+)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_exists boolean;
+  v_old bulwark_private.data_keys;
+  v_purpose constant bulwark_private.data_key_purpose :=
+    add_data_key.purpose::bulwark_private.data_key_purpose;
+begin
+  if num_nulls(key_id, purpose, wrapped_key, after_version) > 0 then
+    raise exception 'Cannot add data key: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'ENCRYPTION_INVALID_ARGUMENT';
+  end if;
+  -- A shared lock against deletion, which destroys the organization's keys. Locks the organization
+  -- first, like the destruction, so that they cannot deadlock.
+  perform from bulwark.organizations o where o.id = add_data_key.organization_id for key share;
+  v_exists := found or add_data_key.organization_id is null;
+  perform bulwark_private.lock_data_keys(add_data_key.organization_id);
+  perform bulwark_private.require_not_shredded(add_data_key.organization_id);
+  if not v_exists then
+    raise exception 'Cannot add data key: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  select * into v_old
+  from bulwark_private.data_keys k
+  where coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
+      = coalesce(add_data_key.organization_id, '00000000-0000-0000-0000-000000000000')
+    and k.purpose = v_purpose
+    and k.state = 'current'
+  for update;
+  if coalesce(v_old.version, 0) <> after_version then
+    return false;
+  end if;
+  update bulwark_private.data_keys k
+  set state = 'superseded', superseded_at = now()
+  where k.id = v_old.id;
+  insert into bulwark_private.data_keys (id, organization_id, purpose, version, kek, wrapped_key)
+  select
+    key_id, add_data_key.organization_id, v_purpose,
+    -- There are versions without a current one if their key-encryption key was lost.
+    coalesce(max(k.version), 0) + 1, split_part(add_data_key.wrapped_key, '.', 2),
+    add_data_key.wrapped_key
+  from bulwark_private.data_keys k
+  where k.organization_id is not distinct from add_data_key.organization_id
+    and k.purpose = v_purpose;
+  perform bulwark_private.queue_reencryption(add_data_key.organization_id, v_purpose);
+  return true;
+end;
+$$;
 create function bulwark.retry_reencryption(organization_id uuid default null)
   returns integer
   language plpgsql
@@ -122,6 +276,132 @@ comment on function bulwark.encryption_overview(uuid) is
    those that are not done, as encryption_progress has them. failures: table, column, fault, rows
    that cannot be decrypted, and the primary keys of the first ten. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create or replace function bulwark.choose_key_encryption_key(key_id text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from bulwark_private.key_encryption_keys k
+  where k.id = key_id and k.lost_at is null
+  for update;
+  if not found then
+    raise exception 'Cannot choose key-encryption key: the id is not registered, or was lost'
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+  end if;
+  update bulwark_private.key_encryption_keys k set is_current = false
+  where k.is_current and k.id <> key_id;
+  update bulwark_private.key_encryption_keys k set is_current = true
+  where not k.is_current and k.id = key_id;
+end;
+$$;
+create or replace function bulwark.data_keys_to_rewrap(kek text, batch_size integer default 100)
+  returns table (
+    id uuid,
+    organization_id uuid,
+    purpose text,
+    version bigint,
+    wrapped_key text
+  )
+  language sql
+  stable
+  security definer            -- definer because the service role reads no table of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+  select k.id, k.organization_id, k.purpose::text, k.version, k.wrapped_key
+  from bulwark_private.data_keys k
+  where k.kek <> data_keys_to_rewrap.kek and k.state <> 'destroyed'
+    and not exists (
+      select from bulwark_private.key_encryption_keys e
+      where e.id = k.kek and e.lost_at is not null
+    )
+  order by k.id
+  limit least(batch_size, 1000);
+$$;
+comment on function bulwark.data_keys_to_rewrap(text, integer) is
+  'Data keys that are wrapped by another key-encryption key that is not lost (service role only).';
+create function bulwark.report_key_fault(key_id text, fault text default null)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if num_nulls(key_id) > 0 or report_key_fault.fault not in ('missing', 'wrong') then
+    raise exception 'Cannot report key-encryption key: it is missing, wrong, or in order (null)'
+      using errcode = 'invalid_parameter_value', detail = 'ENCRYPTION_INVALID_ARGUMENT';
+  end if;
+  update bulwark_private.key_encryption_keys k
+  set fault = report_key_fault.fault
+  where k.id = report_key_fault.key_id and k.fault is distinct from report_key_fault.fault;
+end;
+$$;
+comment on function bulwark.report_key_fault(text, text) is
+  'Remembers that a function could not use a key-encryption key (missing, or wrong: another key has
+   its id), or again can (null). bulwark doctor shows it. Service role only. Errors:
+   ENCRYPTION_INVALID_ARGUMENT.';
+create function bulwark.declare_key_lost(key_id text)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_data_keys integer;
+begin
+  perform from bulwark_private.key_encryption_keys k where k.id = key_id for update;
+  if not found then
+    raise exception 'Cannot declare key lost: the id is not registered'
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+  end if;
+  update bulwark_private.key_encryption_keys k
+  set lost_at = coalesce(k.lost_at, now()), is_current = false
+  where k.id = key_id;
+  -- Without a current data key, the next encryption makes one.
+  update bulwark_private.data_keys k
+  set state = 'superseded', superseded_at = now()
+  where k.kek = key_id and k.state = 'current';
+  -- The worker finds the lost values, and lists them.
+  perform bulwark_private.queue_reencryption(k.organization_id, k.purpose)
+  from (
+    select distinct d.organization_id, d.purpose from bulwark_private.data_keys d
+    where d.kek = key_id and d.state <> 'destroyed'
+  ) k;
+  select count(*) into v_data_keys
+  from bulwark_private.data_keys k
+  where k.kek = key_id and k.state <> 'destroyed';
+  return v_data_keys;
+end;
+$$;
+comment on function bulwark.declare_key_lost(text) is
+  'Goes on without a key-encryption key that nobody has any more: data keys that it wraps are no
+   longer used, new ones are made under another key, and values under the lost one are answered with
+   ENCRYPTION_KEY_LOST and listed in bulwark.reencryption_failures. Returns how many data keys are
+   lost. For the owner of the database; recorded as an entry. Errors: ENCRYPTION_UNKNOWN_KEY.';
+create function bulwark.declare_key_found(key_id text)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update bulwark_private.key_encryption_keys k set lost_at = null
+  where k.id = key_id and k.lost_at is not null;
+  if not found then
+    raise exception 'Cannot declare key found: no lost key has this id'
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+  end if;
+  -- The rows that were given up are read again, and re-encrypted.
+  return bulwark.retry_reencryption();
+end;
+$$;
+comment on function bulwark.declare_key_found(text) is
+  'Takes declare_key_lost back, after the functions have the key again: its values can be read, and
+   are re-encrypted under the present data keys. Returns how many re-encryptions begin anew. For the
+   owner of the database; recorded as an entry. Errors: ENCRYPTION_UNKNOWN_KEY.';
 create function bulwark_private.encryption_levels()
   returns table (metric text, unit text, description text, labels jsonb, value double precision)
   language sql
@@ -159,6 +439,14 @@ as $$
 $$;
 comment on function bulwark_private.encryption_levels() is
   'The levels of encryption: see docs/metrics.md.';
+revoke all on function bulwark.find_key_encryption_key(key_id text) from public;
+revoke all on function bulwark.find_key_encryption_key(key_id text) from anon;
+revoke all on function bulwark.find_key_encryption_key(key_id text) from authenticated;
+revoke all on function bulwark.find_key_encryption_key(key_id text) from service_role;
+revoke all on function bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose) from public;
+revoke all on function bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose) from anon;
+revoke all on function bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose) from authenticated;
+revoke all on function bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose) from service_role;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from public;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from anon;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from authenticated;
@@ -167,6 +455,18 @@ revoke all on function bulwark.encryption_overview(organization_id uuid) from pu
 revoke all on function bulwark.encryption_overview(organization_id uuid) from anon;
 revoke all on function bulwark.encryption_overview(organization_id uuid) from authenticated;
 revoke all on function bulwark.encryption_overview(organization_id uuid) from service_role;
+revoke all on function bulwark.report_key_fault(key_id text, fault text) from public;
+revoke all on function bulwark.report_key_fault(key_id text, fault text) from anon;
+revoke all on function bulwark.report_key_fault(key_id text, fault text) from authenticated;
+revoke all on function bulwark.report_key_fault(key_id text, fault text) from service_role;
+revoke all on function bulwark.declare_key_lost(key_id text) from public;
+revoke all on function bulwark.declare_key_lost(key_id text) from anon;
+revoke all on function bulwark.declare_key_lost(key_id text) from authenticated;
+revoke all on function bulwark.declare_key_lost(key_id text) from service_role;
+revoke all on function bulwark.declare_key_found(key_id text) from public;
+revoke all on function bulwark.declare_key_found(key_id text) from anon;
+revoke all on function bulwark.declare_key_found(key_id text) from authenticated;
+revoke all on function bulwark.declare_key_found(key_id text) from service_role;
 revoke all on function bulwark_private.encryption_levels() from public;
 revoke all on function bulwark_private.encryption_levels() from anon;
 revoke all on function bulwark_private.encryption_levels() from authenticated;
@@ -175,3 +475,5 @@ grant execute on function bulwark.retry_reencryption(uuid) to authenticated;
 grant execute on function bulwark.retry_reencryption(uuid) to service_role;
 grant execute on function bulwark.encryption_overview(uuid) to authenticated;
 grant execute on function bulwark.encryption_overview(uuid) to service_role;
+grant execute on function bulwark.find_key_encryption_key(text) to service_role;
+grant execute on function bulwark.report_key_fault(text, text) to service_role;

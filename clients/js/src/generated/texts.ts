@@ -177,6 +177,10 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
     "A value cannot be decrypted in its place: damaged, moved, or under another key. The function's log has the exact fault.",
   ENCRYPTION_KEY_DESTROYED:
     "The organization was shredded: its data keys are destroyed, and it gets no new ones.",
+  ENCRYPTION_KEY_LOST:
+    "The key-encryption key was declared lost (declare_key_lost): the value cannot be read.",
+  ENCRYPTION_KEY_UNAVAILABLE:
+    "The function lacks a key-encryption key, or has another under its id; its log and bulwark doctor name it. Nothing is lost.",
   ENCRYPTION_UNKNOWN_COLUMN:
     "The column does not exist, is not text, is not declared, has no blind index, or belongs to an organization and the request names none.",
   ENCRYPTION_TABLE_NOT_EXPOSED:
@@ -184,7 +188,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   ENCRYPTION_NOT_A_TABLE: "The table is not an ordinary table with a primary key of one column.",
   ENCRYPTION_PLAINTEXT_PRESENT: "The column contains plaintext: encrypt into a new column first.",
   ENCRYPTION_INVALID_ARGUMENT: "An argument is null, too long, or out of bounds.",
-  ENCRYPTION_UNKNOWN_KEY: "No key-encryption key is registered with this id.",
+  ENCRYPTION_UNKNOWN_KEY: "No key-encryption key is registered with this id, or it was lost.",
   ENCRYPTION_NOT_CONFIGURED: "No key-encryption key is set.",
   MFA_REQUIRED: "The organization requires a second factor, and this session has verified none.",
   MFA_VERIFICATION_REQUIRED:
