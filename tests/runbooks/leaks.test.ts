@@ -1,12 +1,15 @@
 /** The runbooks of leaks: an API key, the project's secret key, an encryption key. */
 import assert from "node:assert/strict";
 import { exchange, issueKey, keyClient } from "../api_keys/support.ts";
-import { addContacts, makeContacts, readContacts } from "../encryption/support.ts";
+import { addContacts, call, makeContacts, readContacts, work } from "../encryption/support.ts";
 import { createOrganization, installHook, ok, secretKey, service, signUp } from "../support.ts";
 import { restart, runbookTest } from "./page.ts";
 
 const scratch = await Deno.makeTempDir({ prefix: "bulwark-leaks-" });
 Deno.test.afterAll(() => Deno.remove(scratch, { recursive: true }));
+
+/** The encryption keys of the stack, as the pages leave them. */
+let keysInUse = Deno.env.get("BULWARK_TEST_ENCRYPTION_KEYS") ?? "";
 
 async function fileWith(text: string): Promise<string> {
   const file = `${scratch}/${crypto.randomUUID()}`;
@@ -134,7 +137,8 @@ runbookTest(
     await page.run("Wrap everything under it", values);
     await page.run("Replace the data keys", values);
     const [status] = await page.run("Remove the old key", values);
-    const fresh = (await Deno.readTextFile(file)).split(":")[0];
+    keysInUse = (await Deno.readTextFile(file)).trim();
+    const fresh = keysInUse.split(":")[0];
     assert.deepEqual(
       status?.rows.filter(({ data_keys }) => Number(data_keys) > 0).map(({ id }) => id),
       [fresh],
@@ -158,5 +162,52 @@ runbookTest(
     }
     assert.deepEqual(open?.rows, []);
     assert.deepEqual(left?.rows, [{ id: fresh }]);
+  },
+);
+
+runbookTest(
+  "RUN-15: without a lost key encryption goes on, and its values come back with it",
+  "lost-encryption-key",
+  async (
+    page,
+  ) => {
+    const mine = await makeContacts();
+    const [id = ""] = await addContacts(mine, ["ada@example.com"]);
+    const values = {
+      "the keys that were found": keysInUse,
+      "file with the new key": `${scratch}/new`,
+    };
+    const [needed] = await page.run("Look for it first", values);
+    const key = String(needed?.rows[0]?.id);
+    const [lost] = await page.run("Go on without it", { ...values, "key id": key });
+    assert.ok(Number(lost?.rows[0]?.lost_data_keys) > 0);
+    const answer = await call(mine.analyst.token, "decrypt", {
+      table: "contacts",
+      columns: ["email"],
+      primary_keys: [id],
+    });
+    assert.match(JSON.stringify(answer.body), /ENCRYPTION_KEY_LOST/);
+    const [later = ""] = await addContacts(mine, ["grace@example.com"]);
+    assert.deepEqual(await readContacts(mine.analyst, [later]), { [later]: "grace@example.com" });
+    for (let tries = 0;; tries++) {
+      await work();
+      const [listed] = await page.run("What is lost");
+      const contacts = listed?.rows.find(({ table_name }) => table_name === "public.contacts") ??
+        listed?.rows.find(({ table_name }) => table_name === "contacts");
+      if (Number(contacts?.lost) > 0) break;
+      assert.ok(tries < 40, "the lost values are not listed");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+
+    await page.run("It turned up after all", { ...values, "key id": key });
+    assert.deepEqual(await readContacts(mine.analyst, [id, later]), {
+      [id]: "ada@example.com",
+      [later]: "grace@example.com",
+    });
+    const [over] = await page.run("It is over when", values);
+    assert.deepEqual(
+      over?.rows.filter(({ is_lost, fault }) => is_lost || fault !== null),
+      [],
+    );
   },
 );
