@@ -106,6 +106,8 @@ async function callAll({ url, publishableKey, token, own }: SampleSettings) {
     sessions: bulwark.sessions.list(),
     settings: bulwark.settings.list(),
     encryption: bulwark.encryption.overview(own),
+    compliance: bulwark.compliance.subject(),
+    reviews: bulwark.reviews.list(own),
   };
   const called = await Promise.all(
     Object.entries(calls).map(async ([name, call]) => [name, (await call).error?.code ?? null]),
