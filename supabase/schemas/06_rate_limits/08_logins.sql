@@ -231,14 +231,20 @@ declare
 begin
   if user_id is null then
     -- Where Supabase Auth calls the hook, that has recorded the attempt: it counts once. The entry
-    -- here adds the network.
+    -- here adds the network. Each entry of the hook stands for one attempt: one that the hook refused
+    -- has none, and is not taken for an earlier attempt.
     select e.id into v_recorded
     from bulwark.audit_logs e
     where e.event_type = 'auth.login_failed' and e.action = 'password' and e.source = 'auth'
       and e.resource_type = 'auth.users' and e.resource_id = v_user::text
       and e.parent_id is null
       and e.id >= bulwark_private.audit_id_floor(clock_timestamp() - interval '10 seconds')
-    order by e.id desc
+      and not exists (
+        select from bulwark.audit_logs c
+        where c.resource_type = e.resource_type and c.resource_id = e.resource_id
+          and c.id > e.id and c.parent_id = e.id and c.details ? 'network'
+      )
+    order by e.id
     limit 1;
     perform bulwark_private.append_audit_entry(
       event_type => 'auth.login_failed', result => 'failure', action => 'password',
@@ -260,4 +266,5 @@ end;
 $$;
 comment on function bulwark.finish_login(text, text, uuid, real, real) is
   'Records the result of a sign-in (service role only). Without a user it failed and is written to
-   the audit log, below the entry of the password hook if there is one; with one its network becomes known and its place is compared with the last one.';
+   the audit log, below the entry of the password hook if there is one; with one its network becomes
+   known and its place is compared with the last one.';

@@ -1,7 +1,7 @@
 -- Sign-ins: the hooks of Supabase Auth, and the functions that bulwark-login calls.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(30);
+select plan(31);
 select tests.create_organizations();
 -- As the owner: on Postgres 17 the tests cannot become supabase_auth_admin. End-to-end tests cover
 -- that role.
@@ -221,6 +221,18 @@ select set_has(
        and user_id = tests.user_id('viewer@globex.test') $$,
   $$ values (10) $$,
   'LOG-27: ten are'
+);
+-- An attempt that the hook refused has no entry of the hook, and is one all the same.
+select tests.create_user('burst@globex.test');
+select pg_temp.hook('password_verification_attempt_hook', 'burst@globex.test', false);
+select bulwark.finish_login('burst@globex.test', '198.51.100.80') from generate_series(1, 3);
+select is(
+  (select row(count(*) filter (where e.parent_id is null),
+     count(*) filter (where e.parent_id is not null))::text
+   from bulwark.audit_logs e
+   where e.event_type = 'auth.login_failed' and e.organization_id is null
+     and e.resource_id = tests.user_id('burst@globex.test')::text),
+  '(3,1)', 'LOG-28: one entry of the hook hides one attempt, not those that follow at once'
 );
 -- a flood of other entries hides nobody
 select bulwark_private.append_audit_entry(
