@@ -742,7 +742,10 @@ as $$
   select k.name, k.type from (
     select * from keys
     union all
-    select 'ctid', 'tid', 1 where not exists (select from keys)
+    -- Each partition counts its rows anew.
+    select k.name, k.type, k.place
+    from (values ('tableoid', 'oid', 1), ('ctid', 'tid', 2)) as k (name, type, place)
+    where not exists (select from keys)
   ) k
   order by k.place;
 $$;
@@ -934,6 +937,10 @@ declare
   );
   v_pattern constant text := bulwark_private.address_pattern(addresses);
   v_read record;
+  -- A row that is withheld is not told by the entries about it either.
+  v_withheld constant text[] := array(
+    select distinct p.relation::text from bulwark_private.personal_columns() p where p.withheld
+  );
 begin
   select count(*) as read, (array_agg(p.id order by p.id desc))[1] as last,
     count(*) filter (where cardinality(p.named) > 0 and p.is_withheld) as withheld,
@@ -967,7 +974,8 @@ begin
         ) then 'contents' end
       ], null) as named,
       only_own and e.actor_id is distinct from subject_entries.user_id
-        and (e.severity = 'critical' or e.event_type like 'security.%') as is_withheld
+        and (e.severity = 'critical' or e.event_type like 'security.%'
+          or e.resource_type = any (v_withheld)) as is_withheld
     from (
       (
         select * from bulwark.audit_logs l
@@ -996,14 +1004,15 @@ end;
 $$;
 comment on function bulwark_private.subject_entries(uuid, text[], uuid, text, boolean) is
   'The entries among the next 2,000 that a person made or that name them. only_own: without values,
-   without those who acted on the person, and without entries that are critical or of category
-   security, which are counted (withheld).';
+   without those who acted on the person, and without entries that are critical, of category
+   security or about tables that are withheld, which are counted (withheld).';
 
 -- Subject export: everything that names a person, page by page, for the person and for those who
 -- may erase it (GDPR Art. 15 and 20).
 -- Protects against a stolen password that takes a life's data (a second factor is asked for if
 -- there is one), against an organization that reads another's data about the same person, and
--- against a person who learns through it who acted on them. Each page is an entry of the log.
+-- against a person who learns through it who acted on them, and against an account that only claims
+-- another's address. Each page is an entry of the log.
 -- SECURITY DEFINER: export_subject, because no client reads these tables.
 
 create function bulwark_private.subject_account(user_id uuid, organization_id uuid)
@@ -1122,6 +1131,24 @@ comment on function bulwark_private.subject_is_known(uuid, uuid) is
   'Whether a person has an account (in an organization: has or had a role there), was invited, or
    made an entry of the log.';
 
+create function bulwark_private.own_addresses(user_id uuid)
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select e.email from (select bulwark_private.confirmed_email()) e (email)
+    where e.email is not null
+    union
+    select i.email from bulwark.invitations i where i.accepted_by = own_addresses.user_id
+  );
+$$;
+comment on function bulwark_private.own_addresses(uuid) is
+  'The addresses that the caller has proved to be theirs: the confirmed one, and those of accepted
+   invitations. An account with another''s address, unconfirmed or of an identity provider, gets
+   nothing of theirs.';
+
 create function bulwark.export_subject(
   user_id uuid default null,
   organization_id uuid default null,
@@ -1171,10 +1198,16 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'COMPLIANCE_INVALID_LIMIT';
   end if;
   if after is not null then
-    v_source := array_position(v_sources, split_part(after, ' ', 1));
-    v_key := nullif(substr(after, strpos(after, ' ') + 1), '');
-    if v_source is null or strpos(after, ' ') = 0 or length(after) > 4000
-      or v_key !~ '^\[.+\]$' then
+    -- The longest name that fits, because the name of a table may have spaces.
+    v_source := (
+      select s.place
+      from unnest(v_sources) with ordinality as s (name, place)
+      where starts_with(after, s.name || ' ')
+      order by length(s.name) desc
+      limit 1
+    );
+    v_key := nullif(substr(after, length(v_sources[v_source]) + 2), '');
+    if v_source is null or length(after) > 4000 or v_key !~ '^\[.+\]$' then
       raise exception 'Cannot export subject: the cursor is not one of this export'
         using errcode = 'invalid_parameter_value', detail = 'COMPLIANCE_INVALID_CURSOR';
     end if;
@@ -1202,7 +1235,10 @@ begin
     raise exception 'Cannot export subject: another page is being made'
       using errcode = 'PT409', detail = 'COMPLIANCE_EXPORT_RUNNING';
   end if;
-  v_addresses := bulwark_private.addresses_of(v_user, organization_id);
+  v_addresses := case
+    when v_own then bulwark_private.own_addresses(v_user)
+    else bulwark_private.addresses_of(v_user, organization_id)
+  end;
   while v_source <= cardinality(v_sources) loop
     if v_sources[v_source] = 'account' then
       v_rows := v_rows || bulwark_private.subject_account(v_user, organization_id);
@@ -1593,6 +1629,11 @@ as $$
 #variable_conflict use_column
 declare
   v_review constant bulwark.access_reviews := bulwark_private.find_access_review(review_id, true);
+  -- As in list_members.
+  v_names constant boolean := bulwark_private.caller_is_service()
+    or bulwark_private.session_permits(
+      bulwark.current_person(), 'user:read', v_review.organization_id
+    );
 begin
   return query
     select
@@ -1610,7 +1651,7 @@ begin
     ) i
     -- Of members only, as in list_members.
     left join bulwark_private.people m
-      on m.user_id = i.user_id and exists (
+      on v_names and m.user_id = i.user_id and exists (
         select from bulwark_private.unexpired_grants g
         where g.user_id = i.user_id and g.organization_id = v_review.organization_id
       )
@@ -1625,8 +1666,8 @@ begin
 end;
 $$;
 comment on function bulwark.list_access_review(uuid, boolean, uuid, integer) is
-  'What a review is about, for its reviewers (user:read) and readers (compliance:read), by id: after
-   is that of the last row of the previous page. access is what a member or key can do now (null:
+  'What a review is about, for its reviewers (user:read) and readers (compliance:read; email and
+   name need user:read, too), by id: after is that of the last row of the previous page. access is what a member or key can do now (null:
    nothing any more) or, once decided, could do then; version goes with the decision. Errors:
    COMPLIANCE_UNKNOWN_REVIEW.';
 
@@ -1991,6 +2032,7 @@ revoke all on function
   bulwark_private.subject_account(user_id uuid, organization_id uuid),
   bulwark_private.subject_sources(),
   bulwark_private.subject_is_known(user_id uuid, organization_id uuid),
+  bulwark_private.own_addresses(user_id uuid),
   bulwark.export_subject(user_id uuid, organization_id uuid, after text, page_size integer),
   bulwark_private.access_of_member(user_id uuid, organization_id uuid),
   bulwark_private.access_of_key(key_id uuid),

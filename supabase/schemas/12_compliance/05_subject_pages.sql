@@ -67,7 +67,10 @@ as $$
   select k.name, k.type from (
     select * from keys
     union all
-    select 'ctid', 'tid', 1 where not exists (select from keys)
+    -- Each partition counts its rows anew.
+    select k.name, k.type, k.place
+    from (values ('tableoid', 'oid', 1), ('ctid', 'tid', 2)) as k (name, type, place)
+    where not exists (select from keys)
   ) k
   order by k.place;
 $$;
@@ -259,6 +262,10 @@ declare
   );
   v_pattern constant text := bulwark_private.address_pattern(addresses);
   v_read record;
+  -- A row that is withheld is not told by the entries about it either.
+  v_withheld constant text[] := array(
+    select distinct p.relation::text from bulwark_private.personal_columns() p where p.withheld
+  );
 begin
   select count(*) as read, (array_agg(p.id order by p.id desc))[1] as last,
     count(*) filter (where cardinality(p.named) > 0 and p.is_withheld) as withheld,
@@ -292,7 +299,8 @@ begin
         ) then 'contents' end
       ], null) as named,
       only_own and e.actor_id is distinct from subject_entries.user_id
-        and (e.severity = 'critical' or e.event_type like 'security.%') as is_withheld
+        and (e.severity = 'critical' or e.event_type like 'security.%'
+          or e.resource_type = any (v_withheld)) as is_withheld
     from (
       (
         select * from bulwark.audit_logs l
@@ -321,5 +329,5 @@ end;
 $$;
 comment on function bulwark_private.subject_entries(uuid, text[], uuid, text, boolean) is
   'The entries among the next 2,000 that a person made or that name them. only_own: without values,
-   without those who acted on the person, and without entries that are critical or of category
-   security, which are counted (withheld).';
+   without those who acted on the person, and without entries that are critical, of category
+   security or about tables that are withheld, which are counted (withheld).';

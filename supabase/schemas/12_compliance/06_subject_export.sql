@@ -2,7 +2,8 @@
 -- may erase it (GDPR Art. 15 and 20).
 -- Protects against a stolen password that takes a life's data (a second factor is asked for if
 -- there is one), against an organization that reads another's data about the same person, and
--- against a person who learns through it who acted on them. Each page is an entry of the log.
+-- against a person who learns through it who acted on them, and against an account that only claims
+-- another's address. Each page is an entry of the log.
 -- SECURITY DEFINER: export_subject, because no client reads these tables.
 
 create function bulwark_private.subject_account(user_id uuid, organization_id uuid)
@@ -121,6 +122,24 @@ comment on function bulwark_private.subject_is_known(uuid, uuid) is
   'Whether a person has an account (in an organization: has or had a role there), was invited, or
    made an entry of the log.';
 
+create function bulwark_private.own_addresses(user_id uuid)
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select e.email from (select bulwark_private.confirmed_email()) e (email)
+    where e.email is not null
+    union
+    select i.email from bulwark.invitations i where i.accepted_by = own_addresses.user_id
+  );
+$$;
+comment on function bulwark_private.own_addresses(uuid) is
+  'The addresses that the caller has proved to be theirs: the confirmed one, and those of accepted
+   invitations. An account with another''s address, unconfirmed or of an identity provider, gets
+   nothing of theirs.';
+
 create function bulwark.export_subject(
   user_id uuid default null,
   organization_id uuid default null,
@@ -170,10 +189,16 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'COMPLIANCE_INVALID_LIMIT';
   end if;
   if after is not null then
-    v_source := array_position(v_sources, split_part(after, ' ', 1));
-    v_key := nullif(substr(after, strpos(after, ' ') + 1), '');
-    if v_source is null or strpos(after, ' ') = 0 or length(after) > 4000
-      or v_key !~ '^\[.+\]$' then
+    -- The longest name that fits, because the name of a table may have spaces.
+    v_source := (
+      select s.place
+      from unnest(v_sources) with ordinality as s (name, place)
+      where starts_with(after, s.name || ' ')
+      order by length(s.name) desc
+      limit 1
+    );
+    v_key := nullif(substr(after, length(v_sources[v_source]) + 2), '');
+    if v_source is null or length(after) > 4000 or v_key !~ '^\[.+\]$' then
       raise exception 'Cannot export subject: the cursor is not one of this export'
         using errcode = 'invalid_parameter_value', detail = 'COMPLIANCE_INVALID_CURSOR';
     end if;
@@ -201,7 +226,10 @@ begin
     raise exception 'Cannot export subject: another page is being made'
       using errcode = 'PT409', detail = 'COMPLIANCE_EXPORT_RUNNING';
   end if;
-  v_addresses := bulwark_private.addresses_of(v_user, organization_id);
+  v_addresses := case
+    when v_own then bulwark_private.own_addresses(v_user)
+    else bulwark_private.addresses_of(v_user, organization_id)
+  end;
   while v_source <= cardinality(v_sources) loop
     if v_sources[v_source] = 'account' then
       v_rows := v_rows || bulwark_private.subject_account(v_user, organization_id);

@@ -163,6 +163,11 @@ as $$
 #variable_conflict use_column
 declare
   v_review constant bulwark.access_reviews := bulwark_private.find_access_review(review_id, true);
+  -- As in list_members.
+  v_names constant boolean := bulwark_private.caller_is_service()
+    or bulwark_private.session_permits(
+      bulwark.current_person(), 'user:read', v_review.organization_id
+    );
 begin
   return query
     select
@@ -180,7 +185,7 @@ begin
     ) i
     -- Of members only, as in list_members.
     left join bulwark_private.people m
-      on m.user_id = i.user_id and exists (
+      on v_names and m.user_id = i.user_id and exists (
         select from bulwark_private.unexpired_grants g
         where g.user_id = i.user_id and g.organization_id = v_review.organization_id
       )
@@ -195,8 +200,8 @@ begin
 end;
 $$;
 comment on function bulwark.list_access_review(uuid, boolean, uuid, integer) is
-  'What a review is about, for its reviewers (user:read) and readers (compliance:read), by id: after
-   is that of the last row of the previous page. access is what a member or key can do now (null:
+  'What a review is about, for its reviewers (user:read) and readers (compliance:read; email and
+   name need user:read, too), by id: after is that of the last row of the previous page. access is what a member or key can do now (null:
    nothing any more) or, once decided, could do then; version goes with the decision. Errors:
    COMPLIANCE_UNKNOWN_REVIEW.';
 

@@ -1,7 +1,7 @@
 -- Access reviews: others decide about each access, once, with an end that is real.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(56);
+select plan(57);
 select tests.create_organizations();
 insert into bulwark.permissions values ('test:nothing', 'Nothing');
 select grant_role(tests.create_user('second@acme.test'), 'admin', tests.acme());
@@ -230,6 +230,16 @@ select is(
   (select e.after ->> 'note' from bulwark.audit_logs e
    where e.resource_type = 'bulwark.access_review_items' and e.after ->> 'outcome' = 'ended'
      and e.after ? 'note' limit 1), 'Left the project', 'REV-21: with its note');
+
+-- readers who may not list members
+select create_role(tests.acme(), 'auditors', '{compliance:read}');
+select grant_role(tests.create_user('auditor@acme.test'), 'auditors', tests.acme());
+select tests.act_as('auditor@acme.test');
+select is(
+  (select row(count(*), count(l.email), count(l.name), count(l.access))::text
+   from first f, list_access_review(f.id) l),
+  '(7,0,0,7)', 'REV-24: who may not list members reads a review without their names');
+select tests.act_as_owner();
 
 -- reviewers who are none any more, and MFA
 select revoke_role(tests.user_id('steward@acme.test'), 'stewards', tests.acme());

@@ -1,7 +1,7 @@
 -- Everything known of a person, for themselves and for those who may erase them.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(45);
+select plan(49);
 select tests.create_organizations();
 insert into bulwark.permissions values ('test:nothing', 'Nothing');
 
@@ -10,6 +10,13 @@ select declare_personal_data('public.tickets', 'customer', 'org');
 create table public.letters (sender text, words text);
 select declare_personal_data('public.letters', 'sender');
 select enable_audit('public.tickets', 'org');
+
+create table public."support calls" (id bigint primary key, customer uuid);
+select declare_personal_data('public."support calls"', 'customer');
+create table public.visits (visitor uuid, year integer) partition by list (year);
+create table public.visits_2025 partition of public.visits for values in (2025);
+create table public.visits_2026 partition of public.visits for values in (2026);
+select declare_personal_data('public.visits', 'visitor');
 
 -- The viewer is a member of both organizations, and things were done by and to them.
 select grant_role(tests.user_id('viewer@acme.test'), 'viewer', tests.globex());
@@ -23,6 +30,14 @@ insert into public.letters values
 insert into bulwark.security_events (event_type, severity, organization_id, user_id, subject) values
   ('brute_force', 'high', tests.acme(), tests.user_id('viewer@acme.test'), ''),
   ('brute_force', 'high', tests.acme(), tests.user_id('analyst@acme.test'), '');
+update bulwark.security_events set assigned_to = tests.user_id('admin@acme.test')
+where user_id = tests.user_id('viewer@acme.test');
+insert into bulwark.audit_legal_holds (organization_id, subject_id, reason, placed_by_operator)
+values (tests.acme(), tests.user_id('viewer@acme.test'), 'Suspected', true);
+insert into public."support calls" select n, tests.user_id('viewer@acme.test')
+from generate_series(1, 3) n;
+insert into public.visits select tests.user_id('viewer@acme.test'), n
+from generate_series(2025, 2026) n;
 insert into bulwark.api_keys (organization_id, owner_id, name, environment, first_characters,
   scopes, rate_limit_rule, issued_with_mfa, expires_at)
 values (tests.acme(), tests.user_id('viewer@acme.test'), 'mine', 'live', 'bwk_live_abc',
@@ -91,6 +106,10 @@ select is_empty(
   'CMP-34: so no page tells a person another''s address');
 select is_empty($$ select * from found where source = 'bulwark.security_events' $$,
   'CMP-35: nor that somebody investigates them');
+select is_empty(
+  $$ select * from found where source = 'bulwark.audit_logs'
+     and content ->> 'resource_type' in ('bulwark.security_events', 'bulwark.audit_legal_holds') $$,
+  'CMP-35: neither by the entries about the event, nor by those about a hold');
 select ok((select (export_subject(after => 'log ') ->> 'withheld')::integer) > 0,
   'CMP-35: but how many entries are withheld');
 select is(
@@ -104,6 +123,28 @@ select is(
      select jsonb_array_elements(pg_temp.pages()) ->> 'source' as s) e
    where s <> 'bulwark.audit_logs'),
   'CMP-36: in pages of one too');
+select is(
+  (select array_agg(source || count order by source) from (
+     select source, count(*) from found where source ~ 'calls|visits' group by source) s),
+  array['public."support calls"3', 'public.visits2'],
+  'CMP-36: of a table whose name has a space, and of partitions without a key');
+-- An account whose address is not proved to be its own.
+select tests.act_as_owner();
+update auth.users set email_confirmed_at = null where email = 'viewer@acme.test';
+select tests.act_as('viewer@acme.test');
+select is_empty($$ select from jsonb_array_elements(pg_temp.pages()) e
+  where e ->> 'source' = 'public.letters' $$,
+  'CMP-50: by an address that is not confirmed nothing is found');
+select tests.act_as_owner();
+update auth.users set email_confirmed_at = now(), is_sso_user = true
+where email = 'viewer@acme.test';
+select tests.act_as('viewer@acme.test');
+select is_empty($$ select from jsonb_array_elements(pg_temp.pages()) e
+  where e ->> 'source' = 'public.letters' $$,
+  'CMP-50: nor by one that an identity provider says');
+select tests.act_as_owner();
+update auth.users set is_sso_user = false where email = 'viewer@acme.test';
+select tests.act_as('viewer@acme.test');
 select tests.error_is('CMP-38: a cursor is one of the export', '22023 COMPLIANCE_INVALID_CURSOR',
   $$ select export_subject(after => 'pg_authid [1]') $$);
 select tests.error_is('CMP-38: with a key', '22023 COMPLIANCE_INVALID_CURSOR',
