@@ -1,5 +1,6 @@
-/** Every runbook is in the index, in one form, and run by a test. */
+/** Every runbook is in the index, in one form, and run by a test; alerts name pages that exist. */
 import assert from "node:assert/strict";
+import { parse } from "yaml";
 import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
 
@@ -35,3 +36,31 @@ Deno.test("every runbook is run by a test", async () => {
     .map(([, page]) => page);
   assert.deepEqual([...new Set(run)].sort(), pages);
 });
+
+Deno.test("every alert of deploy/prometheus names a page, and a section that it has", async () => {
+  const rules = await Deno.readTextFile(inRepository("deploy", "prometheus", "bulwark.rules.yml"));
+  const alerts = parse(rules).groups
+    .flatMap(({ rules }: { rules: Alert[] }) => rules)
+    .filter(({ alert }: Alert) => alert !== undefined) as Alert[];
+  assert.ok(alerts.length > 30);
+  for (const { alert, annotations } of alerts) {
+    const [, path = "", section] = /^(docs\/[\w/-]+\.md)(?:#([\w-]+))?$/
+      .exec(annotations?.runbook ?? "") ?? [];
+    assert.notEqual(path, "", `${alert} names no page`);
+    const text = await Deno.readTextFile(inRepository(path)).catch(() => null);
+    assert.ok(text !== null, `${alert}: there is no ${path}`);
+    if (section) assert.ok(anchors(text).includes(section), `${alert}: ${path} has no ${section}`);
+  }
+});
+
+interface Alert {
+  alert?: string;
+  annotations?: { runbook?: string };
+}
+
+/** The names of a page's sections, in links to them. */
+function anchors(text: string): string[] {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    heading.toLowerCase().replaceAll(/[^\w\s-]/g, "").replaceAll(" ", "-")
+  );
+}

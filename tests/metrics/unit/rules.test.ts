@@ -340,6 +340,8 @@ const cases: Record<string, Case> = {
 
 const folder = new URL("../../../deploy/prometheus/", import.meta.url);
 const rules = await Deno.readTextFile(new URL("bulwark.rules.yml", folder));
+const pageOf = (alert: string) =>
+  new RegExp(`alert: ${alert}\\n[^]*?runbook: (\\S+)`).exec(rules)?.[1];
 const installed = await new Deno.Command("sh", { args: ["-c", "command -v promtool"] }).output();
 const promtool = {
   ignore: !installed.success,
@@ -360,7 +362,8 @@ function testsOf(alert: string, { severity, after, fires, labels, summary, silen
     input_series: Object.entries(series).map(([series, values]) => ({ series, values })),
     alert_rule_test: [{ eval_time: `${after}m`, alertname: alert, exp_alerts }],
   });
-  const expected = { exp_labels: { severity, ...labels }, exp_annotations: { summary } };
+  const exp_annotations = { summary, runbook: pageOf(alert) };
+  const expected = { exp_labels: { severity, ...labels }, exp_annotations };
   return [test(fires, [expected]), ...silent.map((series) => test(series, []))];
 }
 
