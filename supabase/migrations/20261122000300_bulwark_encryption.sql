@@ -780,6 +780,32 @@ comment on function bulwark_private.queue_reencryption(
   'Queues the values under superseded data keys of an organization (null: the system) for
    re-encryption.';
 
+create function bulwark_private.require_kek_in_use(wrapped_key text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lost_at timestamptz;
+begin
+  -- Waits for a declaration, which then counts. A function that still has the lost key in memory
+  -- would otherwise wrap new data keys under it, and the next process could not read them.
+  select k.lost_at into v_lost_at
+  from bulwark_private.key_encryption_keys k
+  where k.id = split_part(require_kek_in_use.wrapped_key, '.', 2)
+  for key share;
+  if v_lost_at is not null then
+    raise exception 'Cannot wrap data key: the key-encryption key was declared lost'
+      using errcode = 'PT410', detail = 'ENCRYPTION_KEY_LOST',
+            hint = 'Give the functions another key, and deploy them again';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_kek_in_use(text) is
+  'Raises ENCRYPTION_KEY_LOST if the key-encryption key of a wrapped data key was declared lost, and
+   keeps it from being declared so until commit.';
+
 create function bulwark.add_data_key(
   key_id uuid,
   purpose text,
@@ -803,6 +829,8 @@ begin
     raise exception 'Cannot add data key: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
+  -- Before the locks of data keys, as the declaration of a loss.
+  perform bulwark_private.require_kek_in_use(add_data_key.wrapped_key);
   -- A shared lock against deletion, which destroys the organization's keys. Locks the organization
   -- first, like the destruction, so that they cannot deadlock.
   perform from bulwark.organizations o where o.id = add_data_key.organization_id for key share;
@@ -842,8 +870,8 @@ $$;
 comment on function bulwark.add_data_key(uuid, text, text, integer, uuid) is
   'Makes a wrapped key the current one of an organization (null: the system). Returns false if
    after_version is no longer the current version. Queues values under the old key for
-   re-encryption. Service role only. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
-   ENCRYPTION_INVALID_ARGUMENT.';
+   re-encryption. Service role only. Errors: ENCRYPTION_KEY_DESTROYED, ENCRYPTION_KEY_LOST,
+   RBAC_UNKNOWN_ORGANIZATION, ENCRYPTION_INVALID_ARGUMENT.';
 
 -- The rows of a column under a key, in index order. Index values begin with the id of their key, so
 -- the same index serves.
@@ -1383,6 +1411,12 @@ as $$
 declare
   v_changed integer;
 begin
+  perform bulwark_private.require_kek_in_use(g.n)
+  from (
+    select distinct on (split_part(c.n, '.', 2)) c.n
+    from jsonb_to_recordset(changes) as c (n text)
+    order by split_part(c.n, '.', 2)
+  ) g;
   update bulwark_private.data_keys k
   set wrapped_key = g.n, kek = split_part(g.n, '.', 2)
   from jsonb_to_recordset(changes) as g (id uuid, c text, n text)
@@ -1393,7 +1427,7 @@ end;
 $$;
 comment on function bulwark.rewrap_data_keys(jsonb) is
   'Writes rewrapped data keys: {id, c: wrapped key that was read, n: new one}, only where the old
-   one is unchanged. Returns the number changed. Service role only.';
+   one is unchanged. Returns the number changed. Service role only. Errors: ENCRYPTION_KEY_LOST.';
 
 create function bulwark.key_encryption_status()
   returns table (id text, is_current boolean, derivation text, data_keys bigint)
@@ -1597,6 +1631,7 @@ revoke all on function
   bulwark.organizations_by_key(keys text[]),
   bulwark.authorize_field_access(action text, table_name text, columns text[], primary_keys text[], organization_id uuid),
   bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose),
+  bulwark_private.require_kek_in_use(wrapped_key text),
   bulwark.add_data_key(key_id uuid, purpose text, wrapped_key text, after_version integer, organization_id uuid),
   bulwark.encryption_progress(organization_id uuid),
   bulwark_private.stale_rows_query(reencryption_id bigint),

@@ -95,6 +95,31 @@ comment on function bulwark_private.queue_reencryption(
 ) is
   'Queues the values under superseded data keys of an organization (null: the system) for
    re-encryption.';
+create function bulwark_private.require_kek_in_use(wrapped_key text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lost_at timestamptz;
+begin
+  -- Waits for a declaration, which then counts. A function that still has the lost key in memory
+  -- would otherwise wrap new data keys under it, and the next process could not read them.
+  select k.lost_at into v_lost_at
+  from bulwark_private.key_encryption_keys k
+  where k.id = split_part(require_kek_in_use.wrapped_key, '.', 2)
+  for key share;
+  if v_lost_at is not null then
+    raise exception 'Cannot wrap data key: the key-encryption key was declared lost'
+      using errcode = 'PT410', detail = 'ENCRYPTION_KEY_LOST',
+            hint = 'Give the functions another key, and deploy them again';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_kek_in_use(text) is
+  'Raises ENCRYPTION_KEY_LOST if the key-encryption key of a wrapped data key was declared lost, and
+   keeps it from being declared so until commit.';
 create or replace function bulwark.add_data_key(
   key_id uuid,
   purpose text,
@@ -118,6 +143,8 @@ begin
     raise exception 'Cannot add data key: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
+  -- Before the locks of data keys, as the declaration of a loss.
+  perform bulwark_private.require_kek_in_use(add_data_key.wrapped_key);
   -- A shared lock against deletion, which destroys the organization's keys. Locks the organization
   -- first, like the destruction, so that they cannot deadlock.
   perform from bulwark.organizations o where o.id = add_data_key.organization_id for key share;
@@ -154,6 +181,11 @@ begin
   return true;
 end;
 $$;
+comment on function bulwark.add_data_key(uuid, text, text, integer, uuid) is
+  'Makes a wrapped key the current one of an organization (null: the system). Returns false if
+   after_version is no longer the current version. Queues values under the old key for
+   re-encryption. Service role only. Errors: ENCRYPTION_KEY_DESTROYED, ENCRYPTION_KEY_LOST,
+   RBAC_UNKNOWN_ORGANIZATION, ENCRYPTION_INVALID_ARGUMENT.';
 create function bulwark.retry_reencryption(organization_id uuid default null)
   returns integer
   language plpgsql
@@ -322,6 +354,33 @@ as $$
 $$;
 comment on function bulwark.data_keys_to_rewrap(text, integer) is
   'Data keys that are wrapped by another key-encryption key that is not lost (service role only).';
+create or replace function bulwark.rewrap_data_keys(changes jsonb)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_changed integer;
+begin
+  perform bulwark_private.require_kek_in_use(g.n)
+  from (
+    select distinct on (split_part(c.n, '.', 2)) c.n
+    from jsonb_to_recordset(changes) as c (n text)
+    order by split_part(c.n, '.', 2)
+  ) g;
+  update bulwark_private.data_keys k
+  set wrapped_key = g.n, kek = split_part(g.n, '.', 2)
+  from jsonb_to_recordset(changes) as g (id uuid, c text, n text)
+  where k.id = g.id and k.wrapped_key = g.c;
+  get diagnostics v_changed = row_count;
+  return v_changed;
+end;
+$$;
+comment on function bulwark.rewrap_data_keys(jsonb) is
+  'Writes rewrapped data keys: {id, c: wrapped key that was read, n: new one}, only where the old
+   one is unchanged. Returns the number changed. Service role only. Errors: ENCRYPTION_KEY_LOST.';
 create function bulwark.report_key_fault(key_id text, fault text default null)
   returns void
   language plpgsql
@@ -447,6 +506,10 @@ revoke all on function bulwark_private.queue_reencryption(organization_id uuid, 
 revoke all on function bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose) from anon;
 revoke all on function bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose) from authenticated;
 revoke all on function bulwark_private.queue_reencryption(organization_id uuid, purpose bulwark_private.data_key_purpose) from service_role;
+revoke all on function bulwark_private.require_kek_in_use(wrapped_key text) from public;
+revoke all on function bulwark_private.require_kek_in_use(wrapped_key text) from anon;
+revoke all on function bulwark_private.require_kek_in_use(wrapped_key text) from authenticated;
+revoke all on function bulwark_private.require_kek_in_use(wrapped_key text) from service_role;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from public;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from anon;
 revoke all on function bulwark.retry_reencryption(organization_id uuid) from authenticated;

@@ -67,6 +67,12 @@ as $$
 declare
   v_changed integer;
 begin
+  perform bulwark_private.require_kek_in_use(g.n)
+  from (
+    select distinct on (split_part(c.n, '.', 2)) c.n
+    from jsonb_to_recordset(changes) as c (n text)
+    order by split_part(c.n, '.', 2)
+  ) g;
   update bulwark_private.data_keys k
   set wrapped_key = g.n, kek = split_part(g.n, '.', 2)
   from jsonb_to_recordset(changes) as g (id uuid, c text, n text)
@@ -77,7 +83,7 @@ end;
 $$;
 comment on function bulwark.rewrap_data_keys(jsonb) is
   'Writes rewrapped data keys: {id, c: wrapped key that was read, n: new one}, only where the old
-   one is unchanged. Returns the number changed. Service role only.';
+   one is unchanged. Returns the number changed. Service role only. Errors: ENCRYPTION_KEY_LOST.';
 
 create function bulwark.key_encryption_status()
   returns table (id text, is_current boolean, derivation text, data_keys bigint)

@@ -1,7 +1,7 @@
 -- A key-encryption key that is lost, found again, or that a function could not use.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(19);
+select plan(21);
 select tests.create_organizations();
 
 create table public.people (
@@ -90,6 +90,12 @@ select is_empty(
 );
 select tests.error_is('ENC-63: it is not chosen again', 'PT404 ENCRYPTION_UNKNOWN_KEY',
   $$ select bulwark.choose_key_encryption_key('k1') $$);
+select tests.error_is('ENC-66: a function that still has the lost key adds no data key under it',
+  'PT410 ENCRYPTION_KEY_LOST',
+  $$ select bulwark.add_data_key(tests.key(4), 'field', tests.wrapped('k1'), 0, tests.acme()) $$);
+select tests.error_is('ENC-66: nor does it rewrap one under it', 'PT410 ENCRYPTION_KEY_LOST',
+  $$ select bulwark.rewrap_data_keys(jsonb_build_array(jsonb_build_object(
+       'id', tests.key(3), 'c', tests.wrapped('k2'), 'n', tests.wrapped('k1')))) $$);
 select bulwark.add_data_key(tests.key(4), 'field', tests.wrapped('k2'), 0, tests.acme());
 select is(
   (select version from bulwark.reserve_data_key('field', 1, tests.acme())), 2::bigint,
