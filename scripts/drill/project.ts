@@ -11,7 +11,7 @@ import { Failure } from "../stack/failure.ts";
 import { freePort } from "../stack/ports.ts";
 import { type Place, signInAgain, signUp, type Visitor } from "../tour/guide.ts";
 
-/** What is known outside of the project, and has to be true after a restore. */
+/** Facts that are kept outside of the project and have to be true after a restore. */
 export interface Kept {
   contacts: { id: string; email: string; reader: Visitor }[];
   /** Somebody who signs in with a second factor, and its secret. */

@@ -42,7 +42,7 @@ async function withAuth(
     {},
     async (cluster, password) => {
       const sql = connect(cluster.url("supabase_auth_admin", password));
-      // What it finds recorded it takes for done.
+      // It takes for done each migration that it finds recorded.
       await sql`create table auth.schema_migrations (version varchar(255) primary key)`;
       for (
         const version of without

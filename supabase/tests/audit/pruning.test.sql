@@ -93,7 +93,8 @@ from (values
   (2, $$ select tests.log_entry(5, 'acme', 41, '2025-03-20 00:00Z'), tests.seal_log(5) $$,
     'while one was sealed only now'),
   (3, $$ select place_legal_hold('case 1', tests.globex()) $$, 'while a hold is in force'),
-  (4, $$ insert into audit_archives (month, from_month, end_id, first_seal, last_seal, seal_hash, checked_through)
+  (4, $$ insert into audit_archives
+      (month, from_month, end_id, first_seal, last_seal, seal_hash, checked_through)
     select '2025-03-01', '2025-03-01', bulwark_private.audit_id_floor('2025-04-01 00:00Z'),
       b.last + 1, b.last + 2, '\x00', 0 from tests.base b $$, 'while it is being archived'),
   (5, $$ select tests.age_seals(1, 3, '10 days') $$, 'while its seals are too young')
@@ -109,7 +110,7 @@ select is(
      and e.id < bulwark_private.audit_id_floor('2025-05-01 00:00Z')),
   1, 'AUR-137: of the next month those of the same seals go, and no others'
 );
--- What this transaction wrote since the first seal, as in a later one.
+-- Entries that this transaction wrote since the first seal, as if a later one had.
 alter table audit_logs disable trigger audit_logs_refuse_change;
 update audit_logs e set xid = (b.xid + 6)::text::xid8
 from tests.base b, mark m

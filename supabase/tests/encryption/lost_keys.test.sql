@@ -62,7 +62,8 @@ insert into public.people (organization_id, email)
 select tests.acme(), 'bw1.a256gcm.'
   || translate(left(encode(uuid_send(tests.key(1)), 'base64'), 22), '+/', '-_')
   || '.' || repeat('A', 110);
-select is(bulwark.declare_key_lost('k1'), 2, 'ENC-62: the owner is told how many data keys are lost');
+select is(bulwark.declare_key_lost('k1'), 2,
+  'ENC-62: the owner is told how many data keys are lost');
 select isnt_empty(
   $$ select from bulwark.audit_logs
      where resource_type = 'bulwark_private.key_encryption_keys' and resource_id = 'k1'

@@ -3,7 +3,7 @@ import { unwrap } from "../foundation/errors.ts";
 import type { RedisClient } from "../foundation/redis/client.ts";
 import { withTimeout } from "../foundation/timeout.ts";
 
-/** What a check found. */
+/** The result of a check. */
 export interface Check {
   status: "ok" | "failing";
   /** How long the answer took, or how far behind the work is; null: unknown. */

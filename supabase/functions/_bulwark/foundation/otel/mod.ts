@@ -9,7 +9,7 @@ import { readOtelEnv } from "./env.ts";
 import { type Exporter, otlpExporter } from "./exporter.ts";
 import { type AttributeValue, requestSpan, type Span } from "./span.ts";
 
-/** What requests and calls report to. */
+/** The receiver of the spans of requests and calls. */
 export interface Telemetry {
   /**
    * Answers a request within its span, which ends by `end`. An answer never waits for telemetry, and
