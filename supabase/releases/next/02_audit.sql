@@ -3003,7 +3003,6 @@ create function bulwark_private.audit_entries_with(
   set jit = off
 as $$
 declare
-  v_count integer;
   v_first constant timestamptz := bulwark_private.audit_id_time(low) - interval '1 second';
   v_last constant timestamptz := bulwark_private.audit_id_time(high) + interval '1 second';
   v_left integer := most;
@@ -3020,7 +3019,7 @@ begin
       or p.low < audit_entries_with.high and p.high > audit_entries_with.low
     order by p.low desc nulls last
   loop
-    return query execute format(
+    for id, organization_id in execute format(
       $query$
         select e.id, e.organization_id
         from %s e
@@ -3030,9 +3029,11 @@ begin
         limit $7
       $query$, v_partition, key, case key when 'resource_id' then 'text' else 'uuid' end
     )
-    using value, v_first, v_last, low, high, organization, v_left;
-    get diagnostics v_count = row_count;
-    v_left := v_left - v_count;
+    using value, v_first, v_last, low, high, organization, v_left
+    loop
+      v_left := v_left - 1;
+      return next;
+    end loop;
     exit when v_left <= 0;
   end loop;
 end;
@@ -4573,8 +4574,10 @@ create function bulwark_private.prunable_audit_month(keep_days integer, pruned b
   set jit = off
 as $$
 declare
-  v_last bulwark_private.audit_position;
+  v_id uuid;
   v_partition record;
+  v_timeline integer;
+  v_xid xid8;
 begin
   -- Whether a hold keeps something is asked entry by entry.
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
@@ -4591,10 +4594,10 @@ begin
       'select e.timeline, e.xid, e.id from %s e
        order by e.timeline desc, e.xid desc, e.id desc limit 1', v_partition.relation
     )
-    into v_last;
-    exit when v_last.id is not null;
+    into v_timeline, v_xid, v_id;
+    exit when v_id is not null;
   end loop;
-  if v_last.id is null or exists (
+  if v_id is null or exists (
     select from bulwark_private.audit_partitions p
     where p.high < v_partition.high and not p.is_closed
   ) then
@@ -4605,9 +4608,9 @@ begin
     from (
       select s.number, s.sealed_at
       from bulwark_private.audit_seals s
-      where s.number >= bulwark_private.audit_seal_of(v_last.timeline, v_last.xid, v_last.id)
+      where s.number >= bulwark_private.audit_seal_of(v_timeline, v_xid, v_id)
         and s.through is null
-        and (s.timeline > v_last.timeline or pg_snapshot_xmin(s.snapshot) > v_last.xid)
+        and (s.timeline > v_timeline or pg_snapshot_xmin(s.snapshot) > v_xid)
       order by s.number
       limit 1
     ) f

@@ -30,8 +30,8 @@ as $$
   where k.id = find_key_encryption_key.key_id;
 $$;
 comment on function bulwark.find_key_encryption_key(text) is
-  'The derivation parameters of a key-encryption key, whether it was declared lost, and the last fault
-   (report_key_fault); no row if it is not registered (service role only).';
+  'The derivation parameters of a key-encryption key, whether it was declared lost, and the last
+   fault (report_key_fault); no row if it is not registered (service role only).';
 create or replace function bulwark.read_index_keys(for_organization uuid default null)
   returns table (
     id uuid,
@@ -64,8 +64,8 @@ begin
 end;
 $$;
 comment on function bulwark.read_index_keys(uuid) is
-  'The ten newest index keys of an organization (null: the system) that are not lost, the current one
-   first (service role only). Errors: ENCRYPTION_KEY_DESTROYED.';
+  'The ten newest index keys of an organization (null: the system) that are not lost, the current
+   one first (service role only). Errors: ENCRYPTION_KEY_DESTROYED.';
 create function bulwark_private.queue_reencryption(
   organization_id uuid, purpose bulwark_private.data_key_purpose
 )

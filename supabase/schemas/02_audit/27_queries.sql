@@ -24,7 +24,6 @@ create function bulwark_private.audit_entries_with(
   set jit = off
 as $$
 declare
-  v_count integer;
   v_first constant timestamptz := bulwark_private.audit_id_time(low) - interval '1 second';
   v_last constant timestamptz := bulwark_private.audit_id_time(high) + interval '1 second';
   v_left integer := most;
@@ -41,7 +40,7 @@ begin
       or p.low < audit_entries_with.high and p.high > audit_entries_with.low
     order by p.low desc nulls last
   loop
-    return query execute format(
+    for id, organization_id in execute format(
       $query$
         select e.id, e.organization_id
         from %s e
@@ -51,9 +50,11 @@ begin
         limit $7
       $query$, v_partition, key, case key when 'resource_id' then 'text' else 'uuid' end
     )
-    using value, v_first, v_last, low, high, organization, v_left;
-    get diagnostics v_count = row_count;
-    v_left := v_left - v_count;
+    using value, v_first, v_last, low, high, organization, v_left
+    loop
+      v_left := v_left - 1;
+      return next;
+    end loop;
     exit when v_left <= 0;
   end loop;
 end;

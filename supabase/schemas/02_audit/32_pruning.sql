@@ -72,8 +72,10 @@ create function bulwark_private.prunable_audit_month(keep_days integer, pruned b
   set jit = off
 as $$
 declare
-  v_last bulwark_private.audit_position;
+  v_id uuid;
   v_partition record;
+  v_timeline integer;
+  v_xid xid8;
 begin
   -- Whether a hold keeps something is asked entry by entry.
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
@@ -90,10 +92,10 @@ begin
       'select e.timeline, e.xid, e.id from %s e
        order by e.timeline desc, e.xid desc, e.id desc limit 1', v_partition.relation
     )
-    into v_last;
-    exit when v_last.id is not null;
+    into v_timeline, v_xid, v_id;
+    exit when v_id is not null;
   end loop;
-  if v_last.id is null or exists (
+  if v_id is null or exists (
     select from bulwark_private.audit_partitions p
     where p.high < v_partition.high and not p.is_closed
   ) then
@@ -104,9 +106,9 @@ begin
     from (
       select s.number, s.sealed_at
       from bulwark_private.audit_seals s
-      where s.number >= bulwark_private.audit_seal_of(v_last.timeline, v_last.xid, v_last.id)
+      where s.number >= bulwark_private.audit_seal_of(v_timeline, v_xid, v_id)
         and s.through is null
-        and (s.timeline > v_last.timeline or pg_snapshot_xmin(s.snapshot) > v_last.xid)
+        and (s.timeline > v_timeline or pg_snapshot_xmin(s.snapshot) > v_xid)
       order by s.number
       limit 1
     ) f

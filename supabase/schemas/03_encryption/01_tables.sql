@@ -173,8 +173,8 @@ as $$
   where k.id = find_key_encryption_key.key_id;
 $$;
 comment on function bulwark.find_key_encryption_key(text) is
-  'The derivation parameters of a key-encryption key, whether it was declared lost, and the last fault
-   (report_key_fault); no row if it is not registered (service role only).';
+  'The derivation parameters of a key-encryption key, whether it was declared lost, and the last
+   fault (report_key_fault); no row if it is not registered (service role only).';
 
 create function bulwark.register_key_encryption_key(
   key_id text,
@@ -309,8 +309,8 @@ begin
 end;
 $$;
 comment on function bulwark.read_index_keys(uuid) is
-  'The ten newest index keys of an organization (null: the system) that are not lost, the current one
-   first (service role only). Errors: ENCRYPTION_KEY_DESTROYED.';
+  'The ten newest index keys of an organization (null: the system) that are not lost, the current
+   one first (service role only). Errors: ENCRYPTION_KEY_DESTROYED.';
 
 create trigger data_keys_keep_identity
   before update on bulwark_private.data_keys
