@@ -41,7 +41,7 @@ insert into nobody values
   ('bulwark_private.webhook_destinations', 'ciphertext', 'nobody', 'ciphertext'),
   ('bulwark_private.webhook_secrets', 'ciphertext', 'nobody', 'ciphertext'),
   ('bulwark_private.data_keys', 'wrapped_key', 'nobody', 'ciphertext'),
-  ('bulwark_private.key_encryption_keys', 'derivation salt check_value', 'nobody', 'keys'),
+  ('bulwark_private.key_encryption_keys', 'derivation salt check_value fault', 'nobody', 'keys'),
   ('bulwark_private.encrypted_columns', 'column_name primary_key organization_column index_column
     normalization', 'nobody', 'names of columns'),
   ('bulwark_private.audit_gaps', 'source reason', 'nobody', 'names of tables and SQLSTATEs'),
