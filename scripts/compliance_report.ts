@@ -8,8 +8,8 @@
  *                                    writes its pages anew, from what was checked
  *   --organization <id>              whose report that has to be
  *
- * Ends with 0 where the report was made or is proved, 1 where something failed or was altered, and 2
- * where it cannot be said, or where the arguments are wrong.
+ * Ends with 0 where the report was made or is proved, 1 where it could not be made or was altered, and
+ * 2 where a check cannot say, or where the arguments are wrong.
  *
  * The environment says where and as whom: SUPABASE_URL, and either SUPABASE_SECRET_KEY or
  * SUPABASE_PUBLISHABLE_KEY with BULWARK_EMAIL and BULWARK_PASSWORD. Without SUPABASE_URL it is the
@@ -28,10 +28,13 @@ import { main } from "./stack/main.ts";
 const usage = "npm run compliance-report -- <organization id> --out <name> [--since <time>] " +
   "[--until <time>], or --verify <file> --key <key> [--organization <id>] [--out <name>]";
 
+// 1 says that a report is altered, so a check that failed does not end with it.
+const failed = Deno.args.some((arg) => /^--verify(=|$)/.test(arg)) ? 2 : 1;
+
 await main((signal) => {
   const asked = readArguments();
   return asked.verify === undefined ? make(asked, signal) : verify(asked.verify, asked);
-});
+}, { failed });
 
 type Asked = ReturnType<typeof readArguments>;
 

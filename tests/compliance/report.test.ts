@@ -157,6 +157,9 @@ Deno.test("CMP-P04: pages are made again from a proved report, and from no other
   const refused = await run(["--verify", altered, "--key", vkey, "--out", `${folder}/no`]);
   assert.equal(refused.code, 1);
   await assert.rejects(Deno.stat(`${folder}/no.html`));
+  // 1 is said of a report alone.
+  const unwritten = await run(["--verify", `${out}.ndjson`, "--key", vkey, "--out", "/dev/null/x"]);
+  assert.equal(unwritten.code, 2, unwritten.out + unwritten.error);
 });
 
 Deno.test("CMP-P05: the function serves who may, and nobody else", async () => {
