@@ -33,8 +33,9 @@ Deno.test({
       "/settings": () => Response.json(settings),
     });
     if (result.error !== undefined) assert.fail(result.error);
-    const { called, missing, refused, me, backupCodes, log, guarded } = result;
+    const { called, missing, program, refused, me, backupCodes, log, guarded } = result;
     assert.deepEqual(missing, []);
+    assert.deepEqual(program, { read: null, written: "42501" });
     const denied = "RBAC_PERMISSION_DENIED";
     assert.deepEqual(
       Object.entries(called).filter(([, code]) => code !== null),

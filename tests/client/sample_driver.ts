@@ -1,4 +1,5 @@
 /** Runs in the page of the sample app: does as people do, then calls each namespace. */
+import { apiKeyToken } from "../../clients/js/src/api_key.ts";
 import { createBulwark } from "../../clients/js/src/index.ts";
 import { createClient } from "@supabase/supabase-js";
 import { codeOf } from "./steps.ts";
@@ -19,6 +20,8 @@ export interface SampleSettings {
 export interface SampleResult extends Awaited<ReturnType<typeof use>> {
   called: Record<string, string | null>;
   missing: string[];
+  /** Whether an API key works from a page, too. */
+  program: { read: string | null; written: string | null };
   error?: undefined;
 }
 
@@ -117,11 +120,27 @@ async function callAll({ url, publishableKey, token, own }: SampleSettings) {
   return { called: Object.fromEntries(called) as Record<string, string | null>, missing };
 }
 
+/** What a program with an API key of the person's organization reads and writes, from a page. */
+async function callAsProgram({ url, publishableKey, token, own }: SampleSettings) {
+  const as = (accessToken: () => Promise<string>) =>
+    createClient(url, publishableKey, { accessToken });
+  const person = createBulwark(as(() => Promise.resolve(token)), { throwOnError: true });
+  const { api_key } = await person.apiKeys.create(own, {
+    name: "page",
+    scopes: ["analytics:read"],
+  });
+  const reports = as(apiKeyToken({ url, apiKey: api_key })).from("reports");
+  const read = await reports.select("title").eq("organization_id", own);
+  const written = await reports.insert({ organization_id: own, title: "no" });
+  return { read: read.error?.code ?? null, written: written.error?.code ?? null };
+}
+
 const tell = (result: unknown) =>
   fetch("/result", { method: "POST", body: JSON.stringify(result) });
 const settings: SampleSettings = await (await fetch("/settings")).json();
 try {
-  await tell({ ...await callAll(settings), ...await use(settings) });
+  const program = await callAsProgram(settings);
+  await tell({ program, ...await callAll(settings), ...await use(settings) });
 } catch (error) {
   await tell({ error: String(error) });
 }
