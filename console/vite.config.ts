@@ -12,10 +12,12 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^@bulwark\/client$/, replacement: client("index") },
+      { find: "@bulwark/client/audit", replacement: client("audit") },
       { find: "@bulwark/client/errors", replacement: client("errors") },
       { find: "@bulwark/client/react-query", replacement: client("react_query") },
     ],
   },
+  worker: { format: "es" },
   build: {
     target: "es2023",
     emptyOutDir: true,

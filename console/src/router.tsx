@@ -79,12 +79,18 @@ const audit = createRoute({
   component: lazyRouteComponent(() => import("./audit/audit.tsx"), "Audit"),
 });
 
+const verify = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/verify",
+  component: lazyRouteComponent(() => import("./verify/verify.tsx"), "Verify"),
+});
+
 export const router = createRouter({
   routeTree: root.addChildren([
     signIn,
     signUp,
     secondFactor,
-    shell.addChildren([home, account, audit]),
+    shell.addChildren([home, account, audit, verify]),
   ]),
   history: createHashHistory(),
   defaultPreload: "intent",

@@ -35,7 +35,7 @@ Deno.test("CONSOLE-E01: static files come compressed, under a strict policy, wit
   assert.equal(page.status, 200);
   const policy = page.headers.get("content-security-policy") ?? "";
   assert.match(policy, /script-src 'self'; style-src 'self';/);
-  assert.match(policy, /require-trusted-types-for 'script'; trusted-types 'none'/);
+  assert.match(policy, /require-trusted-types-for 'script'; trusted-types bulwark-verifier$/);
   assert.doesNotMatch(policy, /unsafe|\*/);
   const html = await page.text();
   const [script = ""] = /assets\/index-[\w-]+\.js/.exec(html) ?? [];

@@ -1,6 +1,6 @@
 import type { AuditEntry } from "@bulwark/client";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { queries } from "../connection.ts";
@@ -8,6 +8,7 @@ import { Missing } from "../failed.tsx";
 import { Ago, Badge, Empty, Heading, Initials, Problem, Skeleton, useTitle } from "../ui/parts.tsx";
 import { EntryDrawer } from "./drawer.tsx";
 import { type Filter, questionOf, severities } from "./filter.ts";
+import { Histogram } from "./histogram.tsx";
 import { Severity } from "./severity.tsx";
 
 const rowHeight = 34;
@@ -25,7 +26,15 @@ export function Audit() {
   if (!organization) return <Skeleton />;
   return (
     <>
-      <Heading>Audit log</Heading>
+      <Heading
+        action={organization.permissions.includes("audit:read") && (
+          <Link to="/o/$slug/verify" params={{ slug }} className="button">
+            Verify and export
+          </Link>
+        )}
+      >
+        Audit log
+      </Heading>
       {organization.permissions.includes("audit:read")
         ? <Log key={organization.id} organization={organization.id} />
         : (
@@ -78,6 +87,7 @@ function Log({ organization }: { organization: string }) {
   return (
     <>
       <Filters filter={filter} onChange={change} nameOf={nameOf} />
+      <Histogram organization={organization} since={filter.since} />
       <Problem error={log.error} />
       <Table
         entries={entries}
@@ -229,7 +239,7 @@ function Table({ entries, nameOf, onOpen, state, hasMore, onEnd }: {
         role="rowgroup"
         aria-label="Entries"
         tabIndex={0}
-        className="max-h-[calc(100dvh-11.5rem)] overflow-auto"
+        className="max-h-[max(16rem,calc(100dvh-19rem))] overflow-auto"
         hidden={entries.length === 0}
       >
         <div role="presentation" className="relative" style={{ height: rows.getTotalSize() }}>
@@ -283,10 +293,10 @@ function Row({ entry, actor, onOpen }: {
       </span>
       <span role="cell" className={`${wide} min-w-0 gap-2 text-quiet`}>
         {resource_type
-          ? <span className="shrink-0">{resource_type}</span>
+          ? <span className="truncate">{resource_type}</span>
           : <span className="truncate">{entry.action}</span>}
         {resource_id && (
-          <span className="truncate font-mono text-xs leading-5">
+          <span className="max-w-24 shrink-0 truncate font-mono text-xs leading-5">
             {resource_id.length > 12 ? `${resource_id.slice(0, 8)}…` : resource_id}
           </span>
         )}

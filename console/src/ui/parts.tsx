@@ -187,7 +187,7 @@ export function Copy(
       type="button"
       onClick={copy}
       title={copied ? "Copied" : label}
-      className="rounded-sm font-mono text-xs break-all hover:bg-hover"
+      className="rounded-sm text-left font-mono text-xs break-all hover:bg-hover"
     >
       {copied ? "Copied" : children}
       <span className="sr-only">: {label}</span>

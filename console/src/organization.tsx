@@ -1,0 +1,36 @@
+import type { Permission, Whoami } from "@bulwark/client";
+import { useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { queries } from "./connection.ts";
+import { Missing } from "./failed.tsx";
+import { Empty, Skeleton, useTitle } from "./ui/parts.tsx";
+
+/** An organization of the person, with what they may do there. */
+export type Organization = Whoami["organizations"][number];
+
+/** A screen about the organization in the address, for those with one of the permissions there. */
+export function OfOrganization({ title, permission, children }: {
+  title: string;
+  permission: Permission | readonly Permission[];
+  children(organization: Organization): ReactNode;
+}) {
+  const { slug } = useParams({ strict: false });
+  const { data: me } = useQuery(queries.whoami());
+  const organization = me?.organizations.find((one) => one.slug === slug);
+  useTitle(title, organization?.name);
+  if (me && !organization) return <Missing />;
+  if (!organization) return <Skeleton />;
+  const needed = [permission].flat();
+  if (needed.some((one) => organization.permissions.includes(one))) return children(organization);
+  return (
+    <>
+      <h1 className="text-xl font-semibold">{title}</h1>
+      <div className="card">
+        <Empty title="This is not open to you">
+          An administrator of {organization.name} can give you a role with {needed[0]}.
+        </Empty>
+      </div>
+    </>
+  );
+}

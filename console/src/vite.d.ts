@@ -1,0 +1,5 @@
+/** The address of the built worker. */
+declare module "*?worker&url" {
+  const address: string;
+  export default address;
+}
