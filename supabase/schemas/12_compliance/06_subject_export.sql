@@ -170,9 +170,6 @@ begin
   end if;
   if v_own then
     v_user := bulwark.current_person();
-    if bulwark_private.has_second_factor(v_user) then
-      perform bulwark_private.require_step_up();
-    end if;
   else
     perform bulwark.require_permission('compliance:manage', organization_id);
     if v_user is null then
@@ -183,6 +180,10 @@ begin
       raise exception 'Cannot export subject: nobody is known by that id'
         using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_SUBJECT';
     end if;
+  end if;
+  if not bulwark_private.caller_is_service()
+    and bulwark_private.has_second_factor(bulwark.current_person()) then
+    perform bulwark_private.require_step_up();
   end if;
   if page_size between 1 and 5000 is not true then
     raise exception 'Cannot export subject: a page has 1 to 5000 rows'
@@ -283,11 +284,11 @@ $$;
 comment on function bulwark.export_subject(uuid, uuid, text, integer) is
   'What is known of a person: a page of rows of { source, names, row }, where names are the columns
    that name them, of the account, our tables, tables of declare_personal_data and the log. next
-   continues as after, and is null at the end; a page takes about two seconds. For the person (null:
-   oneself, with a fresh second factor if there is one) without what others did to them in detail,
-   investigations and holds (withheld counts such entries), and for compliance:manage: system-wide
-   of everything, in an organization of what is the organization''s. archived lists months that are
-   in the archive instead. Errors: COMPLIANCE_UNKNOWN_SUBJECT, COMPLIANCE_NULL_ARGUMENT,
+   continues as after, and is null at the end; a page takes about two seconds. A caller who has a
+   second factor needs a fresh one. For the person (null: oneself) without what others did to them in
+   detail, investigations and holds (withheld counts such entries), and for compliance:manage:
+   system-wide of everything, in an organization of what is the organization''s. archived lists months
+   that are in the archive instead. Errors: COMPLIANCE_UNKNOWN_SUBJECT, COMPLIANCE_NULL_ARGUMENT,
    COMPLIANCE_INVALID_LIMIT, COMPLIANCE_INVALID_CURSOR, COMPLIANCE_INVALID_COLUMN,
    COMPLIANCE_EXPORT_RUNNING,
    RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_REQUIRED.';

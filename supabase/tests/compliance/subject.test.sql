@@ -1,7 +1,7 @@
 -- Everything known of a person, for themselves and for those who may erase them.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(49);
+select plan(51);
 select tests.create_organizations();
 insert into bulwark.permissions values ('test:nothing', 'Nothing');
 
@@ -241,6 +241,16 @@ select tests.act_as_owner();
 select tests.verify_session('viewer@acme.test');
 select tests.act_as('viewer@acme.test');
 select ok(export_subject() ? 'rows', 'CMP-46: and then gets it');
+select tests.act_as_owner();
+select tests.add_factor('api_user@acme.test');
+select tests.act_as('api_user@acme.test');
+select tests.error_is('CMP-51: so does who exports others', '42501 MFA_VERIFICATION_REQUIRED',
+  $$ select export_subject(tests.user_id('viewer@acme.test'), tests.acme()) $$);
+select tests.act_as_owner();
+select tests.verify_session('api_user@acme.test');
+select tests.act_as('api_user@acme.test');
+select ok(export_subject(tests.user_id('viewer@acme.test'), tests.acme()) ? 'rows',
+  'CMP-51: who then gets it');
 select tests.act_as('viewer@acme.test', 'anon');
 select tests.error_is('CMP-47: nobody else calls it', '42501', 'select export_subject()');
 

@@ -144,8 +144,17 @@ Deno.test("FND-T04: without a caller's trace the correlation id is the trace id"
   telemetry.request(ask(), correlation).end(503, "DATA_API_UNAVAILABLE");
   telemetry.request(ask({ traceparent: "00-xyz" }), "not-a-uuid").end(200);
   telemetry.request(ask({}, "/bulwark-rbac/made-up"), correlation).end(404, "NOT_FOUND");
-  await until(() => collector.spans.length === 3);
+  const missing: typeof fetch = () => Promise.resolve(new Response(null, { status: 404 }));
+  await telemetry.request(ask(), correlation)
+    .run(() => telemetry.fetch("made_up", missing)("https://project.test"));
+  await until(() => collector.spans.length === 4);
   await collector.stop();
+  const unknown = collector.spans[3];
+  assert.deepEqual(
+    [unknown?.name, unknown?.attributes["db.operation.name"]],
+    ["unknown", "unknown"],
+    "nor is a table that does not exist",
+  );
   assert.equal(collector.spans[0]?.traceId, trace);
   assert.deepEqual(collector.spans[0]?.status, { code: 2 });
   assert.equal(collector.spans[0]?.parentSpanId, undefined);

@@ -81,7 +81,13 @@ export function openTelemetry(
         headers.set("traceparent", span.traceparent);
         try {
           const answer = await through(input, { ...init, headers });
-          span.end({ "http.response.status_code": answer.status }, answer.status >= 400);
+          // The name of a table that does not exist may come from the client.
+          const known = answer.status === 404 && !target.startsWith("rpc/") ? "unknown" : target;
+          const attributes = {
+            "db.operation.name": known,
+            "http.response.status_code": answer.status,
+          };
+          span.end(attributes, answer.status >= 400, known);
           return answer;
         } catch (thrown) {
           const type = thrown instanceof Error ? thrown.name : "Error";
