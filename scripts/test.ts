@@ -33,8 +33,8 @@ await main(async (signal) => {
       ...realTasks(selection.real, made, signal),
     ];
     const totals = await runTasks(tasks, {
-      // One more than there are cores, because much of the time is spent waiting.
-      parallel: navigator.hardwareConcurrency + 1,
+      // More than there are cores, because much of the time is spent waiting.
+      parallel: navigator.hardwareConcurrency + 2,
       strict: Deno.env.get("CI") === "true",
       signal,
       print: console.log,

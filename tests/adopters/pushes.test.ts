@@ -1,7 +1,10 @@
 /** Installations that begin empty, stop in the middle, meet clashes, or are compared. */
 import assert from "node:assert/strict";
-import { installCommand } from "../cli/support.ts";
-import { difference, folderOf, withAdopter } from "./support.ts";
+import { join } from "node:path";
+import { currentDeno } from "../../scripts/stack/binaries.ts";
+import { inRepository, root } from "../../scripts/stack/paths.ts";
+import { installCommand, run } from "../cli/support.ts";
+import { type Adopter, difference, folderOf, withAdopter } from "./support.ts";
 
 const command = await installCommand();
 globalThis.addEventListener("unload", () => Deno.removeSync(command.folder, { recursive: true }));
@@ -77,8 +80,9 @@ Deno.test("ADP-04: what is in the way is named, all of it, and nothing is writte
     assert.deepEqual(await adopter.state(), before);
   }));
 
-Deno.test("ADP-05: supabase db diff of a declarative project finds nothing", () =>
+Deno.test("ADP-05: the Supabase CLI finds nothing to say of a declarative project with everything installed", () =>
   withAdopter(command, "bigint_teams", 17, async (adopter) => {
+    const before = await advice(adopter);
     await adopter.init("all");
     // As init advises: the declared schema begins with Bulwark, and names what is guarded.
     const guard = await Deno.readTextFile(folderOf("bigint_teams", "guard.sql"));
@@ -90,6 +94,10 @@ Deno.test("ADP-05: supabase db diff of a declarative project finds nothing", () 
     );
     await adopter.init("all");
     await adopter.migrate("guard", guard);
+    assert.equal(await advice(adopter), before, "db advisors: as of the application alone");
+    const pushed = await adopter.push();
+    assert.ok(pushed.success && /up to date/i.test(pushed.output), pushed.output);
+    await typesAreValid(adopter);
 
     const [again, declared] = await Promise.all([adopter.beside(), adopter.beside()]);
     try {
@@ -97,7 +105,38 @@ Deno.test("ADP-05: supabase db diff of a declarative project finds nothing", () 
       for (const file of await adopter.declared()) await declared.sql().unsafe(file).simple();
       assert.equal(await difference(adopter, again), "", "each database becomes the same");
       assert.equal(await difference(adopter, declared), "", "and the one that is declared");
+      // As if it had been installed two months before.
+      await again.sql()`
+        select bulwark_private.remake_audit_partitions(
+          (date_trunc('month', now()) - interval '2 months')::date
+        )
+      `;
+      assert.match(await difference(adopter, again), /audit_logs_/, "shows months alone");
+      assert.equal(await difference(adopter, again, "--schema", "public,bulwark"), "");
     } finally {
       await Promise.all([again.stop(), declared.stop()]);
     }
   }));
+
+/** The findings of `supabase db advisors`. */
+async function advice(adopter: Adopter): Promise<string> {
+  const { success, stdout, output } = await adopter.cli(
+    ...["db", "advisors", "--type", "all", "--level", "warn", "--output-format", "json"],
+  );
+  assert.ok(success, output);
+  return stdout;
+}
+
+/** `supabase gen types` makes a module that type-checks and has ours beside theirs. */
+async function typesAreValid(adopter: Adopter): Promise<void> {
+  const types = await adopter.cli("gen", "types", "typescript", "--schema", "public,bulwark");
+  assert.ok(types.success, types.output);
+  const path = join(adopter.folder, "database.types.ts");
+  await Deno.writeTextFile(path, types.stdout);
+  const config = `--config=${inRepository("deno.json")}`;
+  const checked = await run(currentDeno(), ["check", "--quiet", config, path], root);
+  assert.equal(checked.code, 0, checked.stderr);
+  for (const name of ["reports", "has_permission", "organizations"]) {
+    assert.ok(types.stdout.includes(`"${name}":`), name);
+  }
+}
