@@ -34,7 +34,11 @@ const withSession: typeof fetch = async (input, init) => {
   return await fetch(input, { ...init, headers });
 };
 
-const database = new PostgrestClient(`${url}/rest/v1`, { fetch: withSession, schema: "bulwark" });
+/** Tables that every member reads, for what the client has no call for. */
+export const database = new PostgrestClient(`${url}/rest/v1`, {
+  fetch: withSession,
+  schema: "bulwark",
+});
 
 export const bulwark = createBulwark(
   {

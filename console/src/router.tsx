@@ -85,12 +85,30 @@ const verify = createRoute({
   component: lazyRouteComponent(() => import("./verify/verify.tsx"), "Verify"),
 });
 
+const members = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/members",
+  component: lazyRouteComponent(() => import("./members/members.tsx"), "Members"),
+});
+
+const roles = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/roles",
+  component: lazyRouteComponent(() => import("./members/matrix.tsx"), "Roles"),
+});
+
+const keys = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/keys",
+  component: lazyRouteComponent(() => import("./keys/keys.tsx"), "Keys"),
+});
+
 export const router = createRouter({
   routeTree: root.addChildren([
     signIn,
     signUp,
     secondFactor,
-    shell.addChildren([home, account, audit, verify]),
+    shell.addChildren([home, account, audit, verify, members, roles, keys]),
   ]),
   history: createHashHistory(),
   defaultPreload: "intent",

@@ -50,6 +50,14 @@ function skip(event: React.MouseEvent) {
 const entry =
   "flex h-8 items-center rounded-md px-2 font-medium text-quiet hover:bg-hover hover:text-ink data-[status=active]:bg-hover data-[status=active]:text-ink";
 
+/** The screens of an organization, each for those with one of its permissions. */
+const places = [
+  { to: "/o/$slug/audit", name: "Audit log", needs: ["audit:read"] },
+  { to: "/o/$slug/members", name: "Members", needs: ["user:read"] },
+  { to: "/o/$slug/roles", name: "Roles", needs: ["role:read"] },
+  { to: "/o/$slug/keys", name: "API keys", needs: ["api_key:create", "api_key:read"] },
+] as const;
+
 function Navigation({ onFollow }: { onFollow?: () => void }) {
   const { data: me } = useQuery(queries.whoami());
   const { slug } = useParams({ strict: false });
@@ -58,11 +66,13 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
     <>
       <Switcher current={organization?.slug} />
       <nav aria-label="Main" className="grid flex-1 content-start gap-0.5" onClick={onFollow}>
-        {organization?.permissions.includes("audit:read") && (
-          <Link to="/o/$slug/audit" params={{ slug: organization.slug }} className={entry}>
-            Audit log
-          </Link>
-        )}
+        {organization &&
+          places.filter(({ needs }) => needs.some((one) => organization.permissions.includes(one)))
+            .map(({ to, name }) => (
+              <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
+                {name}
+              </Link>
+            ))}
         <Link to="/account" className={entry}>My security</Link>
       </nav>
       {me && <AccountMenu email={me.user.email ?? me.user.id} />}

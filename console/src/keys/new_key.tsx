@@ -1,0 +1,121 @@
+import { Dialog } from "@base-ui/react/dialog";
+import type { IssuedApiKey, Permission } from "@bulwark/client";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { queries } from "../connection.ts";
+import type { Organization } from "../organization.tsx";
+import { Field, Problem, Skeleton } from "../ui/parts.tsx";
+
+const day = 86_400_000;
+
+/** Makes a key with scopes that the person holds, which ends on a day. */
+export function NewKey({ organization, onIssued }: {
+  organization: Organization;
+  onIssued(issued: IssuedApiKey): void;
+}) {
+  const [open, setOpen] = useState(false);
+  const create = useMutation(queries.apiKeys.create());
+  const change = (next: boolean) => {
+    create.reset();
+    setOpen(next);
+  };
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    const networks = String(form.get("networks")).split(/[\s,]+/).filter(Boolean);
+    const key = {
+      name: String(form.get("name")).trim(),
+      scopes: form.getAll("scope") as Permission[],
+      environment: String(form.get("environment")),
+      expires_at: new Date(Date.now() + Number(form.get("days")) * day).toISOString(),
+      ...(networks.length > 0 ? { networks } : {}),
+    };
+    create.mutate([organization.id, key], {
+      onSuccess: (issued) => {
+        onIssued(issued);
+        setOpen(false);
+      },
+    });
+  };
+  return (
+    <Dialog.Root open={open} onOpenChange={change}>
+      <Dialog.Trigger className="button primary">Make a key</Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="backdrop" />
+        <Dialog.Popup className="dialog">
+          <Dialog.Title className="text-lg font-semibold">Make a key</Dialog.Title>
+          <form onSubmit={submit} className="grid gap-4">
+            <Fields organization={organization} />
+            <Problem error={create.error} />
+            <div className="flex justify-end gap-2">
+              <Dialog.Close className="button">Cancel</Dialog.Close>
+              <button type="submit" className="button primary" disabled={create.isPending}>
+                Make
+              </button>
+            </div>
+          </form>
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+function Fields({ organization }: { organization: Organization }) {
+  const { data: options, error } = useQuery(queries.apiKeys.options(organization.id));
+  if (error) return <Problem error={error} />;
+  if (!options) return <Skeleton />;
+  return (
+    <>
+      {!options.allowed && (
+        <p role="alert" className="rounded-md bg-warn-soft px-3 py-2 text-warn">
+          This organization has not allowed API keys.
+        </p>
+      )}
+      <p className="text-quiet">
+        You can make {options.keys_left} more.
+        {options.step_up_required && " It needs a second factor of the last minutes."}
+      </p>
+      <Field label="Name" name="name" required maxLength={100} hint="What it is for" />
+      <fieldset className="grid gap-1">
+        <legend className="mb-1 font-medium">Scopes</legend>
+        <span
+          role="group"
+          aria-label="Scopes"
+          tabIndex={0}
+          className="grid max-h-40 gap-1 overflow-auto rounded-md border border-line p-2"
+        >
+          {options.scopes.map(({ permission, description }) => (
+            <label key={permission} className="flex items-center gap-2" title={description}>
+              <input type="checkbox" name="scope" value={permission} />
+              <span className="font-mono text-xs">{permission}</span>
+            </label>
+          ))}
+        </span>
+      </fieldset>
+      <div className="grid grid-cols-2 gap-4">
+        <Field
+          label="Days"
+          name="days"
+          type="number"
+          required
+          min={1}
+          max={options.max_days}
+          defaultValue={options.default_days}
+          hint={`At most ${options.max_days}`}
+        />
+        <label className="grid content-start gap-1 font-medium">
+          Environment
+          <select name="environment" className="field font-normal">
+            {options.environments.map((name) => <option key={name}>{name}</option>)}
+          </select>
+        </label>
+      </div>
+      <Field
+        label="Networks"
+        name="networks"
+        placeholder="203.0.113.0/24"
+        hint="The only ones it works from. Empty: any."
+      />
+    </>
+  );
+}

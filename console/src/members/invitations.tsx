@@ -1,0 +1,210 @@
+import { Dialog } from "@base-ui/react/dialog";
+import type { SentInvitation } from "@bulwark/client";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { queries } from "../connection.ts";
+import type { Organization } from "../organization.tsx";
+import { Ago, Badge, Copy, Empty, Field, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { RoleSelect } from "./role_select.tsx";
+import { useRoles } from "./roles.ts";
+
+const tones = {
+  pending: "warn",
+  accepted: "good",
+  declined: "bad",
+  revoked: "quiet",
+  expired: "quiet",
+} as const;
+
+/** The invitations of an organization, and what became of them. */
+export function Invitations({ organization }: { organization: Organization }) {
+  const { data: sent, error } = useQuery(
+    queries.invitations.list(organization.id, { page_size: 100 }),
+  );
+  return (
+    <Section title="Invitations" about="Somebody who is invited joins with the address itself.">
+      {error
+        ? (
+          <div className="px-4 pb-3">
+            <Problem error={error} />
+          </div>
+        )
+        : !sent
+        ? <Skeleton />
+        : sent.length === 0
+        ? (
+          <div className="border-t border-line">
+            <Empty title="Nobody is invited">
+              Invite a colleague, and see here whether they came.
+            </Empty>
+          </div>
+        )
+        : (
+          <div
+            role="group"
+            aria-label="Invitations"
+            tabIndex={0}
+            className="relative overflow-x-auto border-t border-line"
+          >
+            <table className="w-full text-left">
+              <thead>
+                <tr className="h-8 border-b border-line">
+                  {["Address", "Role", "State", "Sent", "By"].map((name) => (
+                    <th key={name} scope="col" className="cell-head px-4">{name}</th>
+                  ))}
+                  <th scope="col" className="cell-head px-4">
+                    <span className="sr-only">Actions</span>
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {sent.map((one) => <Sent key={one.invitation_id} invitation={one} />)}
+              </tbody>
+            </table>
+          </div>
+        )}
+    </Section>
+  );
+}
+
+function Sent({ invitation }: { invitation: SentInvitation }) {
+  const { invitation_id, email, role, state, created_at, expires_at } = invitation;
+  const revoke = useMutation(queries.invitations.revoke());
+  const resend = useMutation(queries.invitations.resend());
+  const open = state === "pending" || state === "expired";
+  return (
+    <>
+      <tr
+        className="h-9 border-b border-line last:border-0 hover:bg-hover"
+        data-invitation={email}
+      >
+        <td className="px-4 font-medium whitespace-nowrap">{email}</td>
+        <td className="px-4">
+          <Badge>{role}</Badge>
+        </td>
+        <td className="px-4 whitespace-nowrap">
+          <Badge tone={tones[state]}>{state}</Badge>{" "}
+          {state === "pending" && (
+            <span className="text-xs text-quiet">
+              ends <Ago time={expires_at} />
+            </span>
+          )}
+        </td>
+        <td className="px-4 text-quiet">
+          <Ago time={created_at} />
+        </td>
+        <td className="px-4 whitespace-nowrap text-quiet">{invitation.invited_by_name ?? "—"}</td>
+        <td className="px-4">
+          <span className="flex justify-end gap-1">
+            {open && (
+              <button
+                type="button"
+                className="button plain h-7 px-2"
+                aria-label={`Resend to ${email}`}
+                disabled={resend.isPending}
+                onClick={() => resend.mutate([invitation_id])}
+              >
+                Resend
+              </button>
+            )}
+            {state === "pending" && (
+              <button
+                type="button"
+                className="button plain danger h-7 px-2"
+                aria-label={`Revoke for ${email}`}
+                disabled={revoke.isPending}
+                onClick={() => revoke.mutate([invitation_id])}
+              >
+                Revoke
+              </button>
+            )}
+          </span>
+        </td>
+      </tr>
+      {(revoke.error ?? resend.error ?? resend.data?.token) && (
+        <tr>
+          <td colSpan={6} className="px-4 py-2">
+            <Problem error={revoke.error ?? resend.error} />
+            {resend.data?.token && <Token token={resend.data.token} email={email} />}
+          </td>
+        </tr>
+      )}
+    </>
+  );
+}
+
+/** A token is shown this once; it opens nothing but the invitation to that address. */
+function Token({ token, email }: { token: string; email: string }) {
+  return (
+    <div role="status" className="grid gap-1 rounded-md bg-good-soft px-3 py-2">
+      <p className="text-good">
+        {email}{" "}
+        is invited, and finds the invitation in this console after signing in. For your application,
+        this once, the token:
+      </p>
+      <Copy text={token} label="Copy the token">{token}</Copy>
+    </div>
+  );
+}
+
+/** Invites an address into a role that one may give. */
+export function Invite({ organization }: { organization: Organization }) {
+  const [open, setOpen] = useState(false);
+  const [role, setRole] = useState("");
+  const invite = useMutation(queries.invitations.create());
+  const { roles, error } = useRoles(organization);
+  const change = (next: boolean) => {
+    setOpen(next);
+    setRole("");
+    invite.reset();
+  };
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const email = String(new FormData(event.currentTarget).get("email")).trim();
+    invite.mutate([organization.id, { email, role }]);
+  };
+  return (
+    <Dialog.Root open={open} onOpenChange={change}>
+      <Dialog.Trigger className="button primary">Invite</Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="backdrop" />
+        <Dialog.Popup className="dialog">
+          <Dialog.Title className="text-lg font-semibold break-words">
+            Invite to {organization.name}
+          </Dialog.Title>
+          {invite.data
+            ? (
+              <>
+                {invite.data.token
+                  ? (
+                    <Token
+                      token={invite.data.token}
+                      email={invite.variables?.[1].email ?? "The address"}
+                    />
+                  )
+                  : <p role="status">The invitation is on its way by e-mail.</p>}
+                <Dialog.Close className="button justify-self-end">Done</Dialog.Close>
+              </>
+            )
+            : (
+              <form onSubmit={submit} className="grid gap-4">
+                <Field label="E-mail" name="email" type="email" required maxLength={254} />
+                <RoleSelect roles={roles} chosen={role} onChange={setRole} />
+                <Problem error={invite.error ?? error} />
+                <div className="flex justify-end gap-2">
+                  <Dialog.Close className="button">Cancel</Dialog.Close>
+                  <button
+                    type="submit"
+                    className="button primary"
+                    disabled={!role || invite.isPending}
+                  >
+                    Send invitation
+                  </button>
+                </div>
+              </form>
+            )}
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}

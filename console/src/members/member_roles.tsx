@@ -1,0 +1,113 @@
+import { Dialog } from "@base-ui/react/dialog";
+import type { Member } from "@bulwark/client";
+import { useMutation } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { queries } from "../connection.ts";
+import type { Organization } from "../organization.tsx";
+import { Ago, Badge, Field, Problem } from "../ui/parts.tsx";
+import { RoleSelect } from "./role_select.tsx";
+import { useRoles } from "./roles.ts";
+
+/** Gives roles to a member, for a time or for good, and takes them away. */
+export function ChangeRoles({ member, called, organization }: {
+  member: Member;
+  called: string;
+  organization: Organization;
+}) {
+  const [open, setOpen] = useState(false);
+  return (
+    <Dialog.Root open={open} onOpenChange={setOpen}>
+      <Dialog.Trigger
+        aria-label={`Change roles of ${called}`}
+        className="button plain h-7 px-2"
+      >
+        Roles
+      </Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="backdrop" />
+        <Dialog.Popup className="dialog">
+          <Dialog.Title className="text-lg font-semibold break-words">
+            Roles of {called}
+          </Dialog.Title>
+          <Form member={member} organization={organization} />
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+function Form({ member, organization }: { member: Member; organization: Organization }) {
+  const { roles, error } = useRoles(organization);
+  const [role, setRole] = useState("");
+  const grant = useMutation(queries.roles.grant());
+  const revoke = useMutation(queries.roles.revoke());
+  const holder = { user: member.user_id, organization: organization.id };
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const until = String(new FormData(event.currentTarget).get("until"));
+    const expires_at = until ? new Date(`${until}T23:59:59`).toISOString() : null;
+    grant.mutate([{ ...holder, role, expires_at }], { onSuccess: () => setRole("") });
+  };
+  return (
+    <>
+      <ul aria-label="Roles now" className="grid gap-1">
+        {member.roles.map((held) => (
+          <li key={held.role + held.source} className="flex min-h-8 items-center gap-2">
+            <Badge>{held.role}</Badge>
+            <span className="flex-1 text-quiet">
+              {!held.active && (
+                <>
+                  from <Ago time={held.starts_at} />
+                  {" "}
+                </>
+              )}
+              {held.expires_at
+                ? (
+                  <>
+                    ends <Ago time={held.expires_at} />
+                  </>
+                )
+                : "without an end"}
+            </span>
+            {held.source === "own"
+              ? roles?.some(({ role: one, mayGive }) =>
+                one.name === held.role && mayGive
+              ) && (
+                <button
+                  type="button"
+                  className="button danger h-7 px-2"
+                  aria-label={`Take away ${held.role}`}
+                  disabled={revoke.isPending}
+                  onClick={() => revoke.mutate([{ ...holder, role: held.role }])}
+                >
+                  Take away
+                </button>
+              )
+              : <span className="text-quiet">by your application</span>}
+          </li>
+        ))}
+      </ul>
+      <form onSubmit={submit} className="grid gap-4 border-t border-line pt-4">
+        <RoleSelect roles={roles} chosen={role} onChange={setRole} />
+        <Field
+          label="Until"
+          name="until"
+          type="date"
+          min={new Date().toISOString().slice(0, 10)}
+          hint="The end of that day. Empty: no end."
+        />
+        <Problem error={grant.error ?? revoke.error ?? error} />
+        <div className="flex justify-end gap-2">
+          <Dialog.Close className="button">Close</Dialog.Close>
+          <button
+            type="submit"
+            className="button primary"
+            disabled={!role || grant.isPending}
+          >
+            Give role
+          </button>
+        </div>
+      </form>
+    </>
+  );
+}

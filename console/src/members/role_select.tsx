@@ -1,0 +1,38 @@
+import { useId } from "react";
+import type { RoleContents } from "./roles.ts";
+
+/** A choice among roles; those that the person may not give are there, but cannot be chosen. */
+export function RoleSelect({ roles, chosen, onChange }: {
+  roles: readonly RoleContents[] | null;
+  chosen: string;
+  onChange(role: string): void;
+}) {
+  const id = useId();
+  const beyond = roles?.some(({ mayGive }) => !mayGive);
+  return (
+    <div className="grid gap-1">
+      <label htmlFor={id} className="font-medium">Role</label>
+      <select
+        id={id}
+        required
+        className="field"
+        value={chosen}
+        aria-describedby={beyond ? `${id}-hint` : undefined}
+        onChange={({ target }) => onChange(target.value)}
+      >
+        <option value="" disabled>Choose a role</option>
+        {roles?.map(({ role, mayGive }) => (
+          <option key={role.id} value={role.name} disabled={!mayGive}>
+            {role.name}
+            {mayGive ? "" : " (beyond your own)"}
+          </option>
+        ))}
+      </select>
+      {beyond && (
+        <p id={`${id}-hint`} className="text-xs text-quiet">
+          You can give what you hold yourself, and no more.
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,82 @@
+/** API keys in Chromium: made and shown once, rotated, revoked, and offered to those alone who may. */
+import assert from "node:assert/strict";
+import { createBulwark, supabaseWith } from "../client/support.ts";
+import { browser } from "../foundation/browser.ts";
+import { launch } from "../foundation/page.ts";
+import { createOrganization, join, liftLimits, signUp, url } from "../support.ts";
+import { judge, openConsole, signIn } from "./support.ts";
+
+Deno.test({
+  name: "CONSOLE-E09: API keys are made, shown once, rotated and revoked with a reason" +
+    (browser ? "" : " (needs Chromium; Debian: chromium)"),
+  ignore: browser === null,
+  async fn() {
+    await liftLimits();
+    const [ada, mia] = [await signUp("ada"), await signUp("mia")];
+    const acme = await createOrganization(ada);
+    await join(ada, acme, mia, "viewer");
+    const bulwark = createBulwark(supabaseWith(ada.token), { throwOnError: true });
+    const { slug } = (await bulwark.organizations.get(acme))!;
+    // The first request builds the console.
+    await (await fetch(url)).body?.cancel();
+    const chromium = await launch();
+    try {
+      const { page, faults } = await openConsole(chromium, `/o/${slug}/keys`);
+      await signIn(page, ada);
+      await page.getByText("No API key").waitFor();
+      await judge(page, "keys-empty");
+      await page.getByRole("button", { name: "Make a key" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel("Name").fill("nightly import");
+      await dialog.getByLabel("Networks").fill("nowhere");
+      await judge(page, "new-key");
+      await dialog.getByRole("button", { name: "Make" }).click();
+      await dialog.locator("[data-code=API_KEY_INVALID_SCOPES]").waitFor();
+      await dialog.getByRole("checkbox").first().check();
+      await dialog.getByRole("button", { name: "Make" }).click();
+      await dialog.locator("[data-code=API_KEY_INVALID_NETWORK]").waitFor();
+      assert.equal(await dialog.getByLabel("Name").inputValue(), "nightly import");
+      await dialog.getByLabel("Networks").fill("203.0.113.0/24");
+      await dialog.getByRole("button", { name: "Make" }).click();
+      const issued = page.locator("[data-issued]");
+      await issued.waitFor();
+      await judge(page, "key-issued");
+      const [key] = await bulwark.apiKeys.list(acme);
+      assert.equal(key?.name, "nightly import");
+      assert.deepEqual(key.networks, ["203.0.113.0/24"]);
+      assert.ok((await issued.innerText()).includes(key.first_characters));
+      await page.getByRole("button", { name: "I have kept it" }).click();
+      assert.equal(await issued.count(), 0);
+
+      await page.getByRole("button", { name: "Rotate nightly import" }).click();
+      await issued.waitFor();
+      await page.reload();
+      await page.locator("[data-key]").nth(1).waitFor();
+      assert.equal(await issued.count(), 0, "a key is shown once");
+      await page.getByRole("button", { name: "Revoke nightly import" }).first().click();
+      await dialog.getByRole("button", { name: "Revoke" }).click();
+      await dialog.locator("[data-code=API_KEY_INVALID_REASON]").waitFor();
+      await dialog.getByLabel("Reason").fill("it leaked");
+      await dialog.getByRole("button", { name: "Revoke" }).click();
+      await page.locator("[data-key]").nth(1).waitFor({ state: "detached" });
+      await page.getByLabel("With revoked and expired ones").check();
+      await page.getByText("revoked", { exact: true }).waitFor();
+      await judge(page, "keys");
+      const all = await bulwark.apiKeys.list(acme, { include_ended: true });
+      assert.deepEqual(all.map(({ revoked_because }) => revoked_because).sort(), [
+        "it leaked",
+        null,
+      ]);
+      assert.deepEqual(faults, []);
+      await page.context().close();
+
+      const viewer = await openConsole(chromium, `/o/${slug}/keys`);
+      await signIn(viewer.page, mia);
+      await viewer.page.getByText("This is not open to you").waitFor();
+      assert.equal(await viewer.page.getByRole("link", { name: "API keys" }).count(), 0);
+      await viewer.page.context().close();
+    } finally {
+      await chromium.close();
+    }
+  },
+});
