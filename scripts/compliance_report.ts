@@ -133,7 +133,8 @@ async function read(file: string): Promise<string> {
 
 async function write(file: string, text: string): Promise<void> {
   try {
-    await Deno.writeTextFile(file, text);
+    // For its owner alone: a report names people.
+    await Deno.writeTextFile(file, text, { mode: 0o600 });
     console.log(file);
   } catch (thrown) {
     throw new Failure("NOT_WRITTEN", `Cannot write ${file}: ${reason(thrown)}`);

@@ -41,11 +41,18 @@ resource "supabase_settings" "this" {
     max_rows             = 1000
   })
 
-  auth = jsonencode({
+  auth = jsonencode(merge({
     site_url                         = var.site_url
     hook_custom_access_token_enabled = true
     hook_custom_access_token_uri     = "pg-functions://postgres/bulwark/custom_access_token_hook"
-  })
+    }, {
+    for name, value in {
+      hook_mfa_verification_attempt_enabled      = true
+      hook_mfa_verification_attempt_uri          = "pg-functions://postgres/bulwark/mfa_verification_attempt_hook"
+      hook_password_verification_attempt_enabled = true
+      hook_password_verification_attempt_uri     = "pg-functions://postgres/bulwark/password_verification_attempt_hook"
+    } : name => value if var.verification_hooks
+  }))
 
   network = jsonencode({
     restrictions = var.database_networks

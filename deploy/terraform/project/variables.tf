@@ -59,3 +59,9 @@ variable "bulwark_secrets" {
   default     = {}
   sensitive   = true
 }
+
+variable "verification_hooks" {
+  description = "Whether Auth asks Bulwark about each password and code. Needs a Team or Enterprise plan."
+  type        = bool
+  default     = false
+}
