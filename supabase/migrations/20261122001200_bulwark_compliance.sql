@@ -1294,10 +1294,11 @@ comment on function bulwark.export_subject(uuid, uuid, text, integer) is
   'What is known of a person: a page of rows of { source, names, row }, where names are the columns
    that name them, of the account, our tables, tables of declare_personal_data and the log. next
    continues as after, and is null at the end; a page takes about two seconds. A caller who has a
-   second factor needs a fresh one. For the person (null: oneself) without what others did to them in
-   detail, investigations and holds (withheld counts such entries), and for compliance:manage:
-   system-wide of everything, in an organization of what is the organization''s. archived lists months
-   that are in the archive instead. Errors: COMPLIANCE_UNKNOWN_SUBJECT, COMPLIANCE_NULL_ARGUMENT,
+   second factor needs a fresh one. For the person (null: oneself) without what others did to them
+   in detail, investigations and holds (withheld counts such entries), and for compliance:manage:
+   system-wide of everything, in an organization of what is the organization''s. archived lists
+   months that are in the archive instead. Errors: COMPLIANCE_UNKNOWN_SUBJECT,
+   COMPLIANCE_NULL_ARGUMENT,
    COMPLIANCE_INVALID_LIMIT, COMPLIANCE_INVALID_CURSOR, COMPLIANCE_INVALID_COLUMN,
    COMPLIANCE_EXPORT_RUNNING,
    RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_REQUIRED.';
@@ -1668,8 +1669,9 @@ end;
 $$;
 comment on function bulwark.list_access_review(uuid, boolean, uuid, integer) is
   'What a review is about, for its reviewers (user:read) and readers (compliance:read; email and
-   name need user:read, too), by id: after is that of the last row of the previous page. access is what a member or key can do now (null:
-   nothing any more) or, once decided, could do then; version goes with the decision. Errors:
+   name need user:read, too), by id: after is that of the last row of the previous page. access is
+   what a member or key can do now (null: nothing any more) or, once decided, could do then;
+   version goes with the decision. Errors:
    COMPLIANCE_UNKNOWN_REVIEW.';
 
 create function bulwark.decide_access(

@@ -120,7 +120,7 @@ async function callAll({ url, publishableKey, token, own }: SampleSettings) {
   return { called: Object.fromEntries(called) as Record<string, string | null>, missing };
 }
 
-/** What a program with an API key of the person's organization reads and writes, from a page. */
+/** Reads and writes from a page as a program with an API key of the person's organization does. */
 async function callAsProgram({ url, publishableKey, token, own }: SampleSettings) {
   const as = (accessToken: () => Promise<string>) =>
     createClient(url, publishableKey, { accessToken });

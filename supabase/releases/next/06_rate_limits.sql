@@ -477,8 +477,8 @@ declare
 begin
   if user_id is null then
     -- Where Supabase Auth calls the hook, that has recorded the attempt: it counts once. The entry
-    -- here adds the network. Each entry of the hook stands for one attempt: one that the hook refused
-    -- has none, and is not taken for an earlier attempt.
+    -- here adds the network. Each entry of the hook stands for one attempt: one that the hook
+    -- refused has none, and is not taken for an earlier attempt.
     select e.id into v_recorded
     from bulwark.audit_logs e
     where e.event_type = 'auth.login_failed' and e.action = 'password' and e.source = 'auth'

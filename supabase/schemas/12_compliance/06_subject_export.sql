@@ -285,10 +285,11 @@ comment on function bulwark.export_subject(uuid, uuid, text, integer) is
   'What is known of a person: a page of rows of { source, names, row }, where names are the columns
    that name them, of the account, our tables, tables of declare_personal_data and the log. next
    continues as after, and is null at the end; a page takes about two seconds. A caller who has a
-   second factor needs a fresh one. For the person (null: oneself) without what others did to them in
-   detail, investigations and holds (withheld counts such entries), and for compliance:manage:
-   system-wide of everything, in an organization of what is the organization''s. archived lists months
-   that are in the archive instead. Errors: COMPLIANCE_UNKNOWN_SUBJECT, COMPLIANCE_NULL_ARGUMENT,
+   second factor needs a fresh one. For the person (null: oneself) without what others did to them
+   in detail, investigations and holds (withheld counts such entries), and for compliance:manage:
+   system-wide of everything, in an organization of what is the organization''s. archived lists
+   months that are in the archive instead. Errors: COMPLIANCE_UNKNOWN_SUBJECT,
+   COMPLIANCE_NULL_ARGUMENT,
    COMPLIANCE_INVALID_LIMIT, COMPLIANCE_INVALID_CURSOR, COMPLIANCE_INVALID_COLUMN,
    COMPLIANCE_EXPORT_RUNNING,
    RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_REQUIRED.';

@@ -201,8 +201,9 @@ end;
 $$;
 comment on function bulwark.list_access_review(uuid, boolean, uuid, integer) is
   'What a review is about, for its reviewers (user:read) and readers (compliance:read; email and
-   name need user:read, too), by id: after is that of the last row of the previous page. access is what a member or key can do now (null:
-   nothing any more) or, once decided, could do then; version goes with the decision. Errors:
+   name need user:read, too), by id: after is that of the last row of the previous page. access is
+   what a member or key can do now (null: nothing any more) or, once decided, could do then;
+   version goes with the decision. Errors:
    COMPLIANCE_UNKNOWN_REVIEW.';
 
 create function bulwark.decide_access(
