@@ -3,6 +3,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { queries } from "./connection.ts";
+import { startOf } from "./organization.tsx";
 import {
   Badge,
   Empty,
@@ -34,15 +35,21 @@ export function Home() {
           )
           : (
             <ul>
-              {me.organizations.map(({ id, name, slug, roles, mfa_required, mfa_met }) => (
-                <Line key={id}>
-                  <Link to="/o/$slug/audit" params={{ slug }} className="link font-medium">
-                    {name}
+              {me.organizations.map((one) => (
+                <Line key={one.id}>
+                  <Link
+                    to={startOf(one)}
+                    params={{ slug: one.slug }}
+                    className="link font-medium"
+                  >
+                    {one.name}
                   </Link>
-                  <span className="font-mono text-xs text-quiet">{slug}</span>
+                  <span className="font-mono text-xs text-quiet">{one.slug}</span>
                   <span className="ml-auto flex items-center gap-1.5">
-                    {mfa_required && !mfa_met && <Badge tone="warn">needs a second factor</Badge>}
-                    {roles.map((role) => <Badge key={role}>{role}</Badge>)}
+                    {one.mfa_required && !one.mfa_met && (
+                      <Badge tone="warn">needs a second factor</Badge>
+                    )}
+                    {one.roles.map((role) => <Badge key={role}>{role}</Badge>)}
                   </span>
                 </Line>
               ))}

@@ -9,6 +9,24 @@ import { Empty, Skeleton, useTitle } from "./ui/parts.tsx";
 /** An organization of the person, with what they may do there. */
 export type Organization = Whoami["organizations"][number];
 
+/** The screens of an organization, each for those with one of its permissions. */
+const places = [
+  { to: "/o/$slug/audit", name: "Audit log", needs: ["audit:read"] },
+  { to: "/o/$slug/members", name: "Members", needs: ["user:read"] },
+  { to: "/o/$slug/roles", name: "Roles", needs: ["role:read"] },
+  { to: "/o/$slug/keys", name: "API keys", needs: ["api_key:create", "api_key:read"] },
+] as const;
+
+/** Those of them that are open to the person. */
+export function placesOf({ permissions }: Organization) {
+  return places.filter(({ needs }) => needs.some((one) => permissions.includes(one)));
+}
+
+/** The screen that an organization opens with. */
+export function startOf(organization: Organization) {
+  return placesOf(organization)[0]?.to ?? "/o/$slug/members";
+}
+
 /** A screen about the organization in the address, for those with one of the permissions there. */
 export function OfOrganization({ title, permission, children }: {
   title: string;

@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { auth, queries } from "./connection.ts";
+import { placesOf, startOf } from "./organization.tsx";
 import { Initials, Problem } from "./ui/parts.tsx";
 
 /** The frame of all screens of somebody who is signed in. */
@@ -50,14 +51,6 @@ function skip(event: React.MouseEvent) {
 const entry =
   "flex h-8 items-center rounded-md px-2 font-medium text-quiet hover:bg-hover hover:text-ink data-[status=active]:bg-hover data-[status=active]:text-ink";
 
-/** The screens of an organization, each for those with one of its permissions. */
-const places = [
-  { to: "/o/$slug/audit", name: "Audit log", needs: ["audit:read"] },
-  { to: "/o/$slug/members", name: "Members", needs: ["user:read"] },
-  { to: "/o/$slug/roles", name: "Roles", needs: ["role:read"] },
-  { to: "/o/$slug/keys", name: "API keys", needs: ["api_key:create", "api_key:read"] },
-] as const;
-
 function Navigation({ onFollow }: { onFollow?: () => void }) {
   const { data: me } = useQuery(queries.whoami());
   const { slug } = useParams({ strict: false });
@@ -67,12 +60,11 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
       <Switcher current={organization?.slug} />
       <nav aria-label="Main" className="grid flex-1 content-start gap-0.5" onClick={onFollow}>
         {organization &&
-          places.filter(({ needs }) => needs.some((one) => organization.permissions.includes(one)))
-            .map(({ to, name }) => (
-              <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
-                {name}
-              </Link>
-            ))}
+          placesOf(organization).map(({ to, name }) => (
+            <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
+              {name}
+            </Link>
+          ))}
         <Link to="/account" className={entry}>My security</Link>
       </nav>
       {me && <AccountMenu email={me.user.email ?? me.user.id} />}
@@ -80,7 +72,7 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
   );
 }
 
-/** Changes the organization, and stays on the same screen. */
+/** Changes the organization. */
 function Switcher({ current }: { current: string | undefined }) {
   const { data: me } = useQuery(queries.whoami());
   const navigate = useNavigate();
@@ -98,14 +90,14 @@ function Switcher({ current }: { current: string | undefined }) {
       <Menu.Portal>
         <Menu.Positioner sideOffset={4} align="start" className="z-30">
           <Menu.Popup className="popup w-56">
-            {me?.organizations.map(({ id, name, slug }) => (
+            {me?.organizations.map((one) => (
               <Menu.Item
-                key={id}
+                key={one.id}
                 className="item"
-                onClick={() => navigate({ to: "/o/$slug/audit", params: { slug } })}
+                onClick={() => navigate({ to: startOf(one), params: { slug: one.slug } })}
               >
-                <span className="flex-1 truncate">{name}</span>
-                {slug === current && <span aria-label="current">✓</span>}
+                <span className="flex-1 truncate">{one.name}</span>
+                {one.slug === current && <span aria-label="current">✓</span>}
               </Menu.Item>
             ))}
             <Menu.Item className="item" onClick={() => navigate({ to: "/" })}>

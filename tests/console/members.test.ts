@@ -125,8 +125,10 @@ Deno.test({
       await page.context().close();
 
       // A viewer sees people and roles, and is offered nothing but to leave.
-      const viewer = await openConsole(chromium, `/o/${slug}/members`);
+      const viewer = await openConsole(chromium);
       await signIn(viewer.page, mia);
+      await viewer.page.getByRole("region", { name: "Your organizations" }).getByRole("link")
+        .click();
       await viewer.page.locator(`[data-member="${ada.email}"]`).waitFor();
       for (const name of [/^Invite/, /^Change roles/, /^Remove/, /^Revoke/]) {
         assert.equal(await viewer.page.getByRole("button", { name }).count(), 0, String(name));
