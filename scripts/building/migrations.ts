@@ -132,8 +132,12 @@ async function generated(): Promise<{ built: Map<string, string>; present: strin
   return { built, present };
 }
 
-const refresh = `-- The sealer may be running already. It would take this migration for tampering.
-select bulwark.refresh_audit_fingerprints();
+const refresh = `-- A sealer that runs already would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints()
+where exists (
+  select from bulwark_private.audit_watched_tables g
+  where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is not null
+);
 `;
 
 function textsOf(paths: string[]): Promise<string[]> {

@@ -2623,5 +2623,9 @@ grant execute on function
 
 insert into bulwark_private.capabilities values ('rate_limits', '0.1.0-alpha.1');
 
--- The sealer may be running already. It would take this migration for tampering.
-select bulwark.refresh_audit_fingerprints();
+-- A sealer that runs already would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints()
+where exists (
+  select from bulwark_private.audit_watched_tables g
+  where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is not null
+);

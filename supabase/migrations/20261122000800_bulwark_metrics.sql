@@ -1788,5 +1788,9 @@ grant execute on function bulwark.record_metrics(uuid, jsonb) to service_role;
 
 insert into bulwark_private.capabilities values ('metrics', '0.1.0-alpha.1');
 
--- The sealer may be running already. It would take this migration for tampering.
-select bulwark.refresh_audit_fingerprints();
+-- A sealer that runs already would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints()
+where exists (
+  select from bulwark_private.audit_watched_tables g
+  where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is not null
+);

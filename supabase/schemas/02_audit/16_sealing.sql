@@ -338,14 +338,19 @@ begin
     v_critical := v_watched.dropped
       or exists (select from unnest(v_watched.found) as f where f ~ '\|[DR]:[0-9]+$')
       or exists (
-        select from unnest(v_watched.expected) as e
+        -- Only words that differ are compared by their beginning: there may be thousands.
+        select from (
+          select unnest(v_watched.expected) except select unnest(v_watched.found)
+        ) as gone (e)
         where e !~ '^(partition|missing|index|event_trigger|extension_[a-z_]+)/' and not exists (
           select from unnest(v_watched.found) as f
           where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
         )
       )
       or exists (
-        select from unnest(v_watched.found) as f
+        select from (
+          select unnest(v_watched.found) except select unnest(v_watched.expected)
+        ) as added (f)
         where f ~ '^((rule|function|policy|constraint|unique|new_[a-z_]+)/|[^/|]+\|[^|])'
           and not exists (
             select from unnest(v_watched.expected) as e

@@ -20,5 +20,9 @@ $$;
 select bulwark_private.remember_privileges();
 
 select bulwark.refresh_audit_fingerprints();
+-- From here on the sealer runs: each migration of a capability that is added refreshes by itself.
+update bulwark_private.audit_watched_tables g
+set catalogue = coalesce(g.catalogue, 'not compared yet')
+where g.relation = 'bulwark.audit_logs'::regclass;
 
 select bulwark.schedule_jobs();
