@@ -1328,7 +1328,10 @@ create table bulwark.access_reviews (
   constraint access_reviews_name_is_printable
     check (name !~ '[[:cntrl:]]' and length(btrim(name)) between 1 and 120),
   constraint access_reviews_reviewers_are_some
-    check (cardinality(reviewers) between 1 and 50 and array_position(reviewers, null) is null),
+    check (
+      cardinality(reviewers) >= 1 and cardinality(reviewers) <= 50
+      and array_position(reviewers, null) is null
+    ),
   constraint access_reviews_is_due_after_start check (isfinite(due_at) and due_at > started_at)
 );
 comment on table bulwark.access_reviews is

@@ -36,11 +36,13 @@ Deno.test({
     await judge(page, "histogram-table");
     await page.getByRole("link", { name: "Verify and export" }).click();
     const whole = page.getByRole("button", { name: "Verify the whole log" });
-    await page.getByText("told by the project itself", { exact: true }).waitFor();
+    await page.getByText("told by the project itself", { exact: true }).waitFor({
+      timeout: 60_000,
+    });
     await whole.click();
     const intact = page.locator("[data-outcome=intact]");
-    await intact.waitFor();
-    await page.getByText("by keys that the project itself told").waitFor();
+    await intact.waitFor({ timeout: 60_000 });
+    await page.getByText("by keys that the project itself told").waitFor({ timeout: 60_000 });
     await judge(page, "verify-intact");
     const [download] = await Promise.all([
       page.waitForEvent("download"),
@@ -56,10 +58,10 @@ Deno.test({
       sql`update bulwark.audit_logs set action = 'nothing' where id = ${altered}`
     );
     await whole.click();
-    await page.locator("[data-outcome=altered]").waitFor();
+    await page.locator("[data-outcome=altered]").waitFor({ timeout: 60_000 });
     const finding = page.locator("[data-finding=ENTRY_ALTERED]");
     assert.ok((await finding.innerText()).includes(altered), "the entry is named");
-    await page.getByText("by keys that are kept in this browser").waitFor();
+    await page.getByText("by keys that are kept in this browser").waitFor({ timeout: 60_000 });
     await judge(page, "verify-altered");
 
     const choose = (content: string) =>
@@ -70,18 +72,20 @@ Deno.test({
       });
     // The export of before is still as it was signed.
     await choose(text);
-    await intact.waitFor();
+    await intact.waitFor({ timeout: 60_000 });
     await choose(text.replace('"severity":"info"', '"severity":"debug"'));
-    await page.locator("[data-outcome=altered]").waitFor();
+    await page.locator("[data-outcome=altered]").waitFor({ timeout: 60_000 });
     await choose(text.slice(0, text.length / 2));
-    await page.locator("[data-code=BUNDLE_CUT]").waitFor();
+    await page.locator("[data-code=BUNDLE_CUT]").waitFor({ timeout: 60_000 });
     await choose('{"type":"entry"}\n');
-    await page.locator("[data-code=NOT_A_BUNDLE], [data-code=MALFORMED_BUNDLE]").waitFor();
+    await page.locator("[data-code=NOT_A_BUNDLE], [data-code=MALFORMED_BUNDLE]").waitFor({
+      timeout: 60_000,
+    });
     await choose(await (await bundleOf(eve, globex)).text());
-    await page.locator("[data-outcome]:not([data-outcome=intact])").waitFor();
+    await page.locator("[data-outcome]:not([data-outcome=intact])").waitFor({ timeout: 60_000 });
     await page.getByLabel("Public keys").fill("no key");
     await choose(text);
-    await page.locator("[data-code=BAD_KEY]").waitFor();
+    await page.locator("[data-code=BAD_KEY]").waitFor({ timeout: 60_000 });
     await judge(page, "verify-failed");
     await page.reload();
     assert.equal(await page.getByLabel("Public keys").inputValue(), "no key");
@@ -90,7 +94,7 @@ Deno.test({
 
     const reader = await openConsole(chromium.browser, `/o/${slug}/verify`);
     await signIn(reader.page, rex);
-    await reader.page.getByLabel("An export to verify").waitFor();
+    await reader.page.getByLabel("An export to verify").waitFor({ timeout: 60_000 });
     assert.equal(
       await reader.page.getByRole("button", { name: "Verify the whole log" }).count(),
       0,
@@ -100,13 +104,13 @@ Deno.test({
       mimeType: "application/x-ndjson",
       buffer: Buffer.from(text),
     });
-    await reader.page.locator("[data-outcome=intact]").waitFor();
+    await reader.page.locator("[data-outcome=intact]").waitFor({ timeout: 60_000 });
     assert.deepEqual(reader.faults, []);
     await reader.page.context().close();
 
     const viewer = await openConsole(chromium.browser, `/o/${slug}/verify`);
     await signIn(viewer.page, mia);
-    await viewer.page.getByText("This is not open to you").waitFor();
+    await viewer.page.getByText("This is not open to you").waitFor({ timeout: 60_000 });
     await viewer.page.context().close();
   },
 });

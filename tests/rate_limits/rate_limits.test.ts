@@ -228,6 +228,7 @@ Deno.test("RATE-E09: every function is limited and sends the headers", async () 
   const requests: Record<string, [method: string, path: string]> = {
     "api-keys": ["POST", "/token"],
     audit: ["GET", "/checkpoint"],
+    compliance: ["GET", "/report"],
     encryption: ["POST", "/find"],
     login: ["POST", ""],
     metrics: ["GET", ""],

@@ -23,7 +23,8 @@ Deno.test("UPG-07: every frozen version has the migrations of the core", async (
 });
 
 Deno.test({
-  name: "UPG-09: a log whose end was proved before the upgrade is not read by it",
+  name:
+    "UPG-09: a log whose end was proved before the upgrade is read by it once, for its new index",
   ignore: newest !== "0.1.0-alpha.1",
   async fn() {
     const versions = [await readFrozen(newest!), await builtVersion()] as const;
@@ -44,7 +45,9 @@ Deno.test({
         };
         const before = await read();
         await upgrade(sql, [...versions], await readByHand(nextFolder));
-        assert.equal(await read(), before);
+        const rows = await read() - before;
+        const [entries] = await sql`select count(*)::integer as n from bulwark.audit_logs`;
+        assert.ok(rows > 0 && rows <= entries!.n, `${rows} rows read of ${entries!.n}`);
         const [first] = await sql`
           select p.low, p.high, (select count(*) from pg_constraint k
             where k.conrelid = p.relation and k.contype = 'c')::integer as constraints
