@@ -17,6 +17,12 @@ export interface Selection {
   subsets: "none" | "brief" | "thorough";
 }
 
+/**
+ * Tests that run only when they are named, to save time: rehearsals, whose parts other tests have,
+ * and the guide's receivers in foreign frameworks.
+ */
+const rehearsals = /^tests\/(runbooks\/|restores\/drill|client\/recipes)/;
+
 /** The folder of pgTAP files that commit the shared helpers. */
 export const helpers = "supabase/tests/000_helpers/";
 const conventions = "supabase/tests/foundation/conventions.test.sql";
@@ -27,7 +33,7 @@ const installed = "supabase/tests/bulwark_installed.test.sql";
  * (`rate_limits` or `rate-limits`: everything below a folder of that name), a file of one
  * (`rbac/races`), or a part of the tools: `stack` (everything below scripts/), `check`, `subsets`. The
  * conventions of the schema are tested with each capability. Real programs in Lite's place
- * (`real_auth`, `real_postgrest`) are tested only when they are named.
+ * (`real_auth`, `real_postgrest`) and rehearsals are tested only when they are named.
  */
 export async function select(nouns: string[]): Promise<Selection> {
   const pgtap = (await filesBelow("supabase/tests", ".test.sql"))
@@ -39,7 +45,15 @@ export async function select(nouns: string[]): Promise<Selection> {
   const unit = all.filter((path) => path.includes("/unit/"));
   const endToEnd = all.filter((path) => !path.includes("/unit/"));
   if (nouns.length === 0) {
-    return { pgtap, unit, scripts, endToEnd, real: [], checks: true, subsets: "brief" };
+    return {
+      pgtap,
+      unit,
+      scripts,
+      endToEnd: endToEnd.filter((path) => !rehearsals.test(path)),
+      real: [],
+      checks: true,
+      subsets: "brief",
+    };
   }
 
   const wanted = nouns.map((noun) => noun.replaceAll("-", "_"));

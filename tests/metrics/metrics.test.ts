@@ -228,7 +228,9 @@ Deno.test("MET-E06: a super_admin gets everything the console shows in one answe
   const time = overview.metrics.find(({ name }: { name: string }) => name === "api_response_time");
   const { count, minimum, maximum, mean, p50, p95, p99 } = time.summary;
   assert.ok(count > 0 && minimum <= mean && mean <= maximum);
-  assert.ok(minimum <= p50 && p50 <= p95 && p95 <= p99 && p99 <= maximum);
+  assert.ok(p50 <= p95 && p95 <= p99);
+  // Percentiles come from a histogram, within two percent.
+  assert.ok(minimum * 0.98 <= p50 && p99 <= maximum * 1.02, JSON.stringify(time.summary));
   assert.ok(time.points.length >= 1);
   assert.deepEqual(
     ["api_response_time", "cpu_usage", "database_query_time", "memory_usage"]
