@@ -6,7 +6,7 @@ import { Badge, Heading, Line, Problem, Section, Skeleton } from "../ui/parts.ts
 import { NewRole } from "./new_role.tsx";
 import { type RoleContents, useRoles } from "./roles.ts";
 
-/** What each role of an organization allows, itself or by inheritance. */
+/** The permissions of each role of an organization, its own and the inherited ones. */
 export function Roles() {
   return (
     <OfOrganization title="Roles" permission="role:read">
