@@ -8,7 +8,7 @@ import {
   sizes,
   type WatchedPage,
 } from "../foundation/page.ts";
-import { url } from "../support.ts";
+import { type Person, url } from "../support.ts";
 
 /** Opens a screen of the console. */
 export async function openConsole(
@@ -19,6 +19,19 @@ export async function openConsole(
   const watched = await openPage(browser, { acceptDownloads: true, ...options });
   await watched.page.goto(`${url}/#${path}`);
   return watched;
+}
+
+/** Opens a screen as somebody who is signed in already, with the session of their client. */
+export async function openConsoleAs(
+  browser: Browser,
+  { client }: Person,
+  path = "/",
+  options: BrowserContextOptions = {},
+): Promise<WatchedPage> {
+  const { data: { session } } = await client.auth.getSession();
+  const localStorage = [{ name: "bulwark-session", value: JSON.stringify(session) }];
+  const storageState = { cookies: [], origins: [{ origin: url, localStorage }] };
+  return await openConsole(browser, path, { storageState, ...options });
 }
 
 export async function signIn(page: Page, { email, password }: { email: string; password: string }) {

@@ -11,6 +11,12 @@ const looks = {
     title: "Intact",
     text: "Every entry of the export is as it was sealed and signed.",
   },
+  signed: {
+    shape: "✓",
+    colour: "bg-good-soft text-good",
+    title: "Intact as far as it is signed",
+    text: "Every signed entry is as it was sealed. The newest ones wait for the next checkpoint.",
+  },
   altered: {
     shape: "■",
     colour: "bg-bad-soft text-bad",
@@ -28,12 +34,15 @@ const looks = {
 /** The result of a verification: what was found, and on whose word it rests. */
 export function Verdict({ verdict, origin }: { verdict: ExportVerdict; origin: string }) {
   const { outcome, findings, unproved, more, notes, checkpoint } = verdict;
-  const { shape, colour, title, text } = looks[outcome];
+  // While people work, the newest entries of a log are hardly ever signed yet.
+  const waiting = outcome === "unproved" && verdict.covered > 0 &&
+    unproved.every(({ code }) => code === "NOT_COVERED");
+  const { shape, colour, title, text } = looks[waiting ? "signed" : outcome];
   return (
     <Section title="Result">
       <div
         role="status"
-        data-outcome={outcome}
+        data-outcome={waiting ? "intact" : outcome}
         className={`flex items-start gap-3 px-4 py-3 ${colour}`}
       >
         <span aria-hidden className="text-lg leading-6">{shape}</span>
