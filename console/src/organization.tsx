@@ -4,7 +4,7 @@ import { useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { queries } from "./connection.ts";
 import { Missing } from "./failed.tsx";
-import { Empty, Skeleton, useTitle } from "./ui/parts.tsx";
+import { Refused, Skeleton, useTitle } from "./ui/parts.tsx";
 
 /** An organization of the person, with what they may do there. */
 export type Organization = Whoami["organizations"][number];
@@ -42,13 +42,8 @@ export function OfOrganization({ title, permission, children }: {
   const needed = [permission].flat();
   if (needed.some((one) => organization.permissions.includes(one))) return children(organization);
   return (
-    <>
-      <h1 className="text-xl font-semibold">{title}</h1>
-      <div className="card">
-        <Empty title="This is not open to you">
-          An administrator of {organization.name} can give you a role with {needed[0]}.
-        </Empty>
-      </div>
-    </>
+    <Refused title={title}>
+      An administrator of {organization.name} can give you a role with {needed[0]}.
+    </Refused>
   );
 }

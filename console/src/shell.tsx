@@ -2,9 +2,10 @@ import { Dialog } from "@base-ui/react/dialog";
 import { Menu } from "@base-ui/react/menu";
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { auth, queries } from "./connection.ts";
 import { placesOf, startOf } from "./organization.tsx";
+import { projectPlacesOf } from "./project.tsx";
 import { Initials, Problem } from "./ui/parts.tsx";
 
 /** The frame of all screens of somebody who is signed in. */
@@ -55,20 +56,46 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
   const { data: me } = useQuery(queries.whoami());
   const { slug } = useParams({ strict: false });
   const organization = me?.organizations.find((one) => one.slug === slug) ?? me?.organizations[0];
+  const projectPlaces = me ? projectPlacesOf(me) : [];
   return (
     <>
       <Switcher current={organization?.slug} />
-      <nav aria-label="Main" className="grid flex-1 content-start gap-0.5" onClick={onFollow}>
-        {organization &&
-          placesOf(organization).map(({ to, name }) => (
-            <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
-              {name}
-            </Link>
-          ))}
-        <Link to="/account" className={entry}>My security</Link>
+      <nav
+        aria-label="Main"
+        className="-mx-1 grid min-h-0 flex-1 content-start gap-4 overflow-y-auto px-1"
+        onClick={onFollow}
+      >
+        {organization && (
+          <Group name="Organization">
+            {placesOf(organization).map(({ to, name }) => (
+              <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
+                {name}
+              </Link>
+            ))}
+          </Group>
+        )}
+        {projectPlaces.length > 0 && (
+          <Group name="Project">
+            {projectPlaces.map(({ to, name }) => (
+              <Link key={to} to={to} className={entry}>{name}</Link>
+            ))}
+          </Group>
+        )}
+        <Group name="You">
+          <Link to="/account" className={entry}>My security</Link>
+        </Group>
       </nav>
       {me && <AccountMenu email={me.user.email ?? me.user.id} />}
     </>
+  );
+}
+
+function Group({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div role="group" aria-label={name} className="grid gap-0.5">
+      <span aria-hidden className="px-2 pb-1 text-xs font-medium text-quiet">{name}</span>
+      {children}
+    </div>
   );
 }
 

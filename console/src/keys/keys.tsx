@@ -3,7 +3,8 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
-import { Ago, Badge, Copy, Empty, Heading, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { Ago, Badge, Copy, Empty, Heading, Problem, Section } from "../ui/parts.tsx";
+import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { NewKey } from "./new_key.tsx";
 import { Revoke } from "./revoke.tsx";
 
@@ -52,81 +53,61 @@ function List({ organization }: { organization: Organization }) {
         />
         With revoked and expired ones
       </label>
-      <Problem error={error} />
-      <div
-        className="card relative overflow-x-auto"
-        role="group"
-        aria-label="API keys"
-        tabIndex={0}
+      <Table
+        label="API keys"
+        columns={[
+          "Name",
+          "Key",
+          "State",
+          "Scopes",
+          "Owner",
+          "Last used",
+          "Ends",
+          { hidden: "Actions" },
+        ]}
+        rows={keys}
+        error={error}
+        empty={
+          <Empty title="No API key">
+            A key lets a program do what its owner may, within the scopes you choose.
+          </Empty>
+        }
       >
-        {!keys && !error
-          ? <Skeleton lines={4} />
-          : !keys?.length
-          ? (
-            <Empty title={error ? "The keys could not be read" : "No API key"}>
-              {!error &&
-                "A key lets a program do what its owner may, within the scopes you choose."}
-            </Empty>
-          )
-          : (
-            <table className="w-full text-left">
-              <thead>
-                <tr className="h-8 border-b border-line">
-                  {["Name", "Key", "State", "Scopes", "Owner", "Last used", "Ends"].map((name) => (
-                    <th key={name} scope="col" className="cell-head px-3">{name}</th>
-                  ))}
-                  <th scope="col" className="cell-head px-3">
-                    <span className="sr-only">Actions</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {keys.map((key) => (
-                  <tr
-                    key={key.id}
-                    data-key={key.name}
-                    className="h-9 border-b border-line last:border-0 hover:bg-hover"
-                  >
-                    <td className="px-3 font-medium whitespace-nowrap">{key.name}</td>
-                    <td className="px-3 font-mono text-xs whitespace-nowrap">
-                      {key.first_characters}…
-                    </td>
-                    <td className="px-3">
-                      <State status={key.status} because={key.revoked_because} />
-                    </td>
-                    <td className="px-3 whitespace-nowrap" title={key.scopes.join(", ")}>
-                      {key.scopes.length === 1 ? key.scopes[0] : `${key.scopes.length} scopes`}
-                      {key.effective_scopes.length < key.scopes.length &&
-                        key.status === "active" && (
-                        <span className="text-warn">, {key.effective_scopes.length} in force</span>
-                      )}
-                    </td>
-                    <td className="max-w-48 truncate px-3">{nameOf(key.owner_id)}</td>
-                    <td className="px-3 text-quiet">
-                      {key.last_used_at ? <Ago time={key.last_used_at} /> : "never"}
-                    </td>
-                    <td className="px-3 text-quiet">
-                      <Ago time={key.expires_at} />
-                    </td>
-                    <td className="px-3">
-                      <span className="flex justify-end gap-1">
-                        {key.owner_id === me?.user.id && key.status === "active" &&
-                          !rotated.has(key.id) &&
-                          organization.permissions.includes("api_key:create") && (
-                          <Rotate id={key.id} name={key.name} onIssued={setIssued} />
-                        )}
-                        {/^(active|suspended)$/.test(key.status) &&
-                          (key.owner_id === me?.user.id ||
-                            organization.permissions.includes("api_key:revoke")) &&
-                          <Revoke id={key.id} name={key.name} />}
-                      </span>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          )}
-      </div>
+        {(key) => (
+          <Row key={key.id} data-key={key.name}>
+            <Cell className="font-medium whitespace-nowrap">{key.name}</Cell>
+            <Cell className="font-mono text-xs whitespace-nowrap">{key.first_characters}…</Cell>
+            <Cell>
+              <State status={key.status} because={key.revoked_because} />
+            </Cell>
+            <Cell className="whitespace-nowrap" title={key.scopes.join(", ")}>
+              {key.scopes.length === 1 ? key.scopes[0] : `${key.scopes.length} scopes`}
+              {key.effective_scopes.length < key.scopes.length &&
+                key.status === "active" && (
+                <span className="text-warn">, {key.effective_scopes.length} in force</span>
+              )}
+            </Cell>
+            <Cell className="max-w-48 truncate">{nameOf(key.owner_id)}</Cell>
+            <Cell className="text-quiet">
+              {key.last_used_at ? <Ago time={key.last_used_at} /> : "never"}
+            </Cell>
+            <Cell className="text-quiet">
+              <Ago time={key.expires_at} />
+            </Cell>
+            <Actions>
+              {key.owner_id === me?.user.id && key.status === "active" &&
+                !rotated.has(key.id) &&
+                organization.permissions.includes("api_key:create") && (
+                <Rotate id={key.id} name={key.name} onIssued={setIssued} />
+              )}
+              {/^(active|suspended)$/.test(key.status) &&
+                (key.owner_id === me?.user.id ||
+                  organization.permissions.includes("api_key:revoke")) &&
+                <Revoke id={key.id} name={key.name} />}
+            </Actions>
+          </Row>
+        )}
+      </Table>
     </>
   );
 }

@@ -3,7 +3,8 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
-import { Ago, Badge, Empty, Heading, Initials, Problem, Skeleton } from "../ui/parts.tsx";
+import { Ago, Badge, Empty, Heading, Initials } from "../ui/parts.tsx";
+import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { Leave, Remove } from "./ending.tsx";
 import { Invitations, Invite } from "./invitations.tsx";
 import { ChangeRoles } from "./member_roles.tsx";
@@ -47,7 +48,6 @@ function People({ organization }: { organization: Organization }) {
     ...queries.members.all(organization.id, search ? { search } : {}),
     placeholderData: (before) => before,
   });
-  const people = members.data?.pages.flat() ?? [];
   const seesSecurity = organization.permissions.includes("security:read");
   return (
     <>
@@ -61,57 +61,33 @@ function People({ organization }: { organization: Organization }) {
           onChange={({ target }) => setText(target.value)}
         />
       </search>
-      <Problem error={members.error} />
-      <div className="card relative overflow-x-auto" role="group" aria-label="Members" tabIndex={0}>
-        {members.isPending
-          ? <Skeleton lines={5} />
-          : people.length === 0
-          ? (
-            <Empty title={members.error ? "The members could not be read" : "Nobody matches"}>
-              {!members.error && "Search for a part of a name or an address."}
-            </Empty>
-          )
-          : (
-            <table className="w-full text-left">
-              <thead>
-                <tr className="h-8 border-b border-line">
-                  <th scope="col" className="cell-head px-3">Member</th>
-                  <th scope="col" className="cell-head px-3">Roles</th>
-                  {seesSecurity && <th scope="col" className="cell-head px-3">Second factor</th>}
-                  {seesSecurity && <th scope="col" className="cell-head px-3">Signed in</th>}
-                  <th scope="col" className="cell-head px-3">
-                    <span className="sr-only">Actions</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {people.map((member) => (
-                  <Row
-                    key={member.user_id}
-                    member={member}
-                    organization={organization}
-                    seesSecurity={seesSecurity}
-                  />
-                ))}
-              </tbody>
-            </table>
-          )}
-      </div>
-      {members.hasNextPage && (
-        <button
-          type="button"
-          className="button justify-self-start"
-          disabled={members.isFetchingNextPage}
-          onClick={() => members.fetchNextPage()}
-        >
-          Show more
-        </button>
-      )}
+      <Table
+        label="Members"
+        columns={[
+          "Member",
+          "Roles",
+          ...(seesSecurity ? ["Second factor", "Signed in"] : []),
+          { hidden: "Actions" },
+        ]}
+        rows={members.data?.pages.flat()}
+        error={members.error}
+        pages={members}
+        empty={<Empty title="Nobody matches">Search for a part of a name or an address.</Empty>}
+      >
+        {(member) => (
+          <Person
+            key={member.user_id}
+            member={member}
+            organization={organization}
+            seesSecurity={seesSecurity}
+          />
+        )}
+      </Table>
     </>
   );
 }
 
-function Row({ member, organization, seesSecurity }: {
+function Person({ member, organization, seesSecurity }: {
   member: Member;
   organization: Organization;
   seesSecurity: boolean;
@@ -122,8 +98,8 @@ function Row({ member, organization, seesSecurity }: {
   const { permissions } = organization;
   const isMe = me?.user.id === user_id;
   return (
-    <tr className="h-9 border-b border-line last:border-0 hover:bg-hover" data-member={email}>
-      <td className="px-3">
+    <Row data-member={email}>
+      <Cell>
         <span className="flex items-center gap-2 whitespace-nowrap">
           <Initials name={called} />
           <span className="max-w-64 truncate font-medium">{called}</span>
@@ -131,8 +107,8 @@ function Row({ member, organization, seesSecurity }: {
           {isMe && <Badge>you</Badge>}
           {suspended && <Badge tone="bad">suspended</Badge>}
         </span>
-      </td>
-      <td className="px-3">
+      </Cell>
+      <Cell>
         <span className="flex items-center gap-1.5 whitespace-nowrap">
           {roles.map(({ role, active, starts_at, expires_at, source }) => (
             <span key={role + source} className="flex items-center gap-1 text-xs text-quiet">
@@ -150,27 +126,25 @@ function Row({ member, organization, seesSecurity }: {
             </span>
           ))}
         </span>
-      </td>
+      </Cell>
       {seesSecurity && (
-        <td className="px-3">
+        <Cell>
           {mfa_enrolled ? <Badge tone="good">yes</Badge> : <Badge tone="warn">none</Badge>}
-        </td>
+        </Cell>
       )}
       {seesSecurity && (
-        <td className="px-3 text-quiet">
+        <Cell className="text-quiet">
           {last_sign_in_at ? <Ago time={last_sign_in_at} /> : "never"}
-        </td>
+        </Cell>
       )}
-      <td className="px-3">
-        <span className="flex justify-end gap-1">
-          {permissions.includes("role:grant") && (
-            <ChangeRoles member={member} called={called} organization={organization} />
-          )}
-          {!isMe && permissions.includes("user:delete") && permissions.includes("role:grant") && (
-            <Remove user={user_id} called={called} organization={organization} />
-          )}
-        </span>
-      </td>
-    </tr>
+      <Actions>
+        {permissions.includes("role:grant") && (
+          <ChangeRoles member={member} called={called} organization={organization} />
+        )}
+        {!isMe && permissions.includes("user:delete") && permissions.includes("role:grant") && (
+          <Remove user={user_id} called={called} organization={organization} />
+        )}
+      </Actions>
+    </Row>
   );
 }

@@ -98,6 +98,18 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
   );
 }
 
+/** A screen that is not open to the person, and how to get in. */
+export function Refused({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <>
+      <Heading>{title}</Heading>
+      <div className="card">
+        <Empty title="This is not open to you">{children}</Empty>
+      </div>
+    </>
+  );
+}
+
 /** Stands for lines that are not known yet. */
 export function Skeleton({ lines = 3 }: { lines?: number }) {
   return (

@@ -1,0 +1,102 @@
+/** Dense tables: rows of 36 px, a head that stays, and the states of a list. */
+import type { BulwarkError } from "@bulwark/client";
+import type { ReactNode } from "react";
+import { Problem, Skeleton } from "./parts.tsx";
+
+/** The head of a column; one without a visible name says what it has to screen readers. */
+type Column = string | { hidden: string };
+
+/** What an infinite query tells about further pages. */
+interface Pages {
+  hasNextPage: boolean;
+  isFetchingNextPage: boolean;
+  fetchNextPage(): unknown;
+}
+
+/**
+ * A list as a table, with its loading, empty and error states. `rows` is undefined while unknown.
+ * Its children make a `Row` of each of them.
+ */
+export function Table<Item>({ label, columns, rows, error, empty, pages, children }: {
+  label: string;
+  columns: readonly Column[];
+  rows: readonly Item[] | undefined;
+  error?: BulwarkError | null;
+  /** An `Empty` that says what would be here and how to get it. */
+  empty: ReactNode;
+  pages?: Pages;
+  children(item: Item): ReactNode;
+}) {
+  if (!rows) {
+    return error ? <Problem error={error} /> : (
+      <div className="card">
+        <Skeleton />
+      </div>
+    );
+  }
+  return (
+    <>
+      <Problem error={error} />
+      <div
+        role="group"
+        aria-label={label}
+        tabIndex={0}
+        className="card relative max-h-[max(20rem,calc(100dvh-10rem))] overflow-auto"
+      >
+        {rows.length === 0
+          ? empty
+          : (
+            <table className="w-full border-separate border-spacing-0 text-left">
+              <thead>
+                <tr className="h-8">
+                  {columns.map((column) => (
+                    <th
+                      key={typeof column === "string" ? column : column.hidden}
+                      scope="col"
+                      className="cell-head sticky top-0 z-[1] border-b border-line bg-surface px-3 whitespace-nowrap"
+                    >
+                      {typeof column === "string"
+                        ? column
+                        : <span className="sr-only">{column.hidden}</span>}
+                    </th>
+                  ))}
+                </tr>
+              </thead>
+              <tbody>{rows.map(children)}</tbody>
+            </table>
+          )}
+      </div>
+      {pages?.hasNextPage && (
+        <button
+          type="button"
+          className="button justify-self-start"
+          disabled={pages.isFetchingNextPage}
+          onClick={() => void pages.fetchNextPage()}
+        >
+          Show more
+        </button>
+      )}
+    </>
+  );
+}
+
+/** A row of a table; attributes such as `data-key` go to its element. */
+export function Row({ className = "", ...row }: React.ComponentProps<"tr">) {
+  return <tr {...row} className={`group/row h-9 hover:bg-hover ${className}`} />;
+}
+
+/** A cell of a row. */
+export function Cell({ className = "", ...cell }: React.ComponentProps<"td">) {
+  return (
+    <td {...cell} className={`border-b border-line px-3 group-last/row:border-0 ${className}`} />
+  );
+}
+
+/** The last cell of a row: its buttons, at the right. */
+export function Actions({ children }: { children: ReactNode }) {
+  return (
+    <Cell>
+      <span className="flex justify-end gap-1">{children}</span>
+    </Cell>
+  );
+}
