@@ -1,4 +1,4 @@
-/** The outcomes listed in docs/audit.md: each has a bundle that causes it, and its exit code. */
+/** The outcomes of docs/audit-verification.md: each has a bundle that causes it, and its code. */
 import assert from "node:assert/strict";
 import { timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
 import { toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
@@ -134,8 +134,8 @@ async function outcomeOf({ lines, asked = {}, kept }: Shown) {
   return verdict;
 }
 
-Deno.test("docs/audit.md lists every code, and each has a bundle that ends with 1 or 2 for it", async () => {
-  const guide = await Deno.readTextFile(inRepository("docs", "audit.md"));
+Deno.test("the guide lists every code, and each has a bundle that ends with 1 or 2 for it", async () => {
+  const guide = await Deno.readTextFile(inRepository("docs", "audit-verification.md"));
   const listed = (heading: string) => {
     const table = guide.split(`| ${heading} |`)[1]?.split("\n\n")[0] ?? "";
     return table.split("\n").slice(1).flatMap((row) =>

@@ -135,7 +135,7 @@ async function requireSigningKey(
     throw new Failure(
       "KEY_LOST",
       "Cannot start: BULWARK_AUDIT_SIGNING_KEYS has no key that signed the audit log's checkpoints; " +
-        "set it again, or go on with a new one: npm start -- --lost-keys (docs/audit.md)",
+        "set it again, or go on with a new one: npm start -- --lost-keys (docs/audit-verification.md)",
     );
   }
   const former = await Promise.all(

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { seal, withTable } from "./tables.ts";
 
-// An implementation of RFC 9162 and of the encoding in docs/audit.md that shares no code with the
+// An implementation of RFC 9162 and of the encoding in docs/audit-verification.md that shares no code with the
 // SQL.
 const hash = (...parts: Uint8Array[]): Uint8Array =>
   parts.reduce((sum, part) => sum.update(part), createHash("sha256")).digest();

@@ -5807,7 +5807,7 @@ grant execute on function bulwark.restore_audit_entries(date, bigint, jsonb, uui
 grant execute on function bulwark.discard_restored_audit_logs(integer) to service_role;
 -- The log becomes a partitioned table, with the present one as its first partition. Writers wait
 -- for the rest of the upgrade. Postgres proves the partition's bound by reading the table, unless a
--- constraint that was validated before does (docs/audit.md).
+-- constraint that was validated before does (docs/releases.md).
 do $$
 declare
   v_bound uuid;
