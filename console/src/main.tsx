@@ -4,11 +4,15 @@ import { RouterProvider } from "@tanstack/react-router";
 import { lazy, Suspense, useState, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import "./app.css";
-import { auth, known } from "./connection.ts";
+import { BulwarkBlocks } from "./blocks/provider.tsx";
+import { auth, bulwark, known } from "./connection.ts";
 import { router } from "./router.tsx";
 import { stepUp } from "./step_up.ts";
 
-const StepUpDialog = lazy(() => import("./step_up_dialog.tsx"));
+const StepUpDialog = lazy(async () => {
+  const { StepUpDialog } = await import("./step_up_dialog.tsx");
+  return { default: StepUpDialog };
+});
 
 /** The dialog is loaded when a call first needs it. */
 function StepUp() {
@@ -17,7 +21,7 @@ function StepUp() {
   if (open && !needed) setNeeded(true);
   return needed && (
     <Suspense>
-      <StepUpDialog open={open} />
+      <StepUpDialog />
     </Suspense>
   );
 }
@@ -41,8 +45,10 @@ if (root) {
   createRoot(root).render(
     <CSPProvider disableStyleElements>
       <QueryClientProvider client={known}>
-        <RouterProvider router={router} />
-        <StepUp />
+        <BulwarkBlocks client={bulwark}>
+          <RouterProvider router={router} />
+          <StepUp />
+        </BulwarkBlocks>
       </QueryClientProvider>
     </CSPProvider>,
   );

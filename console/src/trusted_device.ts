@@ -1,4 +1,5 @@
 /** The token of this browser, for accounts that trust it as a second factor. */
+import { browserName } from "./account/browser_name.ts";
 import { bulwark } from "./connection.ts";
 
 const nameOf = (account: string) => `bulwark-device-${account}`;
@@ -16,27 +17,4 @@ export async function presentDevice(account: string): Promise<boolean> {
 export async function trustDevice(account: string): Promise<void> {
   const { token } = await bulwark.mfa.trustDevice(browserName(navigator.userAgent));
   localStorage.setItem(nameOf(account), token);
-}
-
-/** A name that people recognize, such as "Firefox on Linux". */
-export function browserName(agent: string | null): string {
-  if (!agent) return "Unknown browser";
-  const find = (names: Record<string, RegExp>) =>
-    Object.entries(names).find(([, pattern]) => pattern.test(agent))?.[0];
-  const program = find({
-    Edge: /Edg\//,
-    Opera: /OPR\//,
-    Firefox: /Firefox\//,
-    Chrome: /Chrom(e|ium)\//,
-    Safari: /Safari\//,
-  });
-  const system = find({
-    iOS: /iPhone|iPad/,
-    Android: /Android/,
-    Windows: /Windows/,
-    macOS: /Mac OS X/,
-    Linux: /Linux/,
-  });
-  if (!program) return agent.split(" ")[0]?.slice(0, 40) ?? "Unknown browser";
-  return system ? `${program} on ${system}` : program;
 }

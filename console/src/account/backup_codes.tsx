@@ -1,7 +1,10 @@
-import { Section } from "../ui/parts.tsx";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { Badge, Problem, Section } from "../ui/parts.tsx";
 
 /** Backup codes, which are shown this once. */
 export function BackupCodes({ codes, onKept }: { codes: readonly string[]; onKept(): void }) {
+  const t = useText();
   const text = `${codes.join("\n")}\n`;
   const download = () => {
     const link = document.createElement("a");
@@ -12,8 +15,8 @@ export function BackupCodes({ codes, onKept }: { codes: readonly string[]; onKep
   };
   return (
     <Section
-      title="Keep these backup codes"
-      about="They are shown this once. Each works once, without your phone."
+      title={t("Keep these backup codes")}
+      about={t("They are shown this once. Each works once, without your phone.")}
     >
       <ol
         data-backup-codes
@@ -22,16 +25,60 @@ export function BackupCodes({ codes, onKept }: { codes: readonly string[]; onKep
         {codes.map((code) => <li key={code} className="whitespace-nowrap">{code}</li>)}
       </ol>
       <div className="flex flex-wrap gap-2 px-4 pb-4">
-        <button type="button" className="button primary" onClick={download}>Download</button>
+        <button type="button" className="button primary" onClick={download}>
+          {t("Download")}
+        </button>
         <button
           type="button"
           className="button"
           onClick={() => navigator.clipboard.writeText(text)}
         >
-          Copy
+          {t("Copy")}
         </button>
-        <button type="button" className="button plain" onClick={onKept}>I have kept them</button>
+        <button type="button" className="button plain" onClick={onKept}>
+          {t("I have kept them")}
+        </button>
       </div>
+    </Section>
+  );
+}
+
+/** Makes new backup codes in place of those that are left, and says how many these are. */
+export function RenewBackupCodes({ onCodes }: { onCodes(codes: readonly string[]): void }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
+  const left = useQuery(queries.mfa.status()).data?.backup_codes_left ?? null;
+  const renew = useMutation({
+    ...queries.mfa.newBackupCodes(),
+    onSuccess: ({ backup_codes }) => onCodes(backup_codes),
+  });
+  return (
+    <Section
+      title={t("Backup codes")}
+      about={
+        <>
+          {t("Each works once, when your phone is not at hand.")}{" "}
+          {left !== null && (
+            <Badge tone={left < 3 ? "warn" : "good"}>{t("{count} left", { count: left })}</Badge>
+          )}
+        </>
+      }
+      action={
+        <button
+          type="button"
+          className="button"
+          onClick={() => renew.mutate()}
+          disabled={renew.isPending}
+        >
+          {t("Make new codes")}
+        </button>
+      }
+    >
+      {renew.error && (
+        <div className="px-4 pb-3">
+          <Problem error={renew.error} />
+        </div>
+      )}
     </Section>
   );
 }

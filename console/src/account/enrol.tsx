@@ -1,13 +1,15 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { queries } from "../connection.ts";
+import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Copy, Field, Problem } from "../ui/parts.tsx";
 
 /** Adds an authenticator app: its QR code, then the first code that it shows. */
 export function Enrol(
   { first, onCodes }: { first: boolean; onCodes(codes: readonly string[]): void },
 ) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const [open, setOpen] = useState(false);
   const enroll = useMutation(queries.mfa.enroll());
   const activate = useMutation({
@@ -29,32 +31,34 @@ export function Enrol(
   return (
     <Dialog.Root open={open} onOpenChange={change}>
       <Dialog.Trigger className={first ? "button primary" : "button"}>
-        Add second factor
+        {t("Add second factor")}
       </Dialog.Trigger>
       <Dialog.Portal>
         <Dialog.Backdrop className="backdrop" />
         <Dialog.Popup className="dialog">
-          <Dialog.Title className="text-lg font-semibold">Add a second factor</Dialog.Title>
+          <Dialog.Title className="text-lg font-semibold">{t("Add a second factor")}</Dialog.Title>
           {enroll.data
             ? (
               <form
                 onSubmit={(event) => activate.mutate([text(event, "code")])}
                 className="grid gap-4"
               >
-                <p>Scan this with your authenticator app, then enter the code that it shows.</p>
+                <p>
+                  {t("Scan this with your authenticator app, then enter the code that it shows.")}
+                </p>
                 <img
                   src={`data:image/svg+xml,${encodeURIComponent(enroll.data.qr_svg)}`}
-                  alt={`QR code of ${enroll.data.uri}`}
+                  alt={t("QR code of {uri}", { uri: enroll.data.uri })}
                   className="size-44 justify-self-center rounded-md"
                 />
                 <p className="text-quiet">
-                  Cannot scan? Enter this key:{" "}
-                  <Copy text={enroll.data.secret} label="Copy the key">
+                  {t("Cannot scan? Enter this key:")}{" "}
+                  <Copy text={enroll.data.secret} label={t("Copy the key")}>
                     <span data-secret>{enroll.data.secret}</span>
                   </Copy>
                 </p>
                 <Field
-                  label="Code"
+                  label={t("Code")}
                   name="code"
                   inputMode="numeric"
                   autoComplete="one-time-code"
@@ -63,9 +67,9 @@ export function Enrol(
                 />
                 <Problem error={activate.error} />
                 <div className="flex justify-end gap-2">
-                  <Dialog.Close className="button">Cancel</Dialog.Close>
+                  <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>
                   <button type="submit" className="button primary" disabled={activate.isPending}>
-                    Activate
+                    {t("Activate")}
                   </button>
                 </div>
               </form>
@@ -76,18 +80,18 @@ export function Enrol(
                 className="grid gap-4"
               >
                 <Field
-                  label="Name"
+                  label={t("Name")}
                   name="name"
-                  defaultValue="Phone"
+                  defaultValue={t("Phone")}
                   maxLength={50}
                   required
-                  hint="To tell it from others that you add later"
+                  hint={t("To tell it from others that you add later")}
                 />
                 <Problem error={enroll.error} />
                 <div className="flex justify-end gap-2">
-                  <Dialog.Close className="button">Cancel</Dialog.Close>
+                  <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>
                   <button type="submit" className="button primary" disabled={enroll.isPending}>
-                    Continue
+                    {t("Continue")}
                   </button>
                 </div>
               </form>

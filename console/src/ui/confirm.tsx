@@ -1,6 +1,7 @@
 import { Dialog } from "@base-ui/react/dialog";
 import type { BulwarkError } from "@bulwark/client";
 import { type ReactNode, useState } from "react";
+import { useText } from "../blocks/provider.tsx";
 import { Problem } from "./parts.tsx";
 
 /** A button that asks before it does something that cannot be undone. */
@@ -14,6 +15,7 @@ export function Confirm({ trigger, label, title, action, plain, mutation, onConf
   onConfirm(close: () => void): void;
   children: ReactNode;
 }) {
+  const t = useText();
   const [open, setOpen] = useState(false);
   const change = (next: boolean) => {
     mutation.reset();
@@ -34,7 +36,7 @@ export function Confirm({ trigger, label, title, action, plain, mutation, onConf
           <Dialog.Description className="text-quiet">{children}</Dialog.Description>
           <Problem error={mutation.error} />
           <div className="flex justify-end gap-2">
-            <Dialog.Close className="button">Cancel</Dialog.Close>
+            <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>
             <button
               type="button"
               className="button danger"

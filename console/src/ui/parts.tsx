@@ -2,9 +2,10 @@
 import type { BulwarkError } from "@bulwark/client";
 import { textOf } from "@bulwark/client/errors";
 import { type ReactNode, useEffect, useId, useState } from "react";
+import { useText } from "../blocks/provider.tsx";
 
-/** A sentence for people about a refused call. */
-export function explain(error: BulwarkError): string {
+/** A sentence for people about a refused call, with `{seconds}` to wait. */
+function explain(error: BulwarkError): string {
   switch (error.code) {
     case "LOGIN_FAILED":
       return "The address or the password is wrong, or the address is not confirmed yet.";
@@ -17,7 +18,7 @@ export function explain(error: BulwarkError): string {
     case "RBAC_PERMISSION_DENIED":
       return "You may not do this. Ask an administrator of the organization.";
     case "RATE_LIMIT_EXCEEDED":
-      return `Too many attempts. Try again in ${error.retryAfter ?? 60} seconds.`;
+      return "Too many attempts. Try again in {seconds} seconds.";
     case "CLIENT_NETWORK":
       return "The server cannot be reached. Your input is kept; try again.";
     default:
@@ -26,12 +27,15 @@ export function explain(error: BulwarkError): string {
 }
 
 export function Problem({ error }: { error: BulwarkError | null | undefined }) {
+  const t = useText();
   if (!error) return null;
   return (
     <div role="alert" data-code={error.code} className="rounded-md bg-bad-soft px-3 py-2 text-bad">
-      {explain(error)}
+      {t(explain(error), { seconds: error.retryAfter ?? 60 })}
       {error.correlationId && (
-        <span className="block font-mono text-xs">Request {error.correlationId}</span>
+        <span className="block font-mono text-xs">
+          {t("Request {id}", { id: error.correlationId })}
+        </span>
       )}
     </div>
   );
@@ -112,9 +116,10 @@ export function Refused({ title, children }: { title: string; children: ReactNod
 
 /** Stands for lines that are not known yet. */
 export function Skeleton({ lines = 3 }: { lines?: number }) {
+  const t = useText();
   return (
     <div role="status" className="grid gap-3 border-t border-line p-4">
-      <span className="sr-only">Loading</span>
+      <span className="sr-only">{t("Loading")}</span>
       {Array.from(
         { length: lines },
         (_, line) => (
@@ -187,6 +192,7 @@ export function Ago({ time }: { time: string }) {
 export function Copy(
   { text, children, label }: { text: string; children: ReactNode; label: string },
 ) {
+  const t = useText();
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -198,10 +204,10 @@ export function Copy(
     <button
       type="button"
       onClick={copy}
-      title={copied ? "Copied" : label}
+      title={copied ? t("Copied") : label}
       className="rounded-sm text-left font-mono text-xs break-all hover:bg-hover"
     >
-      {copied ? "Copied" : children}
+      {copied ? t("Copied") : children}
       <span className="sr-only">: {label}</span>
     </button>
   );
@@ -209,7 +215,8 @@ export function Copy(
 
 /** An id, shortened and copied by a click. */
 export function Id({ id }: { id: string }) {
-  return <Copy text={id} label={`Copy ${id}`}>{id.slice(0, 8)}…</Copy>;
+  const t = useText();
+  return <Copy text={id} label={t("Copy {id}", { id })}>{id.slice(0, 8)}…</Copy>;
 }
 
 /** Sets the title of the page. */
