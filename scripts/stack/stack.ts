@@ -1,3 +1,4 @@
+import { serveBlocks } from "./blocks.ts";
 import { embeddedPostgres, exists, type PostgresInstallation } from "./binaries.ts";
 import { startCluster } from "./cluster.ts";
 import { serveConsole } from "./console.ts";
@@ -113,6 +114,7 @@ async function assemble(
     { prefix: "/rest/v1/", fetch: withCors(routes.rest) },
     { prefix: "/auth/v1/", fetch: withCors(routes.auth) },
     { prefix: "/functions/v1/", fetch: functions.fetch },
+    serveBlocks(),
     serveConsole({ publishableKey: secrets.publishableKey }),
   ]);
   const timers = startTimers({

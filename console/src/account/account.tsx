@@ -3,9 +3,8 @@ import { useState } from "react";
 import { queries } from "../connection.ts";
 import { Heading, useTitle } from "../ui/parts.tsx";
 import { BackupCodes, RenewBackupCodes } from "./backup_codes.tsx";
+import { Devices } from "./devices.tsx";
 import { Factors } from "./factors.tsx";
-import { Sessions } from "./sessions.tsx";
-import { TrustedBrowsers } from "./trusted_browsers.tsx";
 
 /** Second factors, backup codes, trusted browsers and sessions of the person. */
 export function Account() {
@@ -18,8 +17,7 @@ export function Account() {
       {codes && <BackupCodes codes={codes} onKept={() => setCodes(null)} />}
       <Factors onCodes={setCodes} />
       {status?.enrolled && <RenewBackupCodes onCodes={setCodes} />}
-      {status?.enrolled && <TrustedBrowsers />}
-      <Sessions />
+      <Devices />
     </div>
   );
 }

@@ -1,0 +1,66 @@
+/** A component that other applications add. */
+export interface Block {
+  name: string;
+  title: string;
+  description: string;
+  /** The file with the component, below console/src. */
+  file: string;
+  /** The names that a host imports. */
+  exports: string;
+  /** How it is used, printed after it was added. */
+  use: string;
+}
+
+/** All blocks. Each must be within `<BulwarkBlocks>`. */
+export const blocks: readonly Block[] = [
+  {
+    name: "can",
+    title: "Can",
+    description: "Shows its children to those who have a permission; the provider of all blocks",
+    file: "blocks/provider.tsx",
+    exports: "BulwarkBlocks, Can",
+    use: '<Can do="user:create" in={organization.id}>…</Can>',
+  },
+  {
+    name: "step-up-dialog",
+    title: "Step-up dialog",
+    description: "Asks for a fresh second factor when a call needs one, and lets it be repeated",
+    file: "step_up_dialog.tsx",
+    exports: "StepUpDialog",
+    use: "<StepUpDialog /> once, and createBulwark(supabase, { throwOnError: true, " +
+      "onVerificationRequired: stepUp.ask }) with stepUp from bulwark/step_up",
+  },
+  {
+    name: "mfa-enrol",
+    title: "Second factors",
+    description: "The second factors of the person: added by QR code, and removed",
+    file: "account/factors.tsx",
+    exports: "Factors",
+    use: "<Factors onCodes={setCodes} />; show the codes in <BackupCodes /> of backup-codes",
+  },
+  {
+    name: "mfa-challenge",
+    title: "Second factor challenge",
+    description: "Asks for a code or a backup code after the password",
+    file: "access/challenge.tsx",
+    exports: "MfaChallenge",
+    use: "<MfaChallenge onVerified={enter} />",
+  },
+  {
+    name: "backup-codes",
+    title: "Backup codes",
+    description: "New backup codes, shown once, to download or copy",
+    file: "account/backup_codes.tsx",
+    exports: "BackupCodes, RenewBackupCodes",
+    use: "{codes && <BackupCodes codes={codes} onKept={() => setCodes(null)} />}\n" +
+      "<RenewBackupCodes onCodes={setCodes} />",
+  },
+  {
+    name: "devices",
+    title: "Devices",
+    description: "Trusted browsers, and the sessions of the account",
+    file: "account/devices.tsx",
+    exports: "Devices",
+    use: "<Devices />",
+  },
+];
