@@ -19,9 +19,11 @@ export interface Selection {
 
 /**
  * Tests that run only when they are named, to save time: rehearsals, whose parts other tests have,
- * the guide's receivers in foreign frameworks, and screens of the console over tested calls.
+ * the blocks of documents, the guide's receivers in foreign frameworks, and screens of the console
+ * over tested calls.
  */
-const rehearsals = /^tests\/(runbooks\/|restores\/drill|client\/recipes|console\/(members|keys)\.)/;
+const rehearsals =
+  /^tests\/(documents\/|runbooks\/|restores\/drill|client\/recipes|console\/(members|keys)\.)/;
 
 /** The folder of pgTAP files that commit the shared helpers. */
 export const helpers = "supabase/tests/000_helpers/";
