@@ -79,18 +79,18 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   RBAC_HOST_TABLE_CHANGED:
     "A column that is followed was renamed or dropped: adopt the table again.",
   RBAC_HOST_KEY_REFUSED:
-    "The key of an organization never changes, and is neither another one's id nor in the form of one, nor the key of a deleted one, nor the UUID of zeros; UUIDs in text are in lower case.",
+    "The key of an organization cannot be changed, or this key cannot be used: it belonged to a deleted organization, is the id of another one or looks like one, is the UUID of zeros, or is a UUID in capitals.",
   RBAC_INVITATION_INVALID:
-    "Wrong, used, revoked, expired, somebody else's, or its sender could no longer grant the role.",
+    "The invitation is wrong, used, revoked, expired or somebody else's, or its sender could no longer grant the role.",
   AUDIT_LOG_IS_APPEND_ONLY: "An entry, a seal or a checkpoint was to be changed or removed.",
   AUDIT_NULL_ARGUMENT: "A type, result, table or option that must be given is null.",
   AUDIT_UNKNOWN_EVENT_TYPE: "The event type is not in audit_event_types.",
   AUDIT_INVALID_TEXT: "Action, resource type and resource id have 1 to 256 printable characters.",
   AUDIT_INVALID_DETAILS: "The details are not a JSON object.",
   AUDIT_DETAILS_TOO_LARGE: "The details have more than 16,384 bytes.",
-  AUDIT_ACTOR_NOT_YOU: "A client reports its own acts, nobody else's.",
+  AUDIT_ACTOR_NOT_YOU: "A client reports its own actions only.",
   AUDIT_EVENT_NOT_REPORTABLE:
-    "Clients do not report events of this type; nobody reports what the log records about itself.",
+    "Clients may not report events of this type; nobody may report the log's own events.",
   AUDIT_SEVERITY_NOT_REPORTABLE: "A client reports up to warning.",
   AUDIT_NOT_A_MEMBER: "The caller does not belong to the organization.",
   AUDIT_UNKNOWN_ENTRY: "No such entry, or none that the caller may read.",
@@ -117,7 +117,8 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   AUDIT_INVALID_CURSOR: "The cursor is not one that an export, or the tail of the log, gave.",
   AUDIT_INVALID_BUCKET:
     "A chart has up to 1,000 buckets of a second or more, without months or years.",
-  AUDIT_INVALID_GROUP: "Entries are not counted by that; audit_histogram says by which.",
+  AUDIT_INVALID_GROUP:
+    "Entries cannot be counted by this field; the description of audit_histogram lists the fields.",
   AUDIT_UNKNOWN_FORMAT: "Exports are ndjson, csv, json or ocsf.",
   AUDIT_INVALID_KEY:
     "A checkpoint's signer is not a name, a public key and its secret; or a key id is not 8 hexadecimal digits.",
@@ -140,7 +141,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   AUDIT_INVALID_ERASURE: "An erasure takes a user and a reason of up to 500 characters.",
   AUDIT_UNKNOWN_SUBJECT:
     "Nobody is known by that id: neither an account, nor an actor of any entry, nor erased before.",
-  AUDIT_LEGAL_HOLD: "A legal hold keeps what is known of the person.",
+  AUDIT_LEGAL_HOLD: "A legal hold keeps the entries of this person.",
   AUDIT_INVALID_HOLD: "A hold takes a reason and an organization, a person or a resource.",
   AUDIT_TOO_MANY_HOLDS:
     "audit.legal_holds are in force there, or four times as many were placed within a day.",
@@ -174,7 +175,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   SECURITY_INVALID_RETENTION: "Resolved events are kept for 1 to 36500 days.",
   SECURITY_INVALID_NOTE: "An event is resolved with a note of 1 to 2000 characters.",
   ENCRYPTION_FAILED:
-    "A value cannot be decrypted in its place: damaged, moved, or under another key. The function's log has the exact fault.",
+    "A value cannot be decrypted: it is damaged, was moved to another place, or is under another key. The function's log has the exact fault.",
   ENCRYPTION_KEY_DESTROYED:
     "The organization was shredded: its data keys are destroyed, and it gets no new ones.",
   ENCRYPTION_KEY_LOST:
@@ -196,13 +197,15 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   MFA_RECENT_SIGN_IN_REQUIRED:
     "The first factor needs a sign-in of the last minutes: sign in again.",
   MFA_SESSION_REQUIRED:
-    "The token names no session, which the installation accepts, but factors are proven to one.",
-  MFA_CODE_REFUSED: "Wrong or used, no factor, or the account is locked: one answer, and as late.",
+    "The installation accepts tokens without a session, but a second factor is verified for a session.",
+  MFA_CODE_REFUSED:
+    "The code is wrong or used, there is no factor, or the account is locked: one answer for all, after the same time.",
   MFA_INVALID_CODE:
     "A code has six digits, a backup code six groups of four letters or digits; this costs no attempt.",
   MFA_INVALID_BACKUP_CODE:
     "A backup code has six groups of four letters or digits; this costs no attempt.",
-  MFA_EXPIRED: "What was begun was not finished in time, or the session ended meanwhile.",
+  MFA_EXPIRED:
+    "The enrollment or attempt was not finished in time, or the session ended meanwhile.",
   MFA_UNKNOWN_PURPOSE: "An attempt is for verify, backup_code, activate or disable.",
   MFA_TOO_MANY_FACTORS: "An account has at most five factors.",
   MFA_NOT_ENROLLED: "The account has no second factor.",
@@ -213,8 +216,8 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   MFA_UNKNOWN_STATE: "Members are listed who are enrolled, missing, overdue or locked.",
   MFA_INVALID_GRACE_PERIOD: "A grace period has up to 90 days.",
   MFA_INVALID_REASON: "A reset takes a reason of up to 500 characters.",
-  MFA_OWN_RESET: "Nobody resets his own factors: disable removes them.",
-  MFA_OWN_REQUEST: "Nobody approves his own request.",
+  MFA_OWN_RESET: "Nobody resets their own factors: disable removes them.",
+  MFA_OWN_REQUEST: "Nobody approves their own request.",
   MFA_USER_OUTRANKS:
     "The user ranks higher than the administrator, or holds a permission that the administrator does not.",
   MFA_RESET_PENDING: "A reset of the user is open: approve or cancel it.",
