@@ -13,7 +13,7 @@ import { claimsOf, publishableKey, url } from "../support.ts";
 import { type Actor, type Cast, makeCast, signedIn } from "./cast.ts";
 import { compare, tableOf } from "./output.ts";
 
-/** What a test gives a page beyond the cast. */
+/** The parts that a test gives a page beyond the cast. */
 export interface Stage {
   cast: Cast;
   shell: Shell;
