@@ -39,6 +39,26 @@ Deno.test("no comment opens with What or Whoever, which a reader has to read twi
   assert.deepEqual(found, []);
 });
 
+Deno.test("the id of a claim names claims of one file, and in TypeScript one test", async () => {
+  const files = new Map<string, Set<string>>();
+  const twice: string[] = [];
+  const paths = [
+    ...await filesBelow("supabase/tests", ".test.sql"),
+    ...await filesBelow("tests", ".test.ts"),
+  ];
+  for (const path of paths) {
+    const text = await Deno.readTextFile(inRepository(path));
+    for (const [, id = ""] of text.matchAll(/['"`]([A-Z]+-[A-Z]?\d+): /g)) {
+      const known = files.get(id) ?? new Set();
+      if (known.has(path) && path.endsWith(".ts")) twice.push(`${id} twice in ${path}`);
+      files.set(id, known.add(path));
+    }
+  }
+  assert.ok(files.size > 1000);
+  const shared = [...files].filter(([, found]) => found.size > 1);
+  assert.deepEqual([...twice, ...shared.map(([id, found]) => [id, ...found].join(" "))], []);
+});
+
 // A job that runs between two migrations meets half of Bulwark; the sealer raises an alarm of it.
 Deno.test("jobs are scheduled by the last migration alone", async () => {
   const paths = (await filesBelow("supabase/migrations", ".sql")).sort();

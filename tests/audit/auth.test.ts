@@ -65,7 +65,7 @@ async function enrol(on: Sql, user: string, status = "unverified"): Promise<stri
   return id;
 }
 
-Deno.test("AUD-A01: a factor is an event when it is verified, not when it is tried", async () => {
+Deno.test("AUD-U01: a factor is an event when it is verified, not when it is tried", async () => {
   const id = await enrol(sql, ada.id);
   assert.deepEqual(await events(), []);
   await sql`update auth.mfa_factors set last_challenged_at = now() where id = ${id}`;
@@ -79,7 +79,7 @@ Deno.test("AUD-A01: a factor is an event when it is verified, not when it is tri
   assert.deepEqual(await events(), []);
 });
 
-Deno.test("AUD-A02: a factor taken away is an event, one that was never verified is none", async () => {
+Deno.test("AUD-U02: a factor taken away is an event, one that was never verified is none", async () => {
   const tried = await enrol(sql, ada.id);
   await sql`delete from auth.mfa_factors where id = ${tried}`;
   assert.deepEqual(await events(), []);
@@ -90,7 +90,7 @@ Deno.test("AUD-A02: a factor taken away is an event, one that was never verified
   ]);
 });
 
-Deno.test("AUD-A03: no entry holds a factor's secret", async () => {
+Deno.test("AUD-U03: no entry holds a factor's secret", async () => {
   await enrol(sql, ada.id, "verified");
   assert.equal((await events()).length, 2);
   const [row] = await sql.begin(async (t) => {
@@ -103,7 +103,7 @@ Deno.test("AUD-A03: no entry holds a factor's secret", async () => {
   assert.equal(row?.n, 0);
 });
 
-Deno.test("AUD-A04: an account that goes takes its factors along, and the log says so", async () => {
+Deno.test("AUD-U04: an account that goes takes its factors along, and the log says so", async () => {
   const gone = await signUp("gone");
   await enrol(sql, gone.id, "verified");
   await events();
@@ -111,7 +111,7 @@ Deno.test("AUD-A04: an account that goes takes its factors along, and the log sa
   assert.deepEqual(await events(), [["auth.mfa_disabled", null, "totp"]]);
 });
 
-Deno.test("AUD-A05: a factor whose event cannot be recorded works all the same, and the gap is counted", async () => {
+Deno.test("AUD-U05: a factor whose event cannot be recorded works all the same, and the gap is counted", async () => {
   const admin = postgres(superuserUrl, { max: 1, onnotice: () => {} });
   const gaps = async () =>
     (await admin`select source, reason from bulwark_private.audit_gaps`).length;
@@ -128,7 +128,7 @@ Deno.test("AUD-A05: a factor whose event cannot be recorded works all the same, 
   await admin.end();
 });
 
-Deno.test("AUD-A06: the triggers there are watched too", async () => {
+Deno.test("AUD-U06: the triggers there are watched too", async () => {
   const admin = postgres(superuserUrl, { max: 1, onnotice: () => {} });
   await admin`select bulwark.seal_audit_log()`;
   // In one transaction: the stack seals each second too, and would see the trigger off and on

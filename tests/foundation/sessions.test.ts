@@ -283,7 +283,7 @@ Deno.test("SES-F07: an API key goes on when its owner signs out", async () => {
   );
 });
 
-Deno.test("SES-F08: a thing that is made while a session is signed out is from before it, or refused", async () => {
+Deno.test("SES-F09: a thing that is made while a session is signed out is from before it, or refused", async () => {
   const sql = connect(2);
   const waiting = async () => {
     const [row] = await sql`

@@ -68,7 +68,7 @@ Deno.test("MFA-F02: one code submitted 20 times at once is accepted exactly once
   );
 });
 
-Deno.test("MFA-F02: who submits a code twice is neither accepted twice nor locked out", async () => {
+Deno.test("MFA-F16: who submits a code twice is neither accepted twice nor locked out", async () => {
   const ada = await enrolled("ada");
   const now = Date.now();
   const code = codeAt(ada.secret, now);

@@ -9,7 +9,7 @@ import { ways } from "../../scripts/drill/ways.ts";
 import { debianPostgres, embeddedPostgres, exists } from "../../scripts/stack/binaries.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 
-Deno.test("RST-01: a project that is lost comes back whole from its backup, and works", async () => {
+Deno.test("RST-F01: a project that is lost comes back whole from its backup, and works", async () => {
   const installation = debianPostgres() ?? embeddedPostgres();
   const possible = ways.filter(({ needsPrograms }) =>
     !needsPrograms || exists(join(installation.bin, "pg_dump"))

@@ -43,7 +43,7 @@ $$;
 select is(
   pg_temp.asks('admin@acme.test', r.role, q.question),
   case r.role when 'api_key' then q.to_key else q.to_person end,
-  'KEY-80: ' || r.role || ' asks ' || q.question
+  'KEP-80: ' || r.role || ' asks ' || q.question
 )
 from (values ('api_key'), ('authenticated')) as r (role)
 cross join (values
@@ -59,11 +59,11 @@ cross join (values
 ) as q (question, to_key, to_person);
 select is(
   pg_temp.asks('super@bulwark.test', 'api_key', 'select bulwark.is_super_admin()'), 'false',
-  'KEY-80: a key is no super admin'
+  'KEP-80: a key is no super admin'
 );
 select is(
   pg_temp.asks('super@bulwark.test', 'authenticated', 'select bulwark.is_super_admin()'), 'true',
-  'KEY-80: who is one, is'
+  'KEP-80: who is one, is'
 );
 
 -- the hook
@@ -81,13 +81,13 @@ end;
 $$;
 select is(
   pg_temp.hook(jsonb_build_object('role', 'api_key', 'api_key_id', (select id from key))),
-  'no error', 'KEY-81: the hook lets a token of a key through'
+  'no error', 'KEP-81: the hook lets a token of a key through'
 );
 select is(
   pg_temp.hook(jsonb_build_object(
     'role', 'api_key', 'api_key_id', (select id from key), 'sub', tests.user_id('admin@acme.test')
   )),
-  'PT401 API_KEY_INVALID', 'KEY-81: and none that names a person besides'
+  'PT401 API_KEY_INVALID', 'KEP-81: and none that names a person besides'
 );
 
 select * from finish();

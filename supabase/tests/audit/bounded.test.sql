@@ -27,41 +27,41 @@ select results_eq(
        and s.number >= b.last + (select min(part) from parts)
      order by s.number $$,
   $$ values (1::bigint, 4, false), (2, 4, false) $$,
-  'AUX-01: a seal holds no more than it may, and says that the next continues it'
+  'AUB-01: a seal holds no more than it may, and says that the next continues it'
 );
 
 -- A crash here, and a later snapshot: transaction 1 has finished, and 3 has written.
 select count(tests.log_entry(3, 'acme', n)) from generate_series(21, 22) as n;
-select is(tests.seal_log(3), 3, 'AUX-02: the next run first continues what was begun');
+select is(tests.seal_log(3), 3, 'AUB-02: the next run first continues what was begun');
 select is(
   (select s.sealed_at = p.sealed_at and s.snapshot::text = p.snapshot::text and s.through is null
    from bulwark_private.audit_seals s, bulwark_private.audit_seals p, tests.base b
    where s.number = b.last + 3 and p.number = b.last + 1),
-  true, 'AUX-03: with the same snapshot, and the time when it was taken'
+  true, 'AUB-03: with the same snapshot, and the time when it was taken'
 );
-select is(tests.seal_log(3), 4, 'AUX-04: then it seals what came later');
-select is(tests.seal_log(3), 5, 'AUX-05: until everything is sealed');
-select is(tests.seal_log(3), null, 'AUX-06: and then there is nothing');
+select is(tests.seal_log(3), 4, 'AUB-04: then it seals what came later');
+select is(tests.seal_log(3), 5, 'AUB-05: until everything is sealed');
+select is(tests.seal_log(3), null, 'AUB-06: and then there is nothing');
 select results_eq(
   $$ select bulwark_private.audit_seal_of(e.timeline, e.xid, e.id) - b.last as seal, count(*)
      from audit_logs e, tests.base b where e.resource_type = 'public.tests'
      group by 1 order by 1 $$,
   $$ values (1::bigint, 4::bigint), (2, 4), (3, 3), (4, 4), (5, 4) $$,
-  'AUX-07: every entry lies in one of them'
+  'AUB-07: every entry lies in one of them'
 );
 select is(
   (select count(*) from audit_logs e where e.resource_type = 'public.tests'
      and not bulwark_private.audit_entry_is_sealed(e.id)), 0::bigint,
-  'AUX-08: and is what it holds'
+  'AUB-08: and is what it holds'
 );
-select is(tests.log_verdict(), 't t', 'AUX-09: the log verifies');
-select is(tests.log_verdict('acme'), 't t', 'AUX-10: and so does that of an organization');
+select is(tests.log_verdict(), 't t', 'AUB-09: the log verifies');
+select is(tests.log_verdict('acme'), 't t', 'AUB-10: and so does that of an organization');
 select is(
   (select array_agg(v.seals_checked order by c.n)
    from tests.base b
    cross join generate_series(0, 4) as c (n)
    cross join lateral verify_audit_log(after_seal => b.last + c.n, max_entries => 1) v),
-  '{1,1,1,1,1}'::bigint[], 'AUX-11: part by part, within any budget'
+  '{1,1,1,1,1}'::bigint[], 'AUB-11: part by part, within any budget'
 );
 
 -- Alterations by somebody who owns a part, and everything else.
@@ -84,7 +84,7 @@ create temporary table second as select pg_temp.entry_of(2, 1) as id;
 grant select on second to authenticated;
 select is(
   tests.log_verdict_after($$ delete from audit_logs e using second s where e.id = s.id $$),
-  't f entry_missing 2', 'AUX-12: an entry that is gone from a part is missed'
+  't f entry_missing 2', 'AUB-12: an entry that is gone from a part is missed'
 );
 select is(
   (select string_agg(split_part(tests.log_verdict_after(format($$
@@ -95,21 +95,21 @@ select is(
    cross join lateral (
      select case when right(pg_temp.entry_of(p, 4)::text, 1) = 'f' then 'e' else 'f' end as l
    ) f),
-  'entry_inserted entry_inserted', 'AUX-13: one cannot be put between two parts'
+  'entry_inserted entry_inserted', 'AUB-13: one cannot be put between two parts'
 );
 select is(
   tests.log_verdict_after($$ delete from bulwark_private.audit_seals s using tests.base b
-    where s.number = b.last + 2 $$), 't f seal_missing 3', 'AUX-14: a part cannot be left out'
+    where s.number = b.last + 2 $$), 't f seal_missing 3', 'AUB-14: a part cannot be left out'
 );
 select is(
   split_part(tests.log_verdict_after($$ delete from bulwark_private.audit_groups g
     using tests.base b where g.seal = b.last + 2 $$), ' ', 3), 'group_altered',
-  'AUX-15: nor what it holds'
+  'AUB-15: nor what it holds'
 );
 select is(
   split_part(tests.log_verdict_after($$ update bulwark_private.audit_seals s set through = null
     from tests.base b where s.number = b.last + 2 $$), ' ', 3), 'seal_altered',
-  'AUX-16: a part is hashed with where it ends'
+  'AUB-16: a part is hashed with where it ends'
 );
 -- A chain that is right by itself, but skips the rest of a snapshot.
 select is(
@@ -128,10 +128,10 @@ select is(
     ) f;
     update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(
       s.number, s.hash) from tests.base b where s.number = b.last + 3 $$), ' ', 3),
-  'chain_broken', 'AUX-17: a seal with another snapshot does not continue a part'
+  'chain_broken', 'AUB-17: a seal with another snapshot does not continue a part'
 );
 alter table bulwark_private.audit_seals enable always trigger audit_seals_extend_chain;
-select tests.error_is('AUX-18: and cannot be written', '55000 AUDIT_SEAL_IS_OPEN', $$
+select tests.error_is('AUB-18: and cannot be written', '55000 AUDIT_SEAL_IS_OPEN', $$
   do $do$
   begin
     delete from bulwark_private.audit_groups g using tests.base b where g.seal > b.last + 2;
@@ -167,24 +167,24 @@ select results_eq(
      where e ->> 'resource_type' = 'public.tests' $$,
   $$ select e.id::text from audit_logs e where e.resource_type = 'public.tests'
      order by e.timeline, e.xid, e.id $$,
-  'AUX-19: an export pages through the parts in order, and leaves nothing out'
+  'AUB-19: an export pages through the parts in order, and leaves nothing out'
 );
 select is(
   (select bool_and(e ->> 'leaf' is not null)
    from pages p, jsonb_array_elements(p.page -> 'groups') as g,
      jsonb_array_elements(g -> 'entries') as e
    where e ->> 'resource_type' = 'public.tests'),
-  true, 'AUX-20: every entry with the leaf that was sealed'
+  true, 'AUB-20: every entry with the leaf that was sealed'
 );
 select is(
   (select count(distinct audit_inclusion_proof(e.id) -> 'group' ->> 'seal')
    from audit_logs e where e.resource_type = 'public.tests'), 4::bigint,
-  'AUX-21: an entry is proved from its own part'
+  'AUB-21: an entry is proved from its own part'
 );
 select is(
   (select (audit_inclusion_proof(e.id) -> 'seal' ->> 'through') is not null
    from audit_logs e, second s where e.id = s.id), true,
-  'AUX-22: whose end the proof has as a hash'
+  'AUB-22: whose end the proof has as a hash'
 );
 reset role;
 
@@ -193,9 +193,9 @@ update settings set value = '1' where name = 'audit.seal_bytes';
 select count(tests.log_entry(5, 'acme', n)) from generate_series(31, 33) as n;
 select results_eq(
   $$ select tests.seal_log(5) from generate_series(1, 4) $$, array[6, 7, 8, null],
-  'AUX-23: a seal is bounded in bytes, and holds at least one entry'
+  'AUB-23: a seal is bounded in bytes, and holds at least one entry'
 );
-select is(tests.log_verdict(), 't t', 'AUX-24: the log verifies');
+select is(tests.log_verdict(), 't t', 'AUB-24: the log verifies');
 
 -- pruning
 update settings set value = '1' where name = 'audit.keep_days';
@@ -206,7 +206,7 @@ select is(
   (select s.through is null from bulwark_private.audit_prunings p
    join bulwark_private.audit_seals s on s.number = p.through_seal
    order by p.through_seal desc limit 1), true,
-  'AUX-25: a large transaction is pruned as a whole or not at all'
+  'AUB-25: a large transaction is pruned as a whole or not at all'
 );
 select * from finish();
 rollback;

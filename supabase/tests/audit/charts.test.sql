@@ -50,23 +50,23 @@ select results_eq(
        tests.acme(), '2020-01-01T00:00:00Z', '2020-01-02T00:00:00Z')) $$,
   $$ values ('2020-01-01T10:00:00Z'::timestamptz, null::text, 60::bigint),
        ('2020-01-01T11:00:00Z', null, 60) $$,
-  'AUC-01: entries are counted by hour, without empty ones'
+  'AUI-01: entries are counted by hour, without empty ones'
 );
 select results_eq(
   $$ select at, count from pg_temp.counts(audit_histogram(
        tests.acme(), '2020-01-01T10:30:00Z', '2020-01-01T11:29:00Z', '30 minutes')) $$,
   $$ values ('2020-01-01T10:30:00Z'::timestamptz, 30::bigint), ('2020-01-01T11:00:00Z', 30) $$,
-  'AUC-02: of a range, both ends included, in any bucket'
+  'AUI-02: of a range, both ends included, in any bucket'
 );
 select results_eq(
   $$ select at from pg_temp.counts(audit_histogram(
        tests.acme(), '2019-12-01T00:00:00Z', '2020-01-02T00:00:00Z', '7 days')) $$,
-  array['2019-12-30T00:00:00Z'::timestamptz], 'AUC-03: a bucket of seven days begins on a Monday'
+  array['2019-12-30T00:00:00Z'::timestamptz], 'AUI-03: a bucket of seven days begins on a Monday'
 );
 select results_eq(
   format($$ select label, count from pg_temp.counts(audit_histogram(
        tests.acme(), '2020-01-01T10:00:00Z', '2020-01-01T11:00:00Z', '1 day', %L)) $$, g),
-  e, 'AUC-04: by ' || g
+  e, 'AUI-04: by ' || g
 )
 from (values
   ('event_type', $$ values ('data.export', 30::bigint), ('data.read', 31) $$),
@@ -83,15 +83,15 @@ select results_eq(
   $$ select date_trunc('day', '2019-01-01T00:00:00Z'::timestamptz + n * interval '1 min', 'UTC'),
        case when n % 20 = 0 then 'failure' else 'success' end, count(*)
      from generate_series(1, 3500) as n group by 1, 2 order by 1, 2 $$,
-  'AUC-18: in several steps, each entry once'
+  'AUI-18: in several steps, each entry once'
 );
 select is(
   (select (h ->> 'until')::timestamptz - (h ->> 'since')::timestamptz
    from audit_histogram(tests.acme()) as h), interval '1 day',
-  'AUC-05: without a range it is the last day'
+  'AUI-05: without a range it is the last day'
 );
 select is(
-  audit_histogram(tests.acme()) -> 'next', 'null'::jsonb, 'AUC-06: and all of it is counted'
+  audit_histogram(tests.acme()) -> 'next', 'null'::jsonb, 'AUI-06: and all of it is counted'
 );
 select is(
   (select sum(c.count)
@@ -100,9 +100,9 @@ select is(
        select id from audit_logs where organization_id = tests.acme() and resource_id = '50'
          and occurred_at > '2020-01-01'
          and resource_type = 'public.tests'))) c),
-  50::numeric, 'AUC-07: a cursor goes on where a call ended'
+  50::numeric, 'AUI-07: a cursor goes on where a call ended'
 );
-select tests.error_is('AUC-08: ' || claim, '22023 ' || code, call)
+select tests.error_is('AUI-08: ' || claim, '22023 ' || code, call)
 from (values
   ('a range has an end', 'AUDIT_INVALID_RANGE',
     $$ select audit_histogram(tests.acme(), '-infinity') $$),
@@ -127,22 +127,22 @@ insert into tail select 1, tail_audit_log(tests.acme(), page_size => 3);
 select is(
   (select array[
      (select count(*) from jsonb_array_elements(page -> 'entries'))::text, page ->> 'more'
-   ] from tail), '{3,false}', 'AUC-09: a follower begins with the newest page'
+   ] from tail), '{3,false}', 'AUI-09: a follower begins with the newest page'
 );
 select is(
   (select page -> 'entries' -> -1 ->> 'id' from tail),
   (select id::text from audit_logs where organization_id = tests.acme() order by id desc limit 1),
-  'AUC-10: whose last entry is the newest'
+  'AUI-10: whose last entry is the newest'
 );
 select is(
   tail_audit_log(tests.acme(), (select page ->> 'cursor' from tail)) -> 'entries', '[]',
-  'AUC-11: and then there is nothing new'
+  'AUI-11: and then there is nothing new'
 );
-select tests.error_is('AUC-12: a cursor is one of its own', '22023 AUDIT_INVALID_CURSOR',
+select tests.error_is('AUI-12: a cursor is one of its own', '22023 AUDIT_INVALID_CURSOR',
   format('select tail_audit_log(tests.acme(), %L)', c))
 from (values ('x'), (''), ('KCk='), (encode('(1,now,now,7:3:,,,,)', 'base64')),
   (encode('(1,infinity,infinity,3:3:,,,,)', 'base64'))) as cursors (c);
-select tests.error_is('AUC-13: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
+select tests.error_is('AUI-13: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
   $$ select tail_audit_log(tests.acme(), page_size => 1001) $$);
 
 -- how far it is proved
@@ -158,12 +158,12 @@ select is(
      newest_entry = (select occurred_at from audit_logs where organization_id = tests.acme()
        order by id desc limit 1)
    ] from audit_coverage(tests.acme())),
-  '{t,t,t,t,t}', 'AUC-14: the log says how far it is sealed, and how far signed'
+  '{t,t,t,t,t}', 'AUI-14: the log says how far it is sealed, and how far signed'
 );
 
 -- acting as somebody else
 select tests.act_as('admin@globex.test');
-select tests.error_is('AUC-15: a foreign log is ' || claim, '42501 RBAC_PERMISSION_DENIED', call)
+select tests.error_is('AUI-15: a foreign log is ' || claim, '42501 RBAC_PERMISSION_DENIED', call)
 from (values
   ('not counted', $$ select audit_histogram(tests.acme()) $$),
   ('not followed', $$ select tail_audit_log(tests.acme()) $$),
@@ -175,7 +175,7 @@ from (values
   ('whose tail is closed', $$ select tail_audit_log() $$)
 ) as c (claim, call);
 select tests.act_as('viewer@acme.test');
-select tests.error_is('AUC-16: a member without audit:read counts nothing',
+select tests.error_is('AUI-16: a member without audit:read counts nothing',
   '42501 RBAC_PERMISSION_DENIED', $$ select audit_histogram(tests.acme()) $$);
 select tests.act_as('super@bulwark.test');
 select results_eq(
@@ -183,7 +183,7 @@ select results_eq(
        null, '2020-01-01T00:00:00Z', '2020-01-02T00:00:00Z', group_by => 'event_type'))
      where at = '2020-01-01T10:00:00Z' $$,
   $$ values ('data.export', 1::bigint) $$,
-  'AUC-17: a super_admin counts what belongs to no organization'
+  'AUI-17: a super_admin counts what belongs to no organization'
 );
 select * from finish();
 rollback;

@@ -28,7 +28,7 @@ create function net.http_post(
   select count(*) from net.sent;
 $$;
 
-select tests.error_is('AUC-01: without its secrets nothing is sent',
+select tests.error_is('AUJ-01: without its secrets nothing is sent',
   '55000 SCHEDULER_NOT_CONFIGURED',
   $$ select bulwark_private.request_function('bulwark-audit/checkpoint') $$);
 select vault.create_secret('https://project.test/', 'bulwark_project_url'),
@@ -36,17 +36,17 @@ select vault.create_secret('https://project.test/', 'bulwark_project_url'),
   vault.create_secret('secret', 'another');
 select is(bulwark_private.request_function(
   'bulwark-audit/checkpoint'
-), 1::bigint, 'AUC-02: a request has an id');
+), 1::bigint, 'AUJ-02: a request has an id');
 select results_eq(
   $$ select url, headers ->> 'authorization' from net.sent $$,
   $$ values ('https://project.test/functions/v1/bulwark-audit/checkpoint', 'Bearer hush') $$,
-  'AUC-03: it goes to the function, with the secret'
+  'AUJ-03: it goes to the function, with the secret'
 );
 select is(
   bulwark.schedule_jobs(), exists (
     select from pg_extension where extname = 'pg_cron'
   ),
-  'AUC-04: jobs are scheduled where pg_cron is installed'
+  'AUJ-04: jobs are scheduled where pg_cron is installed'
 );
 create temporary table jobs (name text, command text);
 do $$
@@ -59,7 +59,7 @@ begin
 end;
 $$;
 select is_empty(
-  $$ select * from jobs where command ~ 'hush' $$, 'AUC-05: no job holds the secret'
+  $$ select * from jobs where command ~ 'hush' $$, 'AUJ-05: no job holds the secret'
 );
 select set_eq(
   $$ select name from jobs where name like 'bulwark-audit-%' $$,
@@ -67,7 +67,7 @@ select set_eq(
     'bulwark-audit-seal', 'bulwark-audit-retention', 'bulwark-audit-checkpoint',
     'bulwark-audit-check', 'bulwark-audit-partitions', 'bulwark-audit-archive'
   ] else array[]::text[] end,
-  'AUC-06: sealing, retention, checkpoints, verification, partitions and archive are scheduled'
+  'AUJ-06: sealing, retention, checkpoints, verification, partitions and archive are scheduled'
 );
 
 select * from finish();

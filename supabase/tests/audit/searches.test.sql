@@ -44,17 +44,17 @@ select tests.act_as('admin@acme.test');
 select is(
   (select concat_ws(' ', jsonb_array_length(p -> 'entries'), p ->> 'next')
    from search_audit_logs(tests.acme(), actor_id => pg_temp.rare(), max_entries => 2000) p),
-  '3', 'AUQ-30: a rare actor is found without reading what lies before'
+  '3', 'AUF-30: a rare actor is found without reading what lies before'
 );
 select is(
   (select count(*)::int
    from pg_temp.of(search_audit_logs(actor_id => pg_temp.rare(), max_entries => 2000))),
-  3, 'AUQ-31: also in all organizations, of which foreign ones are closed'
+  3, 'AUF-31: also in all organizations, of which foreign ones are closed'
 );
 select results_eq(
   $$ select resource_id
     from pg_temp.of(search_audit_logs(actor_id => pg_temp.rare(), page_size => 2)) $$,
-  array['3', '2'], 'AUQ-32: newest first'
+  array['3', '2'], 'AUF-32: newest first'
 );
 select is(
   (with recursive p (page) as (
@@ -66,56 +66,56 @@ select is(
    )
    select concat_ws(' ', count(f.id), count(distinct f.id))
    from p left join lateral pg_temp.of(p.page) f on true),
-  '4000 4000', 'AUQ-33: a frequent one page by page, each entry once'
+  '4000 4000', 'AUF-33: a frequent one page by page, each entry once'
 );
 select is(
   (select count(*)::int from pg_temp.of(search_audit_logs(
      actor_id => pg_temp.often(), resource_type => 'public.searched', resource_id => '7',
      max_entries => 2000))),
-  1, 'AUQ-34: of several filters the rarest uses the index'
+  1, 'AUF-34: of several filters the rarest uses the index'
 );
 select is(
   (select count(*)::int from pg_temp.of(search_audit_logs(
      actor_id => pg_temp.often(), severities => '{critical}', results => '{success}'))),
-  0, 'AUQ-35: and the others still count'
+  0, 'AUF-35: and the others still count'
 );
 select is(
   (select count(*)::int from pg_temp.of(search_audit_logs(
      actor_id => pg_temp.rare(), until => now() - interval '1 hour'))),
-  0, 'AUQ-36: as does the time'
+  0, 'AUF-36: as does the time'
 );
 select is(
   (select concat_ws(' ', jsonb_array_length(p -> 'entries'), p ->> 'next')
    from search_audit_logs(actor_id => md5('nobody')::uuid, max_entries => 2000) p),
-  '0', 'AUQ-37: of an actor who did nothing the first page says so'
+  '0', 'AUF-37: of an actor who did nothing the first page says so'
 );
-select is(pg_temp.found(pg_temp.rare()), 3, 'AUQ-38: the index gives entries that may be read');
+select is(pg_temp.found(pg_temp.rare()), 3, 'AUF-38: the index gives entries that may be read');
 select is(
-  pg_temp.found(pg_temp.often()), null, 'AUQ-39: and none if there are more than were asked for'
+  pg_temp.found(pg_temp.often()), null, 'AUF-39: and none if there are more than were asked for'
 );
-select tests.error_is('AUQ-40: it answers for its own columns only', '22023 AUDIT_INVALID_SEARCH',
+select tests.error_is('AUF-40: it answers for its own columns only', '22023 AUDIT_INVALID_SEARCH',
   $$ select bulwark_private.find_audit_entries('ip', '1', '00000000-0000-0000-0000-000000000000',
     'ffffffff-ffff-ffff-ffff-ffffffffffff', 1) $$);
-select tests.error_is('AUQ-41: the search below it is closed', '42501',
+select tests.error_is('AUF-41: the search below it is closed', '42501',
   $$ select * from bulwark_private.audit_entries_with('actor_id', md5('rare'),
     '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 1) $$);
 
 -- acting as the administrator of globex
 select tests.act_as('admin@globex.test');
-select is(pg_temp.found(pg_temp.rare()), 2, 'AUQ-42: of the same actor elsewhere nothing is read');
+select is(pg_temp.found(pg_temp.rare()), 2, 'AUF-42: of the same actor elsewhere nothing is read');
 select is(
   (select count(*)::int
    from pg_temp.of(search_audit_logs(actor_id => pg_temp.often(), page_size => 1000))),
-  0, 'AUQ-43: nor of one who acted only there'
+  0, 'AUF-43: nor of one who acted only there'
 );
 
 -- acting as somebody without a role
 select tests.act_as('stranger@bulwark.test');
-select is(pg_temp.found(pg_temp.rare()), 0, 'AUQ-44: others read nothing');
+select is(pg_temp.found(pg_temp.rare()), 0, 'AUF-44: others read nothing');
 
 -- acting as the service role
 select tests.act_as_role('service_role');
-select is(pg_temp.found(pg_temp.rare()), 5, 'AUQ-45: the service role everything');
+select is(pg_temp.found(pg_temp.rare()), 5, 'AUF-45: the service role everything');
 
 -- acting as the owner
 select tests.act_as_owner();
@@ -127,12 +127,12 @@ select is(
    join pg_catalog.pg_am a on a.oid = c.relam
    where a.amname = 'brin'),
   (select count(*)::int from bulwark_private.audit_partitions),
-  'AUQ-46: every partition has the index'
+  'AUF-46: every partition has the index'
 );
 select is(
   (select bulwark_private.summarize_audit_partitions() >= 0
      and pg_temp.found(pg_temp.rare()) = 5),
-  true, 'AUQ-47: which finds the same after the job took full pages into it'
+  true, 'AUF-47: which finds the same after the job took full pages into it'
 );
 
 select * from finish();

@@ -84,11 +84,11 @@ select bulwark.declare_encrypted_column('app.people', 'phone');
 select results_eq(
   $$select column_name, schema_name, relation_name
     from bulwark.list_encrypted_columns('app.people')$$,
-  $$values ('phone', 'app', 'people')$$, 'ENC-51: a table is found in the schema that is named'
+  $$values ('phone', 'app', 'people')$$, 'ENC-49: a table is found in the schema that is named'
 );
 select results_eq(
   $$select column_name, schema_name, relation_name from bulwark.list_encrypted_columns('people')$$,
-  $$values ('email', 'public', 'people')$$, 'ENC-51: without a schema it is the one in public'
+  $$values ('email', 'public', 'people')$$, 'ENC-49: without a schema it is the one in public'
 );
 select is_empty(
   $$select from bulwark.list_encrypted_columns('app.none')
@@ -96,7 +96,7 @@ select is_empty(
     union all select from bulwark.list_encrypted_columns('app.people; drop table app.people')
     union all select from bulwark.list_encrypted_columns('"app".people')
     union all select from bulwark.list_encrypted_columns('.')$$,
-  'ENC-51: a name without a table finds nothing, and is not parsed'
+  'ENC-49: a name without a table finds nothing, and is not parsed'
 );
 -- acting as the service role
 set local role service_role;
@@ -106,9 +106,9 @@ select bulwark.authorize_field_access('decrypt', 'people', '{email}', '{}');
 reset role;
 select set_eq(
   $$select resource_type from bulwark.audit_logs where event_type = 'compliance.data_accessed'$$,
-  array['app.people', 'public.people'], 'ENC-51: the audit entry names the schema'
+  array['app.people', 'public.people'], 'ENC-49: the audit entry names the schema'
 );
-select tests.error_is('ENC-51: a name that no table can have is refused',
+select tests.error_is('ENC-49: a name that no table can have is refused',
   '22023 ENCRYPTION_INVALID_ARGUMENT',
   $$select bulwark.authorize_field_access('decrypt', repeat('a', 128), '{email}', '{}')$$);
 

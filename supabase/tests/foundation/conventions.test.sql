@@ -341,7 +341,7 @@ select is_empty(
      )
      select c.name from reached r join code c on c.oid = r.oid
      where c.prosrc ~* '\mexception\s+(--[^\n]*\s+)*when\M' $$,
-  'CONV-31: no function that a parallel plan may run catches errors'
+  'CONV-37: no function that a parallel plan may run catches errors'
 );
 
 select * from finish();

@@ -62,13 +62,13 @@ end;
 $$;
 do $$ begin perform tests.mfa_backup('ada', 'new3') from generate_series(1, 6); end $$;
 select is(
-  pg_temp.charged(), '0 0 f', 'MFA-41: a backup code sent again by its session costs nothing'
+  pg_temp.charged(), '0 0 f', 'MFB-41: a backup code sent again by its session costs nothing'
 );
 select is(
-  tests.mfa_backup('ada', 'new3'), '{"accepted": false}', 'MFA-41: and is not accepted twice'
+  tests.mfa_backup('ada', 'new3'), '{"accepted": false}', 'MFB-41: and is not accepted twice'
 );
 select tests.mfa_backup('ada 2', 'new3');
-select is(pg_temp.charged(), '1 1 f', 'MFA-41: from another session it is a replay, and counts');
+select is(pg_temp.charged(), '1 1 f', 'MFB-41: from another session it is a replay, and counts');
 update bulwark.mfa_secrets set last_step = 0;
 delete from bulwark_private.mfa_sessions where session_id = (
   select id from session where name = 'ada 2'
@@ -77,31 +77,31 @@ create temporary table accepted as select tests.totp_step() as step;
 grant select on accepted to public;
 select is(
   tests.mfa_verify('ada', 'ada', (select step from accepted)), '{"accepted": true}',
-  'MFA-41: (a code)'
+  'MFB-41: (a code)'
 );
 do $$ begin
   perform tests.mfa_verify('ada', 'ada', a.step) from accepted a, generate_series(1, 6);
 end $$;
-select is(pg_temp.charged(), '0 0 f', 'MFA-41: nor does a code of the app');
+select is(pg_temp.charged(), '0 0 f', 'MFB-41: nor does a code of the app');
 select tests.mfa_verify('ada', 'ada', (select step - 1 from accepted));
-select is(pg_temp.charged(), '1 1 f', 'MFA-41: an older one counts');
+select is(pg_temp.charged(), '1 1 f', 'MFB-41: an older one counts');
 select tests.mfa_verify('ada 2', 'ada', (select step from accepted));
-select is(pg_temp.charged(), '2 2 f', 'MFA-41: and so does a replay from another session');
+select is(pg_temp.charged(), '2 2 f', 'MFB-41: and so does a replay from another session');
 update bulwark_private.mfa_accounts set failures = '{}', consecutive_failures = 0;
 create temporary table storm as
   select tests.mfa_attempt('ada', 'verify') as id from generate_series(1, 5);
-select is(pg_temp.charged(), '5 5 t', 'MFA-41: (five at once lock)');
+select is(pg_temp.charged(), '5 5 t', 'MFB-41: (five at once lock)');
 select bulwark.complete_mfa_verification(s.id, tests.mfa_factor('ada'), a.step)
 from accepted a, (select id from storm limit 1) s;
-select is(pg_temp.charged(), '4 4 f', 'MFA-41: until the first proves to be a repeat');
+select is(pg_temp.charged(), '4 4 f', 'MFB-41: until the first proves to be a repeat');
 select bulwark.complete_mfa_verification(s.id, tests.mfa_factor('ada'), a.step)
 from accepted a, (select id from storm offset 1 limit 3) s;
 select bulwark.complete_mfa_verification(s.id, null, null)
 from (select id from storm offset 4) s;
-select is(pg_temp.charged(), '1 1 f', 'MFA-41: and what is none goes on counting');
+select is(pg_temp.charged(), '1 1 f', 'MFB-41: and what is none goes on counting');
 update bulwark_private.mfa_sessions set verified_at = verified_at - interval '3 minutes';
 select tests.mfa_verify('ada', 'ada', (select step from accepted));
-select is(pg_temp.charged(), '2 2 f', 'MFA-41: after two minutes a repeat is a replay');
+select is(pg_temp.charged(), '2 2 f', 'MFB-41: after two minutes a repeat is a replay');
 update bulwark_private.mfa_accounts set failures = '{}', consecutive_failures = 0;
 update bulwark.mfa_secrets set last_step = 0;
 create temporary table told as select count(*) as times from mfa_usage_log where event = 'locked';
@@ -110,31 +110,31 @@ do $$ begin perform tests.mfa_verify('ada', 'ada', null) from generate_series(1,
 create temporary table clicks as
   select n, tests.mfa_attempt('ada', 'verify') as id from generate_series(1, 2) as n;
 grant select on clicks to public;
-select is(pg_temp.charged(), '5 5 t', 'MFA-42: (four errors and the first click lock)');
+select is(pg_temp.charged(), '5 5 t', 'MFB-42: (four errors and the first click lock)');
 select is(
   bulwark.complete_mfa_verification(c.id, tests.mfa_factor('ada'), a.step), '{"accepted": true}',
-  'MFA-42: the first click is right'
+  'MFB-42: the first click is right'
 ) from accepted a, clicks c where n = 1;
 select is(
   bulwark.complete_mfa_verification(c.id, tests.mfa_factor('ada'), a.step), '{"accepted": false}',
-  'MFA-42: the second is a repeat'
+  'MFB-42: the second is a repeat'
 ) from accepted a, clicks c where n = 2;
-select is(pg_temp.charged(), '0 0 f', 'MFA-42: and neither counts');
+select is(pg_temp.charged(), '0 0 f', 'MFB-42: and neither counts');
 select is(
   (select count(*) from mfa_usage_log where event = 'locked'), (select times from told),
-  'MFA-42: nobody was told of a lock'
+  'MFB-42: nobody was told of a lock'
 );
 update bulwark_private.mfa_accounts set failures = '{}', consecutive_failures = 0;
 
 -- a proof goes with what it was made of
 select tests.mfa_backup('ada 2', 'new4');
 select tests.mfa_backup('ada', 'new5');
-select ok(pg_temp.regenerate('ada', 'newer'), 'MFA-42: (a new set)');
+select ok(pg_temp.regenerate('ada', 'newer'), 'MFB-42: (a new set)');
 select ok(
   not pg_temp.verified('ada 2'),
-  'MFA-42: a new set of codes closes what codes of the old one opened'
+  'MFB-42: a new set of codes closes what codes of the old one opened'
 );
-select ok(pg_temp.verified('ada'), 'MFA-42: but not the session that made it');
+select ok(pg_temp.verified('ada'), 'MFB-42: but not the session that made it');
 select tests.act_as_owner();
 update bulwark.mfa_secrets set last_step = 0;
 with second as (
@@ -148,11 +148,11 @@ with second as (
 insert into begun select 'second', id from second;
 select is(
   tests.mfa_verify('ada 2', 'second', tests.totp_step()), '{"accepted": true}',
-  'MFA-42: (by the second)'
+  'MFB-42: (by the second)'
 );
 select tests.act_as_owner();
 delete from bulwark.mfa_secrets where id = tests.mfa_factor('second');
-select ok(not pg_temp.verified('ada 2'), 'MFA-42: a factor that is gone verifies nothing');
+select ok(not pg_temp.verified('ada 2'), 'MFB-42: a factor that is gone verifies nothing');
 select tests.mfa_backup('ada', 'newer1');
 
 -- trusted devices

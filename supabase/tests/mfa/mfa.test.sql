@@ -396,7 +396,7 @@ select set_config('request.jwt.claims', jsonb_build_object(
 )::text, true), set_config('role', 'authenticated', true);
 select is(
   tests.error($$ select bulwark.begin_mfa_attempt('verify') $$), '42501 MFA_SESSION_REQUIRED',
-  'SES-12: a second factor is proven to a session, so it needs one'
+  'SES-16: a second factor is proven to a session, so it needs one'
 );
 select tests.act_as_owner();
 

@@ -42,23 +42,23 @@ $$;
 select tests.act_as('viewer@acme.test');
 select is(
   pg_temp.request('analyst@acme.test'), '42501 RBAC_PERMISSION_DENIED',
-  'MFA-40: without mfa:reset nobody is reset'
+  'MFR-40: without mfa:reset nobody is reset'
 );
 select tests.act_as('admin@acme.test');
 select is(got, want, claim)
 from (values
-  ('MFA-40: an administrator resets members, not strangers',
+  ('MFR-40: an administrator resets members, not strangers',
    pg_temp.request('viewer@globex.test'), '42501 RBAC_NOT_A_MEMBER'),
-  ('MFA-40: and nobody of another organization',
+  ('MFR-40: and nobody of another organization',
    pg_temp.request('viewer@globex.test', 'globex'), '42501 RBAC_PERMISSION_DENIED'),
-  ('MFA-40: and not himself', pg_temp.request('admin@acme.test'), '42501 MFA_OWN_RESET')
+  ('MFR-40: and not himself', pg_temp.request('admin@acme.test'), '42501 MFA_OWN_RESET')
 ) as t (claim, got, want);
-select tests.error_is('MFA-40: and not without a reason', '22023 MFA_INVALID_REASON',
+select tests.error_is('MFR-40: and not without a reason', '22023 MFA_INVALID_REASON',
   format($$ select bulwark.request_mfa_reset(%L, ' ', %L) $$, tests.user_id('viewer@acme.test'),
     tests.acme()));
-select is(pg_temp.request('viewer@acme.test'), 'no error', 'MFA-41: a member is reset');
+select is(pg_temp.request('viewer@acme.test'), 'no error', 'MFR-41: a member is reset');
 select is(
-  pg_temp.factors('viewer@acme.test'), 0::bigint, 'MFA-41: at once, where no approval is asked for'
+  pg_temp.factors('viewer@acme.test'), 0::bigint, 'MFR-41: at once, where no approval is asked for'
 );
 select tests.act_as_owner();
 select is(
@@ -67,7 +67,7 @@ select is(
   ))
     + (select count(*) from bulwark_private.mfa_backup_codes
        where user_id = tests.user_id('viewer@acme.test')),
-  0::bigint, 'MFA-41: with backup codes, and what sessions had proven'
+  0::bigint, 'MFR-41: with backup codes, and what sessions had proven'
 );
 select results_eq(
   format(
@@ -78,42 +78,42 @@ select results_eq(
   ),
   format($$ values (%L::uuid, %L) $$, tests.user_id('admin@acme.test'),
     tests.user_id('admin@acme.test')),
-  'MFA-41: the audit log says who did it'
+  'MFR-41: the audit log says who did it'
 );
 select ok(
   exists (
     select from bulwark.security_events
     where event_type = 'mfa_reset' and user_id = tests.user_id('viewer@acme.test')
   ),
-  'MFA-41: a security event tells of it'
+  'MFR-41: a security event tells of it'
 );
 select tests.act_as('viewer@acme.test');
 select isnt_empty(
-  $$ select from bulwark.mfa_usage_log where event = 'reset' $$, 'MFA-41: and the user is told'
+  $$ select from bulwark.mfa_usage_log where event = 'reset' $$, 'MFR-41: and the user is told'
 );
 select isnt_empty(
   $$ select from bulwark.mfa_resets where completed_at is not null $$,
-  'MFA-41: and reads by whom and why'
+  'MFR-41: and reads by whom and why'
 );
 select tests.act_as('admin@globex.test');
-select is_empty($$ select from bulwark.mfa_resets $$, 'MFA-41: another organization does not');
+select is_empty($$ select from bulwark.mfa_resets $$, 'MFR-41: another organization does not');
 
 -- rank
 select tests.act_as('desk@acme.test');
 select is(
   pg_temp.request('admin@acme.test'), '42501 MFA_USER_OUTRANKS',
-  'MFA-42: the help desk does not reset an administrator'
+  'MFR-42: the help desk does not reset an administrator'
 );
 select is(
   pg_temp.request('analyst@acme.test'), '42501 MFA_USER_OUTRANKS',
-  'MFA-42: nor a member with a permission that it lacks'
+  'MFR-42: nor a member with a permission that it lacks'
 );
 select tests.act_as_owner();
 select bulwark.grant_role(tests.user_id('super@bulwark.test'), 'viewer', tests.acme());
 select tests.act_as('admin@acme.test');
 select is(
   pg_temp.request('super@bulwark.test'), '42501 MFA_USER_OUTRANKS',
-  'MFA-42: an organization does not reset a super_admin who happens to be a member'
+  'MFR-42: an organization does not reset a super_admin who happens to be a member'
 );
 select tests.act_as_owner();
 update bulwark_private.mfa_sessions set verified_at = now() - interval '11 minutes'
@@ -121,7 +121,7 @@ where user_id = tests.user_id('admin@acme.test');
 select tests.act_as('admin@acme.test');
 select is(
   pg_temp.request('analyst@acme.test'), '42501 MFA_VERIFICATION_REQUIRED',
-  'MFA-42: resetting needs a fresh verification'
+  'MFR-42: resetting needs a fresh verification'
 );
 select tests.act_as_owner();
 update bulwark_private.mfa_sessions set verified_at = now();
@@ -129,23 +129,23 @@ update bulwark_private.mfa_sessions set verified_at = now();
 -- two administrators
 select bulwark.set_mfa_policy(tests.acme(), true, '0', true);
 select tests.act_as('admin@acme.test');
-select is(pg_temp.request('analyst@acme.test'), 'no error', 'MFA-43: where two have to agree');
-select is(pg_temp.factors('analyst@acme.test'), 1::bigint, 'MFA-43: a request does nothing yet');
-select tests.error_is('MFA-43: nobody approves his own', '42501 MFA_OWN_REQUEST',
+select is(pg_temp.request('analyst@acme.test'), 'no error', 'MFR-43: where two have to agree');
+select is(pg_temp.factors('analyst@acme.test'), 1::bigint, 'MFR-43: a request does nothing yet');
+select tests.error_is('MFR-43: nobody approves his own', '42501 MFA_OWN_REQUEST',
   format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 select is(
   pg_temp.request('analyst@acme.test'), 'PT409 MFA_RESET_PENDING',
-  'MFA-43: nor requests it twice'
+  'MFR-43: nor requests it twice'
 );
 select tests.act_as('analyst@acme.test');
-select tests.error_is('MFA-43: the user approves nothing', '42501 RBAC_PERMISSION_DENIED',
+select tests.error_is('MFR-43: the user approves nothing', '42501 RBAC_PERMISSION_DENIED',
   format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 select tests.act_as('admin@globex.test');
-select tests.error_is('MFA-43: nor does another organization, which does not even see it',
+select tests.error_is('MFR-43: nor does another organization, which does not even see it',
   'PT404 MFA_UNKNOWN_RESET',
   format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 select tests.act_as('desk@acme.test');
-select tests.error_is('MFA-43: nor whom the user outranks', '42501 MFA_USER_OUTRANKS',
+select tests.error_is('MFR-43: nor whom the user outranks', '42501 MFA_USER_OUTRANKS',
   format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 select tests.act_as_owner();
 savepoint demoted;
@@ -153,56 +153,56 @@ select bulwark.revoke_role(tests.user_id('admin@acme.test'), 'admin', tests.acme
 select tests.act_as('second@acme.test');
 select ok(
   not bulwark.approve_mfa_reset(pg_temp.open_reset()),
-  'MFA-43: the consent of somebody who was demoted since is worth nothing'
+  'MFR-43: the consent of somebody who was demoted since is worth nothing'
 );
 rollback to savepoint demoted;
 savepoint expired;
 update bulwark.mfa_resets set expires_at = now() where completed_at is null;
 select tests.act_as('second@acme.test');
-select tests.error_is('MFA-43: a request is open for a day', 'PT404 MFA_UNKNOWN_RESET',
+select tests.error_is('MFR-43: a request is open for a day', 'PT404 MFA_UNKNOWN_RESET',
   format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 rollback to savepoint expired;
 savepoint vetoed;
 select tests.act_as('analyst@acme.test');
-select tests.error_is('MFA-43: a user who still has the factor ends it', 'no error',
+select tests.error_is('MFR-43: a user who still has the factor ends it', 'no error',
   format($$ select bulwark.cancel_mfa_reset(%L) $$, pg_temp.open_reset()));
 rollback to savepoint vetoed;
 select tests.act_as('second@acme.test');
 select ok(
-  bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFA-43: a second administrator completes it'
+  bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFR-43: a second administrator completes it'
 );
-select is(pg_temp.factors('analyst@acme.test'), 0::bigint, 'MFA-43: and the factors are gone');
+select is(pg_temp.factors('analyst@acme.test'), 0::bigint, 'MFR-43: and the factors are gone');
 
 -- a member of two organizations
 select tests.act_as('admin@globex.test');
-select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-44: globex may ask');
+select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFR-44: globex may ask');
 select is(
   pg_temp.factors('gus@both.test'), 1::bigint,
-  'MFA-44: but globex does not remove the factor that acme requires'
+  'MFR-44: but globex does not remove the factor that acme requires'
 );
 select tests.act_as('admin@acme.test');
 select ok(
   not bulwark.approve_mfa_reset(pg_temp.open_reset()),
-  'MFA-44: acme asks for two of its own people'
+  'MFR-44: acme asks for two of its own people'
 );
 select tests.act_as('second@acme.test');
-select ok(bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFA-44: and with both it is done');
-select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-44: then for the whole account');
+select ok(bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFR-44: and with both it is done');
+select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFR-44: then for the whole account');
 
 -- an organization that asks for two people, and does not require MFA
 select tests.act_as_owner();
 select bulwark.set_mfa_policy(tests.acme(), false, '0', true);
 select tests.add_factor('gus@both.test');
 select tests.act_as('admin@globex.test');
-select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-46: globex asks again');
+select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFR-46: globex asks again');
 select is(
   pg_temp.factors('gus@both.test'), 1::bigint,
-  'MFA-46: acme, which wants two people to agree, is asked as well'
+  'MFR-46: acme, which wants two people to agree, is asked as well'
 );
 select tests.act_as('desk@acme.test');
 select isnt_empty(
   format($$ select from bulwark.mfa_resets where id = %L $$, pg_temp.open_reset()),
-  'MFA-46: its people see what waits for them'
+  'MFR-46: its people see what waits for them'
 );
 select tests.act_as('second@acme.test');
 select isnt_empty(
@@ -211,16 +211,16 @@ select isnt_empty(
        and user_id = %L $$,
     tests.acme(), tests.user_id('gus@both.test')
   ),
-  'MFA-46: and are told'
+  'MFR-46: and are told'
 );
 select tests.act_as('viewer@acme.test');
 select is_empty(
   $$ select from bulwark.mfa_resets where completed_at is null $$,
-  'MFA-46: who decides nothing does not'
+  'MFR-46: who decides nothing does not'
 );
 select tests.act_as('admin@acme.test');
 select is(
-  pg_temp.request('gus@both.test'), 'no error', 'MFA-46: a request in one hinders none in the other'
+  pg_temp.request('gus@both.test'), 'no error', 'MFR-46: a request in one hinders none in the other'
 );
 select tests.act_as_owner();
 select bulwark.cancel_mfa_reset(r.id) from bulwark.mfa_resets r where r.completed_at is null
@@ -228,40 +228,40 @@ select bulwark.cancel_mfa_reset(r.id) from bulwark.mfa_resets r where r.complete
 
 -- one administrator who changes the policy first
 select tests.act_as('admin@acme.test');
-select tests.error_is('MFA-47: an administrator may loosen the policy', 'no error',
+select tests.error_is('MFR-47: an administrator may loosen the policy', 'no error',
   format($$ select bulwark.set_mfa_policy(%L, false) $$, tests.acme()));
-select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: and ask for a reset right after');
-select is(pg_temp.factors('gus@both.test'), 1::bigint, 'MFA-47: which still takes two');
+select is(pg_temp.request('gus@both.test'), 'no error', 'MFR-47: and ask for a reset right after');
+select is(pg_temp.factors('gus@both.test'), 1::bigint, 'MFR-47: which still takes two');
 select bulwark.set_mfa_policy(tests.acme(), false);
 select ok(
   (select approval_until > now() + interval '23 hours' from bulwark.mfa_policies p
    where p.organization_id = tests.acme()),
-  'MFA-47: however often the policy is set'
+  'MFR-47: however often the policy is set'
 );
 select tests.act_as_owner();
 update bulwark.mfa_policies set approval_until = now();
 select bulwark.cancel_mfa_reset(pg_temp.open_reset());
 select tests.act_as('admin@acme.test');
-select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: a day later');
-select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-47: it takes one');
+select is(pg_temp.request('gus@both.test'), 'no error', 'MFR-47: a day later');
+select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFR-47: it takes one');
 select tests.act_as_owner();
 select bulwark.set_mfa_policy(tests.acme(), true, '0', true);
 
 -- the operator
 select tests.act_as('super@bulwark.test');
 select is(
-  pg_temp.request('second@acme.test'), 'no error', 'MFA-45: a super_admin resets an administrator'
+  pg_temp.request('second@acme.test'), 'no error', 'MFR-45: a super_admin resets an administrator'
 );
 select is(
   pg_temp.factors('second@acme.test'), 1::bigint,
-  'MFA-45: but is one person only, where two are asked for'
+  'MFR-45: but is one person only, where two are asked for'
 );
 select tests.act_as_role('service_role');
-select tests.error_is('MFA-45: the operator needs nobody', 'no error',
+select tests.error_is('MFR-45: the operator needs nobody', 'no error',
   format($$ select bulwark.request_mfa_reset(%L, 'on the phone') $$,
     tests.user_id('second@acme.test')));
 select tests.act_as_owner();
-select is(pg_temp.factors('second@acme.test'), 0::bigint, 'MFA-45: which the log tells');
+select is(pg_temp.factors('second@acme.test'), 0::bigint, 'MFR-45: which the log tells');
 
 -- closed ones
 update bulwark.mfa_resets r
@@ -272,7 +272,7 @@ where r.user_id in (tests.user_id('second@acme.test'), tests.user_id('gus@both.t
 select bulwark.cleanup_mfa();
 select ok(
   count(*) > 0 and bool_and(r.cancelled_at is not null),
-  'MFA-48: a reset is forgotten mfa.reset_days after it ended'
+  'MFR-48: a reset is forgotten mfa.reset_days after it ended'
 )
 from bulwark.mfa_resets r
 where r.user_id in (tests.user_id('second@acme.test'), tests.user_id('gus@both.test'));

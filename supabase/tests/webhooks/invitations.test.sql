@@ -22,12 +22,12 @@ $$;
 
 -- which endpoints may be told
 select tests.act_as('admin@acme.test');
-select tests.error_is('WHK-70: no endpoint of an organization gets invitations',
+select tests.error_is('WHI-70: no endpoint of an organization gets invitations',
   '22023 WEBHOOK_INVALID_SUBSCRIPTION',
   $$ select tests.webhook_endpoint(gen_random_uuid(), tests.acme(), '{invitation.created}') $$);
-select tests.error_is('WHK-71: nor by a pattern', '22023 WEBHOOK_INVALID_SUBSCRIPTION',
+select tests.error_is('WHI-71: nor by a pattern', '22023 WEBHOOK_INVALID_SUBSCRIPTION',
   $$ select tests.webhook_endpoint(gen_random_uuid(), tests.acme(), '{invitation.*}') $$);
-select tests.error_is('WHK-72: an endpoint of the installation is for a super_admin',
+select tests.error_is('WHI-72: an endpoint of the installation is for a super_admin',
   '42501 RBAC_PERMISSION_DENIED',
   $$ select tests.webhook_endpoint(tests.e(), null, '{invitation.created}') $$);
 select tests.act_as_owner();
@@ -39,23 +39,23 @@ select tests.act_as('admin@acme.test');
 insert into sent (id, token)
 select i.invitation_id, i.token from invite_member(tests.acme(), 'old@acme.test', 'viewer') i;
 select ok(
-  (select token is not null from sent), 'WHK-73: without an endpoint the sender gets the token'
+  (select token is not null from sent), 'WHI-73: without an endpoint the sender gets the token'
 );
 
 -- with one
 select tests.act_as('super@bulwark.test');
 select tests.webhook_endpoint(tests.e(), null, '{invitation.created,security.nothing}');
-select tests.error_is('WHK-74: a second one is refused', '22023 WEBHOOK_INVALID_SUBSCRIPTION',
+select tests.error_is('WHI-74: a second one is refused', '22023 WEBHOOK_INVALID_SUBSCRIPTION',
   $$ select tests.webhook_endpoint(gen_random_uuid(), null, '{invitation.created}') $$);
-select tests.error_is('WHK-75: an endpoint is not moved to them later either',
+select tests.error_is('WHI-75: an endpoint is not moved to them later either',
   '22023 WEBHOOK_INVALID_SUBSCRIPTION',
   $$ select update_webhook_endpoint(tests.b(), subscriptions =>
     '[{"pattern": "invitation.created"}]') $$);
-select tests.error_is('WHK-76: its subscriptions may be set again', 'no error',
+select tests.error_is('WHI-76: its subscriptions may be set again', 'no error',
   $$ select update_webhook_endpoint(tests.e(), subscriptions =>
     '[{"pattern": "invitation.created"}]') $$);
 select tests.act_as_owner();
-select tests.error_is('WHK-77: a link names the place of the token', '23514',
+select tests.error_is('WHI-77: a link names the place of the token', '23514',
   $$ update settings set value = '"https://app.example.com/"'
     where name = 'webhooks.invitation_link' $$);
 update settings set value = '"https://app.example.com/invitations#token={token}"'
@@ -67,23 +67,23 @@ select i.invitation_id, i.token from invite_member(tests.acme(), 'New@acme.test'
 select results_eq(
   $$ select place, token is null from sent order by 1 $$,
   $$ values (1::bigint, false), (2, true) $$,
-  'WHK-78: with one the sender does not get it'
+  'WHI-78: with one the sender does not get it'
 );
 select is_empty(
   $$ select * from bulwark.webhook_deliveries where source = 'invitation' $$,
-  'WHK-79: nor sees the delivery'
+  'WHI-79: nor sees the delivery'
 );
 select tests.act_as_owner();
 select is_empty(
   $$ select * from bulwark_private.invitation_tokens t
      join sent s on s.id = t.invitation_id where s.place = 2 $$,
-  'WHK-80: before it is delivered there is no token at all'
+  'WHI-80: before it is delivered there is no token at all'
 );
 select results_eq(
   $$ select endpoint_id, event_type, event_id from bulwark.webhook_deliveries
      where source = 'invitation' $$,
   $$ select tests.e(), 'invitation.created', id from sent where place = 2 $$,
-  'WHK-81: there is one delivery, with the id of the invitation'
+  'WHI-81: there is one delivery, with the id of the invitation'
 );
 
 -- the delivery
@@ -96,9 +96,9 @@ select results_eq(
        jsonb_build_object('id', tests.acme(), 'name', 'Acme', 'slug', 'acme'), 'new@acme.test',
        'analyst', '{"name": "Ada", "email": "admin@acme.test"}'::jsonb,
        'https://app.example.com/invitations#token=' || pg_temp.token() $$,
-  'WHK-82: it has all that a message needs'
+  'WHI-82: it has all that a message needs'
 );
-select ok(pg_temp.token() ~ '^[A-Za-z0-9_-]{43}$', 'WHK-83: the token is 256 bits of base64url');
+select ok(pg_temp.token() ~ '^[A-Za-z0-9_-]{43}$', 'WHI-83: the token is 256 bits of base64url');
 select is_empty(
   $$ select a.id from audit_logs a where position(pg_temp.token() in to_jsonb(a)::text) > 0
      union all
@@ -110,34 +110,34 @@ select is_empty(
      union all
      select t.invitation_id from bulwark_private.invitation_tokens t
      where position(pg_temp.token() in t::text) > 0 $$,
-  'WHK-84: it is neither in the log nor in the outbox nor in a table'
+  'WHI-84: it is neither in the log nor in the outbox nor in a table'
 );
 select tests.act_as_role('anon');
 select is(
   (select organization_name from preview_invitation(pg_temp.token())), 'Acme',
-  'WHK-85: the token works'
+  'WHI-85: the token works'
 );
 
 -- a retry and a replay
 insert into sent (token) select pg_temp.token();
 select tests.act_as_owner();
-select is(tests.complete('timed_out'), 1, 'WHK-86: an attempt without an answer');
+select is(tests.complete('timed_out'), 1, 'WHI-86: an attempt without an answer');
 select tests.make_due();
 select pg_temp.claim();
 select isnt(
-  pg_temp.token(), (select token from sent where place = 3), 'WHK-87: the next has another token'
+  pg_temp.token(), (select token from sent where place = 3), 'WHI-87: the next has another token'
 );
 select is_empty(
   $$ select * from preview_invitation((select token from sent where place = 3)) $$,
-  'WHK-88: and the first is dead'
+  'WHI-88: and the first is dead'
 );
 select tests.complete('delivered', 200);
 select tests.act_as('admin@acme.test');
-select tests.error_is('WHK-89: nobody but a super_admin replays it',
+select tests.error_is('WHI-89: nobody but a super_admin replays it',
   'PT404 WEBHOOK_UNKNOWN_DELIVERY',
   $$ select replay_webhook_delivery((select delivery_id from claimed)) $$);
 select tests.act_as('super@bulwark.test');
-select tests.error_is('WHK-90: a super_admin does', 'no error',
+select tests.error_is('WHI-90: a super_admin does', 'no error',
   $$ select replay_webhook_delivery((select delivery_id from claimed)) $$);
 select tests.act_as_owner();
 insert into sent (token) select pg_temp.token();
@@ -145,16 +145,16 @@ select pg_temp.claim();
 select results_eq(
   $$ select endpoint_id from bulwark.webhook_deliveries
      where id = (select delivery_id from claimed) $$,
-  $$ select tests.e() $$, 'WHK-91: to the same endpoint'
+  $$ select tests.e() $$, 'WHI-91: to the same endpoint'
 );
 select is_empty(
   $$ select * from preview_invitation((select token from sent where place = 4)) $$,
-  'WHK-92: with another token again'
+  'WHI-92: with another token again'
 );
 select tests.act_as('new@acme.test');
 select is(
   (select organization_id from accept_invitation(pg_temp.token())), tests.acme(),
-  'WHK-93: which the invitee accepts'
+  'WHI-93: which the invitee accepts'
 );
 
 -- an invitation that ended before its delivery
@@ -167,7 +167,7 @@ select pg_temp.claim();
 select is(
   (select body -> 'data' from claimed),
   (select jsonb_build_object('id', id, 'removed', true) from sent where place = 2),
-  'WHK-94: what was accepted is delivered without anything'
+  'WHI-94: what was accepted is delivered without anything'
 );
 select tests.complete('delivered', 200);
 select tests.act_as('admin@acme.test');
@@ -178,12 +178,12 @@ select tests.act_as_owner();
 select pg_temp.claim();
 select is(
   (select body #> '{data,removed}' from claimed), 'true'::jsonb,
-  'WHK-95: so is what was revoked meanwhile'
+  'WHI-95: so is what was revoked meanwhile'
 );
 select is_empty(
   $$ select * from bulwark_private.invitation_tokens t
      join sent s on s.id = t.invitation_id where s.place = 5 $$,
-  'WHK-96: and gets no token'
+  'WHI-96: and gets no token'
 );
 select tests.complete('delivered', 200);
 
@@ -191,12 +191,12 @@ select tests.complete('delivered', 200);
 select tests.act_as('admin@acme.test');
 select is(
   (select token from resend_invitation((select id from sent where place = 1))), null,
-  'WHK-97: an invitation that is sent again is a delivery too'
+  'WHI-97: an invitation that is sent again is a delivery too'
 );
 select tests.act_as_owner();
 select is(
   (select count(*) from bulwark.webhook_deliveries where source = 'invitation'), 3::bigint,
-  'WHK-98: one for each'
+  'WHI-98: one for each'
 );
 
 -- a deleted and a disabled endpoint
@@ -204,18 +204,18 @@ select disable_webhook_endpoint(tests.e());
 select tests.act_as('admin@acme.test');
 select is(
   (select token from invite_member(tests.acme(), 'fourth@acme.test', 'viewer')), null,
-  'WHK-99: while the endpoint is disabled invitations wait'
+  'WHI-99: while the endpoint is disabled invitations wait'
 );
 select tests.act_as_owner();
-select is(pg_temp.claim(), 0::bigint, 'WHK-100: and are not delivered');
+select is(pg_temp.claim(), 0::bigint, 'WHI-100: and are not delivered');
 select delete_webhook_endpoint(tests.e());
 select tests.act_as('admin@acme.test');
 select isnt(
   (select token from invite_member(tests.acme(), 'fifth@acme.test', 'viewer')), null,
-  'WHK-101: without it the sender gets the token again'
+  'WHI-101: without it the sender gets the token again'
 );
 select tests.act_as_role('anon');
-select tests.error_is('WHK-102: nobody asks for a message', '42501',
+select tests.error_is('WHI-102: nobody asks for a message', '42501',
   $$ select bulwark_private.invitation_message(gen_random_uuid()) $$);
 
 select * from finish();
