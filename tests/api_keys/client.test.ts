@@ -160,16 +160,16 @@ Deno.test("KEY-E45: an exchange that failed is not tried again by every request"
   assert.equal(await token(), "token 3");
 });
 
-Deno.test("KEY-E46: an exchange that hangs keeps nobody waiting who has a good token", async () => {
+Deno.test("KEY-E52: an exchange that hangs keeps nobody waiting who has a good token", async () => {
   const { state, fetch } = endpoint();
   let now = 0;
   const token = apiKeyToken({ url: "http://x", apiKey: "k", fetch, now: () => now });
   await token();
-  state.hangs = 500;
+  state.hangs = 4000;
   now = 240_000;
   const start = performance.now();
   for (let n = 0; n < 20; n++) assert.equal(await token(), "token 1");
-  assert.ok(performance.now() - start < 400);
+  assert.ok(performance.now() - start < 3000);
   assert.equal(state.asked, 2);
   now = 300_000;
   assert.equal(await token(), "token 2", "without a valid token the call waits");

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import {
   assertAccessible,
+  colourRules,
   openPage,
   picture,
   sizes,
@@ -54,7 +55,7 @@ export async function judge(page: Page, screen: string): Promise<void> {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       const name = `console-${screen}-${size}-${colorScheme}`;
       await picture(page, name);
-      await assertAccessible(page, name);
+      await assertAccessible(page, name, colorScheme === "dark" ? colourRules : undefined);
     }
     const wide = await page.evaluate("document.documentElement.scrollWidth");
     assert.ok(Number(wide) <= viewport.width, `${screen} scrolls sideways on a ${size}`);
@@ -65,7 +66,7 @@ export async function judge(page: Page, screen: string): Promise<void> {
 
 /** Waits until an expression is true. Playwright's own way evaluates a text, which the policy forbids. */
 export async function holds(page: Page, expression: string): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 600; attempt++) {
     if (await page.evaluate(expression)) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -262,7 +262,7 @@ Deno.test("send() reads an answer that comes byte by byte, at no cost worth ment
 Deno.test("send() gives up a receiver that accepts and says nothing of TLS, in time", async () => {
   await using receiver = startReceiver((connection) =>
     connection.read(new Uint8Array(1024)).then(
-      () => new Promise((resolve) => setTimeout(resolve, 1000)),
+      () => new Promise((resolve) => setTimeout(resolve, 4000)),
     )
   );
   using net = network({ connectTimeoutMs: 200 });
@@ -271,7 +271,7 @@ Deno.test("send() gives up a receiver that accepts and says nothing of TLS, in t
     send(net, new URL(`https://localhost:${receiver.port}/`), message),
     { name: "ConnectionFailure", message: "no connection in time" },
   );
-  assert.ok(performance.now() - started < 900);
+  assert.ok(performance.now() - started < 3500);
 });
 
 Deno.test("send() goes through no proxy, whatever the environment says", async () => {
