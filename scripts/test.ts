@@ -5,11 +5,13 @@
 import { checks } from "./checking/checks.ts";
 import { parseArguments } from "./stack/arguments.ts";
 import { main } from "./stack/main.ts";
+import { makeScratchFolder } from "./stack/scratch.ts";
 import { testClusters } from "./testing/clusters.ts";
+import { keptFolder } from "./testing/once.ts";
 import { runTasks } from "./testing/runner.ts";
 import { select } from "./testing/selection.ts";
 import { subsetClusters, subsetTasks } from "./testing/subsets.ts";
-import { denoTasks, endToEndTasks, pgtapTasks, realTasks } from "./testing/tasks.ts";
+import { denoTasks, endToEndTasks, pgtapOnDebian, pgtapTasks, realTasks } from "./testing/tasks.ts";
 import { testCommand } from "./testing/test_command.ts";
 import { testStacks } from "./testing/test_stack.ts";
 
@@ -19,18 +21,21 @@ Deno.env.set("BULWARK_ENV_FILE", "");
 await main(async (signal) => {
   const { positionals } = parseArguments({}, "npm test -- [noun...]", { positionals: Infinity });
   const selection = await select(positionals);
+  const kept = await makeScratchFolder("kept");
+  Deno.env.set(keptFolder, kept.path);
   const clusters = testClusters();
   const made = { stacks: testStacks(), command: testCommand() };
   const subsets = subsetClusters();
   try {
     const tasks = [
       ...selection.checks ? checks(clusters) : [],
-      // The stack's own tests take longest and so come first.
+      // The stack's own tests take longest and so come first; short ones fill the end.
       ...denoTasks(selection, made, signal),
-      ...pgtapTasks(selection.pgtap, clusters),
-      ...selection.subsets === "none" ? [] : subsetTasks(subsets, selection.subsets === "thorough"),
+      ...pgtapOnDebian(selection.pgtap, clusters),
       ...endToEndTasks(selection.endToEnd, made, signal),
       ...realTasks(selection.real, made, signal),
+      ...selection.subsets === "none" ? [] : subsetTasks(subsets, selection.subsets === "thorough"),
+      ...pgtapTasks(selection.pgtap, clusters),
     ];
     const totals = await runTasks(tasks, {
       // More than there are cores, because much of the time is spent waiting.
@@ -49,5 +54,6 @@ await main(async (signal) => {
     await made.stacks.stop();
     await made.command.stop();
     await subsets.stop();
+    await kept.remove();
   }
 });

@@ -13,7 +13,7 @@ export interface ScratchCluster {
 }
 
 /** Durability is for data that is worth something, compiled queries (JIT) for longer ones. */
-const forTests = {
+export const forTests = {
   fsync: "off",
   synchronous_commit: "off",
   full_page_writes: "off",

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { embeddedPostgres } from "./binaries.ts";
 import { connect } from "./connection.ts";
 import { migrate } from "./migrate.ts";
-import { startScratchCluster } from "./scratch_cluster.ts";
+import { startHostedCluster } from "../testing/prepared_clusters.ts";
 import { seed } from "./seed.ts";
 
 Deno.test("the demo's accounts are those that a real Supabase Auth finds", async () => {
-  const { cluster, password, stop } = await startScratchCluster("seed", embeddedPostgres());
+  const { cluster, password, stop } = await startHostedCluster("seed", embeddedPostgres());
   const auth = connect(cluster.url("supabase_auth_admin", password));
   try {
     // Supabase Auth asks for this instance only, and reads these columns as text.

@@ -2,13 +2,12 @@
 import assert from "node:assert/strict";
 import { embeddedPostgres } from "./binaries.ts";
 import { connect } from "./connection.ts";
-import { migrate } from "./migrate.ts";
 import { inRepository } from "./paths.ts";
-import { startScratchCluster } from "./scratch_cluster.ts";
+import { startInstalledCluster } from "../testing/prepared_clusters.ts";
 import { startTimers } from "./timers.ts";
 
 Deno.test("every job that pg_cron runs is run, with its own command or at its function", async () => {
-  const server = await startScratchCluster("timers", embeddedPostgres());
+  const server = await startInstalledCluster("timers", embeddedPostgres());
   const errors: string[] = [];
   const log = console.error;
   const called = new Set<string>();
@@ -21,7 +20,6 @@ Deno.test("every job that pg_cron runs is run, with its own command or at its fu
     },
   );
   try {
-    await migrate(server);
     const databaseUrl = server.cluster.url("postgres", server.password);
     const sql = connect(databaseUrl);
     await sql`create table public.ran (name text)`;

@@ -4,7 +4,7 @@ import { connect } from "../stack/connection.ts";
 import { migrate } from "../stack/migrate.ts";
 import { Failure } from "../stack/failure.ts";
 import { inRepository } from "../stack/paths.ts";
-import { startScratchCluster } from "../stack/scratch_cluster.ts";
+import { hosted, type Original, startCopy, startHostedCluster } from "./prepared_clusters.ts";
 import { runPgtap } from "./pgtap.ts";
 import { installPgtap } from "./pgtap_extension.ts";
 import { filesBelow, helpers } from "./selection.ts";
@@ -29,31 +29,38 @@ export interface TestClusterOptions {
   cron?: boolean;
 }
 
-/** Starts a cluster in a temporary folder, prepares it as a hosted one and migrates it. */
+/** Starts a cluster in a temporary folder that is migrated as a hosted one. */
 export async function startTestCluster(options: TestClusterOptions): Promise<TestCluster> {
   const { installation, cron = false } = options;
   await installPgtap(installation);
-  const { cluster, password, stop } = await startScratchCluster(
-    "test",
-    installation,
-    cron
-      ? {
-        shared_preload_libraries: "pg_stat_statements,pg_cron",
-        "cron.use_background_workers": "on",
-      }
-      : {},
-  );
+  const original = cron ? migratedWithCron : migrated;
+  const { cluster, password, stop } = await startCopy(original, "test", installation);
   const url = (role: string, database?: string) => cluster.url(role, password, database);
-  try {
-    await addExtensions(url("supabase_admin"), cron);
-    await migrate({ cluster, password });
-    if (cron) await moveIn(url("postgres"));
-  } catch (thrown) {
-    await stop();
-    throw thrown;
-  }
   return { cluster, password, url, stop, copy: copierWithHelpers(url) };
 }
+
+const migrated: Original = {
+  name: "migrated",
+  from: hosted,
+  async prepare(cluster, password) {
+    await addExtensions(cluster.url("supabase_admin", password), false);
+    await migrate({ cluster, password });
+  },
+};
+
+const migratedWithCron: Original = {
+  name: "migrated-with-cron",
+  from: hosted,
+  settings: {
+    shared_preload_libraries: "pg_stat_statements,pg_cron",
+    "cron.use_background_workers": "on",
+  },
+  async prepare(cluster, password) {
+    await addExtensions(cluster.url("supabase_admin", password), true);
+    await migrate({ cluster, password });
+    await moveIn(cluster.url("postgres", password));
+  },
+};
 
 /** A cluster whose databases have the platform and pgTAP, and nothing of Bulwark. */
 export interface UnmigratedCluster {
@@ -68,7 +75,7 @@ export async function startUnmigratedCluster(
   installation: PostgresInstallation,
 ): Promise<UnmigratedCluster> {
   await installPgtap(installation);
-  const { cluster, password, stop } = await startScratchCluster("subsets", installation);
+  const { cluster, password, stop } = await startHostedCluster("subsets", installation);
   const url = (role: string, database?: string) => cluster.url(role, password, database);
   try {
     await addExtensions(url("supabase_admin"), false);
@@ -125,7 +132,10 @@ function copier(
   // One at a time: while a database is copied, nobody else may be connected to the original.
   let copying: Promise<unknown> = Promise.resolve();
   const copyTo: Copy = (database, original) =>
-    asAdmin(url, `create database ${database} template ${original} owner postgres`);
+    asAdmin(
+      url,
+      `create database ${database} template ${original} strategy file_copy owner postgres`,
+    );
   let original: Promise<string> | undefined;
   return async () => {
     const database = `copy_${++number}`;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { makeScratchFolder } from "../stack/scratch.ts";
+import { copyFolder } from "./copy_folder.ts";
 import { type Program, type ProgramOptions, startProgram } from "./program.ts";
-import { copyFolder } from "./test_stack.ts";
 
 /** A folder for one test's stacks, with the programs that the test started on it. */
 export interface ScratchStack {

@@ -17,11 +17,11 @@ export interface Made {
 
 /**
  * The pgTAP files, as `postgres`, in databases that several files use, because each is rolled back:
- * on Postgres 17 as many as run at a time, on Debian's 15 one, because pg_cron works in one only.
+ * on Postgres 17 as many as run at a time.
  */
 export function pgtapTasks(paths: string[], clusters: TestClusters): TestTask[] {
   const idle: string[] = [];
-  const on17 = paths.map((path): TestTask => ({
+  return paths.map((path): TestTask => ({
     kind: "pgtap 17",
     name: path.slice("supabase/tests/".length),
     run: async () => {
@@ -32,10 +32,10 @@ export function pgtapTasks(paths: string[], clusters: TestClusters): TestTask[] 
       return result;
     },
   }));
-  return [...on17, ...pgtapOnDebian(paths, clusters)];
 }
 
-function pgtapOnDebian(paths: string[], clusters: TestClusters): TestTask[] {
+/** The same on Debian's Postgres 15, one after the other: pg_cron works in one database only. */
+export function pgtapOnDebian(paths: string[], clusters: TestClusters): TestTask[] {
   const missing = missingFromDebian();
   if (missing && paths.length > 0) {
     const skipped = { passed: 0, failures: [], skipped: [missing] };
@@ -94,6 +94,9 @@ export function realTasks(
   });
 }
 
+/** Tests that take longest, and so begin first: they install, upgrade, or drive a browser. */
+const long = /^tests\/(adopters|cli|client|console|doctor|restores|runbooks|upgrade)\//;
+
 function stackTasks(
   kind: string,
   paths: string[],
@@ -101,7 +104,8 @@ function stackTasks(
   made: Made,
   signal: AbortSignal,
 ): TestTask[] {
-  return paths.map((path) => ({
+  const ordered = [true, false].flatMap((is) => paths.filter((path) => long.test(path) === is));
+  return ordered.map((path) => ({
     kind,
     name: path,
     run: async () => {

@@ -3,6 +3,7 @@ import { stackPaths } from "../stack/paths.ts";
 import { freePort } from "../stack/ports.ts";
 import { makeScratchFolder, type ScratchFolder } from "../stack/scratch.ts";
 import { loadSecrets } from "../stack/secrets.ts";
+import { copyFolder } from "./copy_folder.ts";
 import { type Program, startProgram } from "./program.ts";
 
 /** A whole stack in a process of its own, in a temporary folder and on free ports. */
@@ -74,12 +75,6 @@ async function makeOriginal(options: string[]): Promise<ScratchFolder> {
     await scratch.remove();
     throw thrown;
   }
-}
-
-/** Copies a folder with owners and modes: Postgres accepts no others. */
-export async function copyFolder(from: string, to: string): Promise<void> {
-  const { success, stderr } = await new Deno.Command("cp", { args: ["-a", from, to] }).output();
-  if (!success) throw new Failure("COPY_FAILED", new TextDecoder().decode(stderr).trim());
 }
 
 async function untilReady(program: Program) {

@@ -6,8 +6,9 @@ import { debianPostgres, embeddedPostgres, supabaseCli } from "../../scripts/sta
 import { connect, type Sql } from "../../scripts/stack/connection.ts";
 import { runCli } from "../../scripts/stack/migrate.ts";
 import { inRepository, root } from "../../scripts/stack/paths.ts";
-import { type ScratchCluster, startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import type { ScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { runPgtap } from "../../scripts/testing/pgtap.ts";
+import { startHostedCluster } from "../../scripts/testing/prepared_clusters.ts";
 import { installPgtap } from "../../scripts/testing/pgtap_extension.ts";
 import { filesBelow } from "../../scripts/testing/selection.ts";
 import { initProject, type InstalledCommand, type Outcome, run, snapshot } from "../cli/support.ts";
@@ -270,7 +271,7 @@ async function startHosted(major: 15 | 17): Promise<ScratchCluster> {
     shared_preload_libraries: "pg_stat_statements,pg_cron",
     "cron.use_background_workers": "on",
   };
-  const started = await startScratchCluster("adopter", installation, major === 15 ? cron : {});
+  const started = await startHostedCluster("adopter", installation, major === 15 ? cron : {});
   const admin = connect(started.cluster.url("supabase_admin", started.password));
   try {
     await admin`create extension pgtap with schema extensions`;

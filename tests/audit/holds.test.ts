@@ -5,13 +5,11 @@
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 
 // A separate cluster: only a superuser can age entries and seals, which would break the log of
 // another test.
-const scratch = await startScratchCluster("holds", embeddedPostgres());
-await migrate(scratch);
+const scratch = await startInstalledCluster("holds", embeddedPostgres());
 const superuserUrl = scratch.cluster.url("supabase_admin", scratch.password);
 const admin = postgres(superuserUrl, { max: 8, onnotice: () => {} });
 await admin`update bulwark.settings set value = '100' where name = 'audit.keep_days'`;

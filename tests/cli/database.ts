@@ -5,8 +5,8 @@ import type { PostgresInstallation } from "../../scripts/stack/binaries.ts";
 import type { Cluster } from "../../scripts/stack/cluster.ts";
 import { connect, type Sql } from "../../scripts/stack/connection.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { missingFromDebian } from "../../scripts/testing/clusters.ts";
+import { startHostedCluster } from "../../scripts/testing/prepared_clusters.ts";
 import { run } from "./support.ts";
 
 /** A database that a project is pushed to. */
@@ -39,7 +39,7 @@ export async function startDatabase(installation: PostgresInstallation): Promise
   const settings: Record<string, string> = major === 15
     ? { shared_preload_libraries: "pg_stat_statements,pg_cron" }
     : {};
-  const { cluster, password, stop } = await startScratchCluster("cli", installation, settings);
+  const { cluster, password, stop } = await startHostedCluster("cli", installation, settings);
   const sql = connect(cluster.url("postgres", password));
   const admin = connect(cluster.url("supabase_admin", password));
   if (major === 15) {

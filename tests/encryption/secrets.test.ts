@@ -5,8 +5,7 @@ import { debianPostgres, exists } from "../../scripts/stack/binaries.ts";
 import { addContacts, call, done, makeContacts, readContacts, table, work } from "./support.ts";
 import { superuserUrl } from "../support.ts";
 import { connect } from "../../scripts/stack/connection.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 import { sqlClient } from "../../scripts/encryption/sql_client.ts";
 import { blindIndex, encryptField } from "../../supabase/functions/_bulwark/encryption/mod.ts";
 import { CachedDataKeys } from "../../supabase/functions/_bulwark/encryption/data_keys.ts";
@@ -110,9 +109,8 @@ Deno.test({
   ignore: !pgDump || !exists(pgDump),
   async fn() {
     assert.ok(debian && pgDump);
-    const { cluster, password, stop } = await startScratchCluster("dumped", debian);
+    const { cluster, password, stop } = await startInstalledCluster("dumped", debian);
     try {
-      await migrate({ cluster, password });
       const sql = connect(cluster.url("postgres", password));
       const organizationId = null;
       await sql.unsafe(`

@@ -6,8 +6,8 @@
 import assert from "node:assert/strict";
 import { debianPostgres, embeddedPostgres } from "../../scripts/stack/binaries.ts";
 import { connect, type Sql } from "../../scripts/stack/connection.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
 import { type ScratchCluster, startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 import { dumpAsCli, restoreAsCli } from "../restores/backups.ts";
 import { account, as } from "../races.ts";
 
@@ -38,9 +38,8 @@ async function withHost(
   task: (sql: Sql, scratch: ScratchCluster) => Promise<void>,
   installation = embeddedPostgres(),
 ): Promise<void> {
-  const scratch = await startScratchCluster("host", installation);
+  const scratch = await startInstalledCluster("host", installation);
   try {
-    await migrate(scratch);
     const sql = connect(scratch.cluster.url("postgres", scratch.password), { max: 12 });
     try {
       await sql.unsafe(tables);
@@ -239,11 +238,10 @@ Deno.test("HOST-R: rows of the host, at once", async (test) => {
 });
 
 Deno.test("HOST-S: a trigger of the host makes an organization at a sign-up", async () => {
-  const scratch = await startScratchCluster("host", embeddedPostgres());
+  const scratch = await startInstalledCluster("host", embeddedPostgres());
   const as = (role: string) => connect(scratch.cluster.url(role, scratch.password));
   const [owner, auth, api] = [as("postgres"), as("supabase_auth_admin"), as("authenticator")];
   try {
-    await migrate(scratch);
     await owner.unsafe(`
       create function public.make_organization(user_id uuid) returns uuid
         language sql security definer set search_path = '' as $$

@@ -1,7 +1,7 @@
 /** Supabase's own backup (roles, schema, data) brings a project back as it was, in a new timeline. */
 import assert from "node:assert/strict";
-import { migrate } from "../../scripts/stack/migrate.ts";
 import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 import {
   as,
   contents,
@@ -25,9 +25,8 @@ Deno.test({
   async fn(test) {
     assert.ok(debian);
     const installation = debian;
-    const from = await startScratchCluster("dumped", installation);
+    const from = await startInstalledCluster("dumped", installation);
     try {
-      await migrate(from);
       const [before, guarded] = await as(from, "postgres", async (sql) => {
         await burnTransactions(sql);
         await fillProject(sql);

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { debianPostgres } from "../../scripts/stack/binaries.ts";
 import { connect } from "../../scripts/stack/connection.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
 import { type ScratchCluster, startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 
 const debian = debianPostgres();
 
@@ -33,12 +33,11 @@ Deno.test({
   async fn() {
     assert.ok(debian);
     const [from, to] = await Promise.all([
-      startScratchCluster("dumped", debian),
+      startInstalledCluster("dumped", debian),
       startScratchCluster("restored", debian),
     ]);
     const file = await Deno.makeTempFile();
     try {
-      await migrate(from);
       const before = connect(from.cluster.url("postgres", from.password));
       // The new cluster's transaction ids have to begin below those of the old one.
       await before.unsafe(

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { type ScratchCluster, startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 import {
   as,
   contents,
@@ -16,8 +17,7 @@ import { burnTransactions, debian, intact, makeDatabase, run, verify } from "./s
 /** A project with something in it, and what there is. */
 async function startProject() {
   assert.ok(debian);
-  const from = await startScratchCluster("dumped", debian);
-  await migrate(from);
+  const from = await startInstalledCluster("dumped", debian);
   const state = await as(from, "postgres", async (sql) => {
     await burnTransactions(sql);
     await fillProject(sql);

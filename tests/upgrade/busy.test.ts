@@ -1,10 +1,9 @@
 /** An upgrade of a database that is in use. */
 import assert from "node:assert/strict";
 import { builtVersion } from "../../scripts/building/migrations.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { alarms } from "./project.ts";
 import { installations, schemaOf } from "./schema_text.ts";
-import { install, madeUpNext, upgrade, withDatabase } from "./versions.ts";
+import { inDatabase, madeUpNext, startWithPresent, upgrade } from "./versions.ts";
 
 for (const [number, installation] of Object.entries(installations)) {
   const ignore = installation === null;
@@ -17,10 +16,9 @@ for (const [number, installation] of Object.entries(installations)) {
       assert.ok(installation);
       const present = await builtVersion();
       const { next, byHand } = madeUpNext(present);
-      const target = await startScratchCluster("busy", installation);
+      const target = await startWithPresent("busy", installation);
       try {
-        await withDatabase(target, "busy", async (sql, database) => {
-          await install(sql, present);
+        await inDatabase(target, "present", async (sql, database) => {
           await sql`select bulwark.seal_audit_log()`;
           const before = await schemaOf(target, installation, [sql, database]);
           // A transaction that has read the table that the upgrade alters.

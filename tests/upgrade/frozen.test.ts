@@ -8,7 +8,7 @@ import {
   readFrozen,
 } from "../../scripts/building/releases.ts";
 import { installations } from "./schema_text.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startHostedCluster } from "../../scripts/testing/prepared_clusters.ts";
 import { assertUpgrades } from "./upgrading.ts";
 import { install, upgrade, withDatabase } from "./versions.ts";
 
@@ -28,7 +28,7 @@ Deno.test({
   ignore: newest !== "0.1.0-alpha.1",
   async fn() {
     const versions = [await readFrozen(newest!), await builtVersion()] as const;
-    const target = await startScratchCluster("bound", installations[17]);
+    const target = await startHostedCluster("bound", installations[17]);
     try {
       await withDatabase(target, "bound", async (sql) => {
         await install(sql, versions[0]);
@@ -72,8 +72,12 @@ for (const [number, installation] of newest ? Object.entries(installations) : []
     ignore: installation === null,
     async fn() {
       assert.ok(installation && newest);
-      const versions = [await readFrozen(newest), await builtVersion()] as const;
-      await assertUpgrades(installation, versions, await readByHand(nextFolder));
+      await assertUpgrades(installation, {
+        before: await readFrozen(newest),
+        after: await builtVersion(),
+        present: "after",
+        byHand: await readByHand(nextFolder),
+      });
     },
   });
 }

@@ -1,9 +1,9 @@
 /** Installations of a version have the same schema in every database. */
 import assert from "node:assert/strict";
 import { builtVersion } from "../../scripts/building/migrations.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import type { Sql } from "../../scripts/stack/connection.ts";
 import { installations, schemaOf } from "./schema_text.ts";
-import { install, withDatabase } from "./versions.ts";
+import { inDatabase, install, startWithPresent, withDatabase } from "./versions.ts";
 
 /** A host's guarded tables, as `fill` makes them. */
 const guards = `
@@ -29,24 +29,23 @@ for (const [number, installation] of Object.entries(installations)) {
     async fn() {
       assert.ok(installation);
       const present = await builtVersion();
-      const target = await startScratchCluster("installed", installation);
+      const target = await startWithPresent("installed", installation);
       try {
-        const schemas: string[][] = [];
-        for (const name of ["one", "other"]) {
-          await withDatabase(target, name, async (sql) => {
-            // Numbers of objects and transactions differ.
-            if (name === "other") {
-              await sql`create table public.earlier (id integer)`;
-              await sql`drop table public.earlier`;
-            }
-            await install(sql, present);
-            await sql.unsafe(guards);
-            await sql`select bulwark.seal_audit_log()`;
-            schemas.push(await schemaOf(target, installation, [sql, name]));
-          });
-        }
-        assert.deepEqual(schemas[1], schemas[0]);
-        assert.ok(schemas[0]!.length > 1000);
+        const guarded = async (sql: Sql, name: string) => {
+          await sql.unsafe(guards);
+          await sql`select bulwark.seal_audit_log()`;
+          return await schemaOf(target, installation, [sql, name]);
+        };
+        const one = await inDatabase(target, "present", guarded);
+        const other = await withDatabase(target, "other", async (sql, name) => {
+          // Numbers of objects and transactions differ.
+          await sql`create table public.earlier (id integer)`;
+          await sql`drop table public.earlier`;
+          await install(sql, present);
+          return await guarded(sql, name);
+        });
+        assert.deepEqual(other, one);
+        assert.ok(one.length > 1000);
       } finally {
         await target.stop();
       }

@@ -1,23 +1,20 @@
 /** A database that was dumped and restored has the schema of the one that it came from. */
 import assert from "node:assert/strict";
-import { builtVersion } from "../../scripts/building/migrations.ts";
 import { connect } from "../../scripts/stack/connection.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { debian, makeDatabase, run } from "../restores/support.ts";
 import { fill } from "./project.ts";
 import { dumpedSchema, schemaLines } from "./schema_text.ts";
-import { install, withDatabase } from "./versions.ts";
+import { inDatabase, startWithPresent } from "./versions.ts";
 
 Deno.test({
   name: "UPG-05: a dump, restored, has the same schema, also after its first seal",
   ignore: debian === null,
   async fn() {
     assert.ok(debian);
-    const target = await startScratchCluster("restored", debian);
+    const target = await startWithPresent("restored", debian);
     const file = await Deno.makeTempFile();
     try {
-      const before = await withDatabase(target, "source", async (sql, name) => {
-        await install(sql, await builtVersion());
+      const before = await inDatabase(target, "present", async (sql, name) => {
         await fill(sql);
         await run(target, name, { name: "pg_dump", args: ["--format=custom", `--file=${file}`] });
         return [...await schemaLines(sql), ...await dumpedSchema(target, name)];

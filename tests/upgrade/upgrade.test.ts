@@ -12,9 +12,9 @@ for (const [number, installation] of Object.entries(installations)) {
     ignore: installation === null,
     async fn() {
       assert.ok(installation);
-      const present = await builtVersion();
-      const { next, byHand } = madeUpNext(present);
-      await assertUpgrades(installation, [present, next], byHand);
+      const before = await builtVersion();
+      const { next: after, byHand } = madeUpNext(before);
+      await assertUpgrades(installation, { before, after, present: "before", byHand });
     },
   });
 }

@@ -3,10 +3,17 @@ import assert from "node:assert/strict";
 import type { ByHand, Version } from "../../scripts/building/releases.ts";
 import type { PostgresInstallation } from "../../scripts/stack/binaries.ts";
 import type { Sql } from "../../scripts/stack/connection.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { alarms, assertHolds, columnsOf, entries, fill, lastingContents } from "./project.ts";
 import { schemaOf } from "./schema_text.ts";
-import { install, upgrade, withDatabase } from "./versions.ts";
+import { inDatabase, install, startWithPresent, upgrade, withDatabase } from "./versions.ts";
+
+/** Versions to upgrade between. One of them is the present one, which is installed already. */
+export interface Upgrade {
+  before: Version;
+  after: Version;
+  present: "before" | "after";
+  byHand: Map<string, ByHand>;
+}
 
 /**
  * Upgrades an empty and a filled database: the schema is that of a new installation, and every row,
@@ -14,27 +21,26 @@ import { install, upgrade, withDatabase } from "./versions.ts";
  */
 export async function assertUpgrades(
   installation: PostgresInstallation,
-  [before, after]: readonly [Version, Version],
-  byHand: Map<string, ByHand>,
+  { before, after, present, byHand }: Upgrade,
 ): Promise<void> {
-  const target = await startScratchCluster("upgraded", installation);
+  const target = await startWithPresent("upgraded", installation);
   let rules: Record<string, unknown>[] = [];
   try {
-    const fresh = await withDatabase(target, "fresh", async (sql, database) => {
-      await install(sql, after);
+    if (present === "before") await withDatabase(target, "fresh", (sql) => install(sql, after));
+    else await withDatabase(target, "filled", (sql) => install(sql, before));
+    const [old, now] = present === "before" ? ["present", "fresh"] : ["filled", "present"];
+    const fresh = await inDatabase(target, now, async (sql, database) => {
       rules = await settingRules(sql);
       return await schemaOf(target, installation, [sql, database]);
     });
     await withDatabase(target, "bare", async (sql, database) => {
-      await install(sql, before);
       await upgrade(sql, [before, after], byHand);
       assert.deepEqual(await schemaOf(target, installation, [sql, database]), fresh);
       const [version] = await sql`select bulwark.version() as version`;
       assert.equal(version?.version, "9.9.9");
       assert.deepEqual(await settingRules(sql), rules, "the same settings may be changed");
-    });
-    await withDatabase(target, "filled", async (sql) => {
-      await install(sql, before);
+    }, old);
+    await inDatabase(target, old, async (sql) => {
       const project = await fill(sql);
       await assertHolds(sql, project);
       // Columns and tables that the upgrade adds are not compared.

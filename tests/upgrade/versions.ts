@@ -1,8 +1,11 @@
 /** Installing and upgrading versions of Bulwark, as `postgres`, a transaction for each migration. */
 import assert from "node:assert/strict";
+import { builtVersion } from "../../scripts/building/migrations.ts";
+import type { PostgresInstallation } from "../../scripts/stack/binaries.ts";
 import { connect, type Sql } from "../../scripts/stack/connection.ts";
 import type { ScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { type ByHand, releaseMigrations, type Version } from "../../scripts/building/releases.ts";
+import { hosted, type Original, startCopy } from "../../scripts/testing/prepared_clusters.ts";
 import { upgradeText } from "../../scripts/building/upgrade_text.ts";
 
 /** Installs a version into the database `postgres` of a cluster, or another. */
@@ -29,16 +32,50 @@ export async function upgrade(
 
 const nounOf = (folder: string) => folder.replace(/^\d+_/, "");
 
-/** A database of its own in a cluster, with the platform's schemas. */
+/** Where a database is. */
+type Target = Pick<ScratchCluster, "cluster" | "password">;
+
+/**
+ * A cluster where the database `present` has the present version, with a log that begins in this
+ * cluster, and `postgres` has only what the platform makes.
+ */
+export function startWithPresent(
+  purpose: string,
+  installation: PostgresInstallation,
+): Promise<ScratchCluster> {
+  return startCopy(withPresent, purpose, installation);
+}
+
+const withPresent: Original = {
+  name: "present",
+  from: hosted,
+  async prepare(cluster, password) {
+    const version = await builtVersion();
+    await withDatabase({ cluster, password }, "present", (sql) => install(sql, version));
+  },
+};
+
+/** A new database in a cluster, by default with the platform's schemas alone. */
 export async function withDatabase<T>(
-  target: ScratchCluster,
+  target: Target,
+  name: string,
+  task: (sql: Sql, name: string) => Promise<T>,
+  template = "postgres",
+): Promise<T> {
+  const admin = connect(target.cluster.url("supabase_admin", target.password, "template1"));
+  await admin.unsafe(
+    `create database ${name} template ${template} strategy file_copy owner postgres`,
+  );
+  await admin.end();
+  return await inDatabase(target, name, task);
+}
+
+/** A database that is there. */
+export async function inDatabase<T>(
+  target: Target,
   name: string,
   task: (sql: Sql, name: string) => Promise<T>,
 ): Promise<T> {
-  const admin = connect(target.cluster.url("supabase_admin", target.password, "template1"));
-  // Before anything is installed, the database postgres has only what the platform makes.
-  await admin.unsafe(`create database ${name} template postgres owner postgres`);
-  await admin.end();
   const sql = connect(target.cluster.url("postgres", target.password, name), { max: 5 });
   try {
     return await task(sql, name);

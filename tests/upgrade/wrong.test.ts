@@ -3,21 +3,19 @@ import assert from "node:assert/strict";
 import { builtVersion } from "../../scripts/building/migrations.ts";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
 import type { Sql } from "../../scripts/stack/connection.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { schemaLines } from "./schema_text.ts";
-import { install, madeUpNext, upgrade, withDatabase } from "./versions.ts";
+import { install, madeUpNext, startWithPresent, upgrade, withDatabase } from "./versions.ts";
 
 Deno.test("UPG-04: what a release migration leaves out or does otherwise shows in the schema", async () => {
   const installation = embeddedPostgres();
   const present = await builtVersion();
   const { next, byHand } = madeUpNext(present);
-  const target = await startScratchCluster("wrong", installation);
+  const target = await startWithPresent("wrong", installation);
   const schemaAfter = async (name: string, change: (sql: Sql) => Promise<unknown>) =>
     await withDatabase(target, name, async (sql) => {
-      await install(sql, present);
       await change(sql);
       return await schemaLines(sql);
-    });
+    }, "present");
   const altered = (column: string) =>
     new Map([["00_foundation", { before: column, after: undefined }]]);
   try {

@@ -10,8 +10,7 @@ import {
 } from "../../scripts/bench/webhooks/database_queue.ts";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
 import { connect, type Sql } from "../../scripts/stack/connection.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 import { attempt } from "../../supabase/functions/_bulwark/webhooks/attempt.ts";
 import { dialer } from "../../supabase/functions/_bulwark/webhooks/connection.ts";
 import { openPool } from "../../supabase/functions/_bulwark/webhooks/pool.ts";
@@ -22,7 +21,7 @@ import { defaultLimits, run } from "../../supabase/functions/_bulwark/webhooks/w
 import { receive } from "./support.ts";
 
 Deno.test("WHK-W03: the database crashes under load: nothing is lost and no attempt is doubled", async () => {
-  const scratch = await startScratchCluster("webhooks", embeddedPostgres(), {
+  const scratch = await startInstalledCluster("webhooks", embeddedPostgres(), {
     // An acknowledged event must survive.
     synchronous_commit: "on",
   });
@@ -55,7 +54,6 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
   };
   globalThis.addEventListener("unhandledrejection", overlook);
   try {
-    await migrate(scratch);
     const { organization, target } = await withConnection(async (sql) => {
       const [made] = await sql`
         insert into bulwark.organizations (id, name, slug)

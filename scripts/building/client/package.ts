@@ -1,6 +1,7 @@
 /** Builds the package of the client library, for tests. */
 import { join } from "node:path";
 import { inRepository } from "../../stack/paths.ts";
+import { madeOnce } from "../../testing/once.ts";
 
 /** A package that was built and packed. */
 export interface BuiltPackage {
@@ -9,8 +10,17 @@ export interface BuiltPackage {
   consumer: string;
 }
 
-/** Builds the package in a scratch folder, so that nobody else's build is in the way. */
+/** Builds the package once in a test run, and copies it to a scratch folder. */
 export async function buildClient(scratch: string): Promise<BuiltPackage> {
+  const made = await madeOnce("client-package", scratch, build);
+  for (const name of ["consumer", "client.tgz"]) {
+    await run("cp", ["-a", join(made, name), join(scratch, name)]);
+  }
+  return { tarball: join(scratch, "client.tgz"), consumer: join(scratch, "consumer") };
+}
+
+/** Builds it in a folder of its own, so that nobody else's build is in the way. */
+async function build(scratch: string): Promise<void> {
   const source = join(scratch, "source", "clients", "js");
   await Deno.mkdir(source, { recursive: true });
   const projects = ["tsconfig.json", "tsconfig.audit.json"];
@@ -40,7 +50,7 @@ export async function buildClient(scratch: string): Promise<BuiltPackage> {
     await Deno.symlink(inRepository("node_modules", name), join(consumer, "node_modules", name));
   }
   await Deno.writeTextFile(join(consumer, "package.json"), '{ "type": "module" }');
-  return { tarball: join(scratch, tarball), consumer };
+  await Deno.rename(join(scratch, tarball), join(scratch, "client.tgz"));
 }
 
 /** Runs a program; throws with its output if it fails. */
