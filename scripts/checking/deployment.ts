@@ -12,6 +12,7 @@ import { inRepository } from "../stack/paths.ts";
 import type { TestResult } from "../testing/result.ts";
 import { filesBelow } from "../testing/selection.ts";
 import { runTool } from "./command.ts";
+import { tsc } from "./tsc.ts";
 
 const compose = "deploy/compose/docker-compose.bulwark.yml";
 const manifests = ["auth", "migrate", "schedule"].map((name) => `deploy/kubernetes/${name}.yaml`);
@@ -123,7 +124,7 @@ async function kubernetesTypes(): Promise<string[]> {
       return file;
     }));
     const { failures } = await runTool("node", [
-      inRepository("node_modules", "typescript", "bin", "tsc"),
+      tsc,
       ...["--noEmit", "--strict", "--target", "ES2022", "--skipLibCheck"],
       ...["--module", "ESNext", "--moduleResolution", "Bundler", "--typeRoots", scratch],
       ...files,

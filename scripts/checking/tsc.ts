@@ -2,6 +2,9 @@ import { inRepository } from "../stack/paths.ts";
 import type { TestResult } from "../testing/result.ts";
 import { runTool } from "./command.ts";
 
+/** TypeScript 7, which takes a sixth of the time of 5; the client's package is checked with both. */
+export const tsc = inRepository("node_modules", "typescript-7", "bin", "tsc");
+
 /** Files that others copy into their programs. Their one dependency is standardwebhooks. */
 const copied = ["clients/js/src/api_key.ts", "supabase/functions/_bulwark/webhooks/verify.ts"];
 
@@ -19,7 +22,7 @@ export async function typesOfCopies(): Promise<TestResult> {
   for (const types of surroundings) {
     results.push(
       await runTool("node", [
-        inRepository("node_modules", "typescript", "bin", "tsc"),
+        tsc,
         ...["--noEmit", "--strict", "--target", "ES2022", "--module", "NodeNext"],
         ...["--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--noImplicitOverride"],
         ...["--noImplicitReturns", "--noPropertyAccessFromIndexSignature", "--noUnusedLocals"],
@@ -68,6 +71,5 @@ export function typesOfConsole(): Promise<TestResult> {
 }
 
 function checkProject(...path: string[]): Promise<TestResult> {
-  const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
   return runTool("node", [tsc, "--noEmit", "-p", inRepository(...path)]);
 }

@@ -5,7 +5,7 @@ import { exists } from "../stack/binaries.ts";
 export const keptFolder = "BULWARK_TEST_KEPT";
 
 /**
- * Makes a folder once in a test run, and returns it. The first process that needs it makes it, while
+ * Makes a folder once in a test run, and returns it. The first process that needs it makes it, and
  * others wait. Without a run, as for a test file by itself, it is made in `otherwise`.
  */
 export async function madeOnce(

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { buildClient, run } from "../../scripts/building/client/package.ts";
+import { tsc } from "../../scripts/checking/tsc.ts";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 import type { AuditExportProgress, BulwarkError } from "../../clients/js/src/index.ts";
@@ -176,7 +177,7 @@ Deno.test.afterAll(async () => {
 
 async function compile(...files: string[]) {
   await run("node", [
-    inRepository("node_modules", "typescript", "bin", "tsc"),
+    tsc,
     ...["--strict", "--exactOptionalPropertyTypes", "--noEmit", "--target", "ES2022"],
     ...["--module", "NodeNext", "--skipLibCheck", "--typeRoots", join(consumer, "none")],
     ...files.map((name) => join(consumer, name)),

@@ -5,6 +5,7 @@ import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/co
 import { build, stop } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
+import { tsc } from "../../checking/tsc.ts";
 import { inRepository } from "../../stack/paths.ts";
 import { makeScratchFolder } from "../../stack/scratch.ts";
 import { buildClient, run } from "./package.ts";
@@ -248,7 +249,7 @@ Deno.test("CLIENT-15: the examples of the guide are free of type errors", async 
     [granted, ...imports, ...examples].join("\n"),
   );
   await run("node", [
-    inRepository("node_modules", "typescript", "bin", "tsc"),
+    tsc,
     ...["--noEmit", "--strict", "--noImplicitAny", "false", "--target", "ES2022"],
     ...["--module", "NodeNext", "--jsx", "react-jsx", "--skipLibCheck", "--types", "node"],
     join(project, "main.tsx"),
