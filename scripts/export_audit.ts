@@ -24,7 +24,7 @@ import {
   exportSource,
   startExport,
 } from "../supabase/functions/_bulwark/audit/export.ts";
-import { exportFormat } from "../supabase/functions/_bulwark/audit/formats.ts";
+import { exportFormat, exportFormats } from "../supabase/functions/_bulwark/audit/formats.ts";
 import { openDraft } from "./audit/draft.ts";
 import { type Arrived, type AuditFunction, fetchBundle, followed } from "./audit/fetching.ts";
 import { progressLine } from "./audit/progress.ts";
@@ -134,11 +134,9 @@ function readArguments() {
 }
 
 function formatOption(name: string) {
-  try {
-    return exportFormat(name);
-  } catch (thrown) {
-    throw wrongUsage(reason(thrown), usage);
-  }
+  const known = exportFormats.find((format) => format === name);
+  if (known) return exportFormat(known);
+  throw wrongUsage(`The formats are ${exportFormats.join(", ")}`, usage);
 }
 
 async function signIn(): Promise<{ client: CallerClient; endpoint: AuditFunction }> {

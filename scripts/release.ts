@@ -8,6 +8,7 @@ import { frozenVersions, nextFolder, releasesFolder, writeFrozen } from "./build
 import { requireReleasable } from "./building/releasable.ts";
 import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { exists } from "./stack/binaries.ts";
+import { documentPath } from "./building/openapi/document.ts";
 import { Failure } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
 import { inRepository } from "./stack/paths.ts";
@@ -63,6 +64,7 @@ async function setVersion(version: string): Promise<void> {
     ["package.json", 1],
     ["package-lock.json", 2],
     ["clients/js/package.json", 1],
+    [documentPath, 1],
   ] as const;
   for (const [name, times] of manifests) {
     const path = inRepository(name);

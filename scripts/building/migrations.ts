@@ -124,6 +124,10 @@ async function generated(): Promise<{ built: Map<string, string>; present: strin
     ...await builtClient(),
   ]);
   built.set(installedTest, await builtInstalledTest());
+  built.set(
+    "supabase/functions/_bulwark/foundation/version.ts",
+    `/** The version of Bulwark. */\nexport const version = "${await packageVersion()}";\n`,
+  );
   const releases = await filesBelow(nextFolder, ".sql");
   const present = [
     ...await filesBelow(migrations, ".sql"),

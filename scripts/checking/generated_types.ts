@@ -1,5 +1,6 @@
 import { databaseModule, permissionsModule, readOpen } from "../building/client/database.ts";
 import { format } from "../building/client/format.ts";
+import { documentPath, openApiDocument } from "../building/openapi/document.ts";
 import type { Cluster } from "../stack/cluster.ts";
 import { connect } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
@@ -24,6 +25,7 @@ export async function generateTypes(clusters: TestClusters): Promise<Map<string,
       [typesFile, types],
       [`${client}/database.ts`, await format(databaseModule(types, open))],
       [`${client}/permissions.ts`, await format(permissionsModule(open))],
+      [documentPath, await openApiDocument(sql)],
     ]);
   } finally {
     await sql.end();

@@ -4,13 +4,7 @@ import { extname, join, relative } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { inRepository } from "./paths.ts";
 import { problem, type Route } from "./server.ts";
-
-const types: Record<string, string> = {
-  ".css": "text/css; charset=utf-8",
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".svg": "image/svg+xml",
-};
+import { answerFile, etagOf, type StaticFile, types } from "./static_files.ts";
 
 /** The strictest policy that the console can live under. Other hosts name the project in connect-src. */
 export const consoleHeaders = {
@@ -31,13 +25,6 @@ export const consoleHeaders = {
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
 };
-
-interface StaticFile {
-  type: string;
-  etag: string;
-  /** The bodies by encoding; `identity` is always there. */
-  bodies: Map<string, Uint8Array<ArrayBuffer>>;
-}
 
 /** Serves the console, and its `config.json` with the values that it needs. */
 export function serveConsole(config: { publishableKey: string }): Route {
@@ -68,28 +55,13 @@ export function serveConsole(config: { publishableKey: string }): Route {
   };
 }
 
-function answer(request: Request, pathname: string, { type, etag, bodies }: StaticFile): Response {
-  const accepted = request.headers.get("accept-encoding") ?? "";
-  const encoding = ["br", "gzip"].find((name) =>
-    bodies.has(name) &&
-    new RegExp(`\\b${name}\\b(?!\\s*;\\s*q=0(?:\\.0+)?(?:,|$))`).test(accepted)
-  ) ?? "identity";
-  const headers = new Headers({
+function answer(request: Request, pathname: string, file: StaticFile): Response {
+  return answerFile(request, file, {
     ...consoleHeaders,
-    "content-type": type,
     "cache-control": pathname.startsWith("/assets/")
       ? "public, max-age=31536000, immutable"
       : "no-cache",
-    etag: `"${etag}-${encoding}"`,
-    vary: "accept-encoding",
   });
-  if (request.headers.get("if-none-match") === headers.get("etag")) {
-    return new Response(null, { status: 304, headers });
-  }
-  const body = bodies.get(encoding)!;
-  if (encoding !== "identity") headers.set("content-encoding", encoding);
-  headers.set("content-length", String(body.length));
-  return new Response(request.method === "HEAD" ? null : body, { headers });
 }
 
 interface Built {
@@ -168,7 +140,7 @@ async function readFiles(folder: string): Promise<Map<string, StaticFile>> {
     for (const [encoding, ending] of [["br", "br"], ["gzip", "gz"]] as const) {
       bodies.set(encoding, await Deno.readFile(`${path}.${ending}`));
     }
-    const etag = createHash("sha256").update(bodies.get("identity")!).digest("hex").slice(0, 16);
+    const etag = etagOf(bodies.get("identity")!);
     files.set(`/${relative(folder, path).replaceAll("\\", "/")}`, { type, etag, bodies });
   }
   return files;

@@ -23,6 +23,17 @@ export function asPostgrestError(thrown: unknown): unknown {
       JSON.stringify({ status: 503, headers: {} }),
     );
   }
+  // The driver sends texts alone for some types, and PostgREST would let Postgres judge the value.
+  if (isUnbindable(thrown)) {
+    const body = {
+      code: "22P02",
+      message: "invalid input syntax",
+      details: null,
+      hint: null,
+    };
+    const answer = JSON.stringify({ status: 400, headers: {} });
+    return new LoggedError(thrown, "PGRST", JSON.stringify(body), answer);
+  }
   if (!isDatabaseError(thrown)) return thrown;
   const status = httpStatus(thrown.code);
   if (status === null) return new LoggedError(thrown, thrown.code, thrown.message, thrown.detail);
@@ -38,6 +49,10 @@ export function asPostgrestError(thrown: unknown): unknown {
     JSON.stringify(body),
     JSON.stringify({ status, headers: {} }),
   );
+}
+
+function isUnbindable(thrown: unknown): thrown is TypeError & DatabaseError {
+  return thrown instanceof TypeError && "code" in thrown && thrown.code === "ERR_INVALID_ARG_TYPE";
 }
 
 /** PostgREST's 503 body while it has no connection, without its details, which name the host. */

@@ -1,4 +1,5 @@
 import { serveBlocks } from "./blocks.ts";
+import { serveApiDocs } from "./api_docs.ts";
 import { embeddedPostgres, exists, type PostgresInstallation } from "./binaries.ts";
 import { startCluster } from "./cluster.ts";
 import { serveConsole } from "./console.ts";
@@ -115,6 +116,7 @@ async function assemble(
     { prefix: "/auth/v1/", fetch: withCors(routes.auth) },
     { prefix: "/functions/v1/", fetch: functions.fetch },
     serveBlocks(),
+    serveApiDocs(),
     serveConsole({ publishableKey: secrets.publishableKey }),
   ]);
   const timers = startTimers({

@@ -1285,7 +1285,7 @@ comment on function bulwark.organizations_with(text) is
    organization_id = any (array(select bulwark.organizations_with(''audit:read''))). It runs once a
    query and may return an organization twice. A super_admin gets every organization; an API key
    gets its own, if the key holds the permission. An organization that requires MFA is left out
-   while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
+   while the session is not verified. Errors: RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.member_organizations()
   returns setof uuid
@@ -1375,7 +1375,8 @@ comment on function bulwark.require_permission(text, uuid) is
   'Check for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
    organization (null: system-wide), and MFA_REQUIRED if they hold it but the organization requires
    MFA and the session is not verified. The service role passes. A missing organization and one that
-   is closed to the caller get the same answer.';
+   is closed to the caller get the same answer.
+   Errors: also those of has_permission.';
 
 create function bulwark_private.require_permission_to_change(permission text, organization_id uuid)
   returns void
@@ -2622,7 +2623,8 @@ $$;
 comment on function bulwark.delete_role(uuid, text) is
   'Deletes an organization''s own role (role:manage) with its pending invitations, unless somebody
    holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
-   RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD.';
+   RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD,
+   RBAC_ROLE_OUTRANKS_GRANTER.';
 
 -- Invitations: how a user becomes a member of an organization.
 -- Protects against tokens read from a dump (only a hash is stored) and against messages without

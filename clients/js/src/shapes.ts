@@ -299,14 +299,6 @@ export interface Setting {
   accepts: { [keyword: string]: Json } | null;
 }
 
-/** The delivery that an endpoint would get for an event. */
-export interface WebhookPreview {
-  subscribed: boolean;
-  enabled: boolean;
-  format: Enums["webhook_format"];
-  event: { [name: string]: Json };
-}
-
 /** An access that a review is about; `access` is null if it has ended. */
 export interface ReviewedAccess {
   id: string;

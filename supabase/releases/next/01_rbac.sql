@@ -148,6 +148,18 @@ begin
   end if;
 end;
 $$;
+comment on function bulwark.organizations_with(text) is
+  'The organizations in which the caller holds a permission, for policies in the array form:
+   organization_id = any (array(select bulwark.organizations_with(''audit:read''))). It runs once a
+   query and may return an organization twice. A super_admin gets every organization; an API key
+   gets its own, if the key holds the permission. An organization that requires MFA is left out
+   while the session is not verified. Errors: RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+comment on function bulwark.require_permission(text, uuid) is
+  'Check for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
+   organization (null: system-wide), and MFA_REQUIRED if they hold it but the organization requires
+   MFA and the session is not verified. The service role passes. A missing organization and one that
+   is closed to the caller get the same answer.
+   Errors: also those of has_permission.';
 create or replace function bulwark.has_permission(permission text, organization_id uuid default null)
   returns boolean
   language plpgsql
@@ -318,6 +330,11 @@ comment on function bulwark.update_organization(uuid, text, text) is
   'Renames an organization (org:update there). A name or slug that is omitted or null stays. Errors:
    those of create_organization, and RBAC_UNKNOWN_ORGANIZATION for the service role and
    super_admin.';
+comment on function bulwark.delete_role(uuid, text) is
+  'Deletes an organization''s own role (role:manage) with its pending invitations, unless somebody
+   holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
+   RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD,
+   RBAC_ROLE_OUTRANKS_GRANTER.';
 comment on column bulwark.invitations.declined is
   'Whether the invitee ended it, at revoked_at.';
 create function bulwark_private.require_room_for_invitation(organization_id uuid, email text)

@@ -300,7 +300,7 @@ comment on function bulwark.organizations_with(text) is
    organization_id = any (array(select bulwark.organizations_with(''audit:read''))). It runs once a
    query and may return an organization twice. A super_admin gets every organization; an API key
    gets its own, if the key holds the permission. An organization that requires MFA is left out
-   while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
+   while the session is not verified. Errors: RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.member_organizations()
   returns setof uuid

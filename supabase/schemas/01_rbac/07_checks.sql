@@ -34,7 +34,8 @@ comment on function bulwark.require_permission(text, uuid) is
   'Check for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
    organization (null: system-wide), and MFA_REQUIRED if they hold it but the organization requires
    MFA and the session is not verified. The service role passes. A missing organization and one that
-   is closed to the caller get the same answer.';
+   is closed to the caller get the same answer.
+   Errors: also those of has_permission.';
 
 create function bulwark_private.require_permission_to_change(permission text, organization_id uuid)
   returns void

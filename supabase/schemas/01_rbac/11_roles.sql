@@ -327,4 +327,5 @@ $$;
 comment on function bulwark.delete_role(uuid, text) is
   'Deletes an organization''s own role (role:manage) with its pending invitations, unless somebody
    holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
-   RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD.';
+   RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD,
+   RBAC_ROLE_OUTRANKS_GRANTER.';

@@ -1,17 +1,12 @@
-/** The inputs of the edge functions. */
+/** The inputs of the edge functions, by path. */
 export interface Inputs {
+  "bulwark-audit/proof": { id: string };
+  "bulwark-audit/proof/consistency": { from: number; to: number };
   "bulwark-audit/export": {
-    format?: string | undefined;
+    format?: "ndjson" | "csv" | "json" | "ocsf" | undefined;
     organization_id?: string | null | undefined;
     cursor?: string | null | undefined;
     limit?: number | undefined;
-  };
-  "bulwark-audit/proof": { id: string };
-  "bulwark-audit/proof/consistency": { from: number; to: number };
-  "bulwark-compliance/report": {
-    organization_id: string;
-    since?: string | undefined;
-    until?: string | undefined;
   };
   "bulwark-encryption/encrypt": {
     table: string;
@@ -28,6 +23,7 @@ export interface Inputs {
     organization_id?: string | null | undefined;
     column: string;
     value: string;
+    /** `next` of the previous answer. */
     cursor?: string | null | undefined;
   };
   "bulwark-encryption/rotate": {
@@ -47,12 +43,13 @@ export interface Inputs {
   "bulwark-mfa/resets/approve": { reset_id: string };
   "bulwark-mfa/resets/cancel": { reset_id: string };
   "bulwark-webhooks/endpoints": {
+    /** Null: an endpoint of the installation. */
     organization_id: string | null;
     name: string;
-    format?: "json" | "slack" | "pagerduty" | undefined;
     ordering?: "none" | "resource" | "endpoint" | undefined;
     include_details?: boolean | undefined;
     follow_redirects?: boolean | undefined;
+    /** Events of all organizations, for an endpoint of the installation. */
     every_organization?: boolean | undefined;
     subscriptions: ReadonlyArray<
       {
@@ -61,9 +58,38 @@ export interface Inputs {
       }
     >;
     url: string;
-    routing_key?: string | undefined;
+    format?: "json" | "slack" | undefined;
+  } | {
+    /** Null: an endpoint of the installation. */
+    organization_id: string | null;
+    name: string;
+    ordering?: "none" | "resource" | "endpoint" | undefined;
+    include_details?: boolean | undefined;
+    follow_redirects?: boolean | undefined;
+    /** Events of all organizations, for an endpoint of the installation. */
+    every_organization?: boolean | undefined;
+    subscriptions: ReadonlyArray<
+      {
+        pattern: string;
+        minimum_severity?: "debug" | "info" | "warning" | "error" | "critical" | undefined;
+      }
+    >;
+    url: string;
+    format: "pagerduty";
+    routing_key: string;
   };
   "bulwark-webhooks/endpoints/<id>/destination": { url: string; routing_key?: string | undefined };
-  "bulwark-webhooks/endpoints/<id>/preview": { event_id: string };
-  "bulwark-webhooks/endpoints/<id>/rotate": { overlap_seconds?: number | undefined };
+  "bulwark-webhooks/endpoints/<id>/rotate": {
+    /** At most seven days. */
+    overlap_seconds?: number | undefined;
+  };
+  "bulwark-webhooks/endpoints/<id>/preview": {
+    /** An audit entry or a security event. */
+    event_id: string;
+  };
+  "bulwark-compliance/report": {
+    organization_id: string;
+    since?: string | undefined;
+    until?: string | undefined;
+  };
 }

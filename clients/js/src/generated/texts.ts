@@ -119,7 +119,6 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
     "A chart has up to 1,000 buckets of a second or more, without months or years.",
   AUDIT_INVALID_GROUP:
     "Entries cannot be counted by this field; the description of audit_histogram lists the fields.",
-  AUDIT_UNKNOWN_FORMAT: "Exports are ndjson, csv, json or ocsf.",
   AUDIT_INVALID_KEY:
     "A checkpoint's signer is not a name, a public key and its secret; or a key id is not 8 hexadecimal digits.",
   AUDIT_KEY_NOT_ENDORSED:

@@ -1,6 +1,6 @@
 import { type Calls, first } from "../calls.ts";
 import { type AuditExportOptions, exportLog } from "../export.ts";
-import type { FunctionAnswers } from "../function_answers.ts";
+import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
 import type { AuditEntry } from "../shapes.ts";
 

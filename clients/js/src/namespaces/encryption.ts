@@ -1,6 +1,6 @@
 import type { Calls } from "../calls.ts";
 import type { Inputs } from "../generated/inputs.ts";
-import type { FunctionAnswers } from "../function_answers.ts";
+import type { FunctionAnswers } from "../generated/answers.ts";
 
 /** Encrypted fields: encrypt before a write, decrypt after a read. */
 export function encryption<T extends boolean>({ rpc, invoke }: Calls<T>) {

@@ -1,6 +1,6 @@
 import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Inputs } from "../generated/inputs.ts";
-import type { FunctionAnswers } from "../function_answers.ts";
+import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
 
 /** Second factors of the caller, and what organizations ask of them. */

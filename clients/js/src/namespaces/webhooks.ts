@@ -1,7 +1,7 @@
 import { type Calls, firstOrNull, type Query } from "../calls.ts";
 import type { Enums } from "../generated/database.ts";
 import type { Inputs } from "../generated/inputs.ts";
-import type { FunctionAnswers } from "../function_answers.ts";
+import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
 
 /** Which deliveries of an endpoint. */

@@ -1,5 +1,4 @@
 import type { DataClient } from "../foundation/clients.ts";
-import { carriesSecret } from "../foundation/credentials.ts";
 import { unwrap } from "../foundation/errors.ts";
 import type { Charged, ChooseRule } from "../rate_limits/mod.ts";
 import type { Caller } from "../rate_limits/identity.ts";
@@ -10,15 +9,10 @@ const organizationOf = (id: string | null) => id === null ? {} : { organization_
 
 /**
  * The rate limit rule of an export request. A request that continues a charged export counts as a
- * plain request, every other one as an export. A cursor alone does not prove a continuation. The
- * secret key is not limited.
+ * plain request, every other one as an export. A cursor alone does not prove a continuation.
  */
-export function exportRule(
-  serviceFor: (request: Request) => DataClient,
-  secretKey: string,
-): ChooseRule {
+export function exportRule(serviceFor: (request: Request) => DataClient): ChooseRule {
   return async (request, caller) => {
-    if (carriesSecret(request, [secretKey])) return null;
     const { searchParams } = new URL(request.url);
     const after = searchParams.get("cursor");
     const organization = searchParams.get("organization_id");

@@ -1,4 +1,3 @@
-import { BulwarkError } from "../foundation/errors.ts";
 import { csvRecord } from "./csv.ts";
 import { ocsfEvent } from "./ocsf.ts";
 import type { AuditEntry, AuditGroup, AuditPayload, GroupProof } from "./records.ts";
@@ -143,18 +142,14 @@ const ocsf: ExportFormat = {
   proved: null,
 };
 
-const formats: Record<string, ExportFormat> = { ndjson, csv, json, ocsf };
+const formats = { ndjson, csv, json, ocsf };
 
-/**
- * A format by its name.
- * @throws BulwarkError 400 AUDIT_UNKNOWN_FORMAT
- */
-export function exportFormat(name: string): ExportFormat {
-  const format = Object.hasOwn(formats, name) ? formats[name] : undefined;
-  if (format) return format;
-  throw new BulwarkError(
-    400,
-    "AUDIT_UNKNOWN_FORMAT",
-    `Cannot export the audit log: the formats are ${Object.keys(formats).join(", ")}`,
-  );
+/** The names of the formats. */
+export const exportFormats = ["ndjson", "csv", "json", "ocsf"] as const;
+
+export type ExportFormatName = typeof exportFormats[number];
+
+/** A format by its name. */
+export function exportFormat(name: ExportFormatName): ExportFormat {
+  return formats[name];
 }

@@ -1,6 +1,8 @@
+import type { z } from "zod";
 import type { CallerClient } from "../foundation/caller.ts";
 import { unwrap } from "../foundation/errors.ts";
 import { formatVerifierKey, NoteError, openCheckpoint, type VerifierKey } from "./note.ts";
+import type * as schema from "./proof_schema.ts";
 
 /** The newest checkpoint and all public keys. */
 export interface PublishedCheckpoint {
@@ -38,7 +40,8 @@ export async function publishedCheckpoint(client: CallerClient): Promise<Publish
 
 /** That an entry is in the log. */
 export async function inclusionProof(client: CallerClient, { id }: { id: string }) {
-  return unwrap(await client.rpc("audit_inclusion_proof", { entry_id: id }));
+  const proof = unwrap(await client.rpc("audit_inclusion_proof", { entry_id: id }));
+  return proof as unknown as z.output<ReturnType<typeof schema.inclusionProof>>;
 }
 
 /** That a later log extends an earlier one. */
@@ -46,7 +49,9 @@ export async function consistencyProof(
   client: CallerClient,
   { from, to }: { from: number; to: number },
 ) {
-  return unwrap(await client.rpc("audit_consistency_proof", { from_size: from, to_size: to }));
+  const asked = { from_size: from, to_size: to };
+  const proof = unwrap(await client.rpc("audit_consistency_proof", asked));
+  return proof as unknown as z.output<ReturnType<typeof schema.consistencyProof>>;
 }
 
 /** The first whose signature verifies, so that a forged row hides nothing. */

@@ -6,7 +6,7 @@ import type { DataKeys } from "./data_keys.ts";
 import { id } from "../foundation/input.ts";
 import { EncryptionError, isAboutTheRow } from "./errors.ts";
 import { decryptField, encryptField } from "./fields.ts";
-import type { DecryptInput, EncryptInput, FindInput } from "./input.ts";
+import type { DecryptInput, EncryptInput, FindInput } from "./operations.ts";
 import {
   type DeclaredColumn,
   type Place,

@@ -37,21 +37,20 @@ export type EncryptionFault =
 export class EncryptionError extends Error {
   override readonly name = "EncryptionError";
 
-  constructor(readonly fault: EncryptionFault, about: string) {
-    super(`${fault}: ${about}`);
-  }
-
   /**
    * The error for a client. A key that is destroyed, lost or not set is reported as such; all other
    * faults of a value look the same.
    */
-  get refusal(): BulwarkError {
-    const [status, code, message] = refusals[this.fault] ?? [
+  readonly refusal: BulwarkError;
+
+  constructor(readonly fault: EncryptionFault, about: string) {
+    super(`${fault}: ${about}`);
+    const [status, code, message] = refusals[fault] ?? [
       422,
       "ENCRYPTION_FAILED",
       "Cannot encrypt or decrypt: a value is not one that was encrypted for its place",
     ];
-    return new BulwarkError(status, code, message);
+    this.refusal = new BulwarkError(status, code, message);
   }
 }
 

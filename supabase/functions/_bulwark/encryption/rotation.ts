@@ -5,14 +5,14 @@ import { blindIndex, type Normalization } from "./blind_index.ts";
 import type { CachedDataKeys, StoredDataKey } from "./data_keys.ts";
 import { EncryptionError, isAboutTheRow } from "./errors.ts";
 import { decryptField, encryptField } from "./fields.ts";
-import type { RotateInput, WorkInput } from "./input.ts";
+import type { RotateInput, WorkInput } from "./operations.ts";
 import type { DataKeyIdentity } from "./key_ring.ts";
 import { unwrap } from "./store.ts";
 
 /** A new version of a data key. */
 export interface RotatedKey {
   organization_id: string | null;
-  purpose: string;
+  purpose: DataKeyIdentity["purpose"];
   version: number;
 }
 

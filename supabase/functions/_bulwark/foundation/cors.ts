@@ -27,6 +27,7 @@ const sent = [
 
 /** Response headers that a page may read. */
 export const exposedHeaders = [
+  "Bulwark-Version",
   "x-correlation-id",
   "x-next-cursor",
   "RateLimit",

@@ -4,6 +4,7 @@ import { recordRequest } from "../metrics/mod.ts";
 import { telemetry } from "./otel/mod.ts";
 import { correlationOf, parseTraceparent } from "./trace.ts";
 import { type ReportError, reportError } from "./tracking/mod.ts";
+import { version } from "./version.ts";
 
 /** Answers a request; an error that it throws becomes the error body. */
 export type Handler = (request: Request) => Promise<Response>;
@@ -13,6 +14,7 @@ const maximumBodyBytes = 1024 * 1024;
 const headers = {
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Expose-Headers": exposedHeaders,
+  "Bulwark-Version": version,
   "Cache-Control": "no-store",
 };
 
@@ -82,7 +84,7 @@ export function handle(
 }
 
 /** The error for the client that a thrown value is, or says by its `refusal`. */
-function refusalIn(thrown: unknown): BulwarkError | null {
+export function refusalIn(thrown: unknown): BulwarkError | null {
   const said = thrown instanceof Error && "refusal" in thrown ? thrown.refusal : thrown;
   return said instanceof BulwarkError ? said : null;
 }

@@ -4,10 +4,13 @@ import { BulwarkError } from "./errors.ts";
 /**
  * An id: a UUID of any version, in its canonical form. Postgres does not check the version either.
  */
-export const id = z.string().regex(/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i).toLowerCase();
+export const id = z.guid().toLowerCase();
 
 /** Text that Postgres can store: without U+0000 and lone surrogates. */
-export const text = z.string().refine((value) => value.isWellFormed() && !value.includes("\0"));
+export const text = z.string().regex(/^[^\0\p{Surrogate}]*$/u);
+
+/** A code of docs/errors.md, in an answer. */
+export const code = () => z.string().meta({ id: "Code" });
 
 /**
  * Parses input by a schema.

@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { type Format } from "./exposition.ts";
 
 /** The format by `?format=`, else by the Accept header, else Prometheus text. */
@@ -8,17 +7,6 @@ export function formatOf(request: Request, asked: Format | "json" | undefined): 
   if (accept.includes("application/openmetrics-text")) return "openmetrics";
   return /\bapplication\/json\b/.test(accept) ? "json" : "prometheus";
 }
-
-/** Query of `GET /bulwark-metrics`; `range` applies to JSON. */
-export const metricsQuery = z.strictObject({
-  format: z.enum(["prometheus", "openmetrics", "json"]).optional(),
-  range: z.enum(["1h", "6h", "24h", "7d", "30d"]).default("1h"),
-});
-
-/** Query of `GET /bulwark-metrics/health`: `?strict` answers 503 for anything that fails. */
-export const healthQuery = z.strictObject({
-  strict: z.enum(["", "true", "false"]).default("false").transform((given) => given !== "false"),
-});
 
 const hour = 3_600_000;
 const ranges = {

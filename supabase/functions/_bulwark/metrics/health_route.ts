@@ -6,8 +6,8 @@ import { installed } from "../foundation/installed.ts";
 import { type RedisEnv, sharedRedis } from "../foundation/redis/client.ts";
 import { serviceClient } from "../foundation/service.ts";
 import type { MetricsFunctionEnv } from "./env.ts";
-import { healthQuery } from "./format.ts";
 import { type Health, healthCheck, type HealthParts } from "./health.ts";
+import { operations } from "./operations.ts";
 
 /** The health check of this environment. */
 export function openHealth(
@@ -42,8 +42,8 @@ export function healthRoute(
   monitorOnly: (handler: Handler) => Handler,
 ): Handler {
   const answer = (details: boolean): Handler => async (request) => {
-    const { strict } = parse(healthQuery, queryOf(request));
-    return answerHealth(await check(), { strict, details });
+    const { strict } = parse(operations.health.input, queryOf(request));
+    return answerHealth(await check(), { strict: strict !== "false", details });
   };
   const open = answer(false);
   const closed = monitorOnly(answer(true));

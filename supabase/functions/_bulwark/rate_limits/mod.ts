@@ -1,6 +1,5 @@
 import type { RateLimitEnv } from "./env.ts";
-import { BulwarkError } from "../foundation/errors.ts";
-import { correlationIdOf, type Handler, withHeaders } from "../foundation/http.ts";
+import { correlationIdOf, type Handler, refusalIn, withHeaders } from "../foundation/http.ts";
 import { installed } from "../foundation/installed.ts";
 import { clientAddress } from "./address.ts";
 import type { Charge, RateLimitStore } from "./decision.ts";
@@ -101,9 +100,10 @@ export function limitsOf({ store, identify, address, noteRefusal }: LimitParts):
       // A handler that charged another rule has set its headers.
       return answer.headers.has("ratelimit") ? answer : withHeaders(answer, headers);
     } catch (thrown) {
-      if (thrown instanceof BulwarkError) {
-        thrown.headers = { ...headers, ...thrown.headers };
-        if (caller && "userId" in caller && thrown.code === "RBAC_PERMISSION_DENIED") {
+      const refused = refusalIn(thrown);
+      if (refused) {
+        refused.headers = { ...headers, ...refused.headers };
+        if (caller && "userId" in caller && refused.code === "RBAC_PERMISSION_DENIED") {
           await noteRefusal(caller.userId, request).catch(() => {});
         }
       }

@@ -5,7 +5,7 @@ import type { DataKeys } from "../encryption/mod.ts";
 import { BulwarkError } from "../foundation/errors.ts";
 import { requirePermission } from "../rbac/permissions.ts";
 import { type AddressPolicy, checkUrl } from "./destination.ts";
-import type { NewEndpoint } from "./input.ts";
+import type { NewEndpoint } from "./operations.ts";
 import { newSecret, sealDestination, sealSecret } from "./sealing.ts";
 
 /** Dependencies: the caller's own client, the keys, and the allowed addresses. */
@@ -20,7 +20,10 @@ export interface Management {
  * @throws BulwarkError WEBHOOK_URL_NOT_ALLOWED, and those of create_webhook_endpoint
  */
 export async function createEndpoint({ client, keys, policy }: Management, asked: NewEndpoint) {
-  const { url: text, routing_key, organization_id, ...options } = asked;
+  const { url: text, routing_key, organization_id, ...options } = {
+    routing_key: undefined,
+    ...asked,
+  };
   const url = checkUrl(text, policy);
   await requireManagement(client, organization_id);
   const [id, secret_id, secret] = [crypto.randomUUID(), crypto.randomUUID(), newSecret()];

@@ -1,10 +1,8 @@
 import { BulwarkError } from "../../foundation/errors.ts";
 import type { DataClient } from "../../foundation/clients.ts";
-import { readJson } from "../../foundation/http.ts";
-import { parse } from "../../foundation/input.ts";
 import { readLogKeys } from "../checkpoint.ts";
 import type { AuditEnv } from "../env.ts";
-import { archiveBody, restoreBody } from "../input.ts";
+import type { ArchiveInput, RestoreInput } from "../operations.ts";
 import { archiveMonths } from "./archiving.ts";
 import { openBucket } from "./bucket.ts";
 import { archiveLog } from "./log.ts";
@@ -13,9 +11,8 @@ import { restoreMonth } from "./restoring.ts";
 /** A call works for so long, and is followed by another one. */
 const timeMs = 15_000;
 
-/** `POST …/archive`: archives the months through one, or those that are due by the setting. */
-export async function archive(request: Request, env: AuditEnv, client: DataClient) {
-  const { through } = parse(archiveBody, await readJson(request));
+/** Archives the months through one, or those that are due by the setting. */
+export async function archive(client: DataClient, env: AuditEnv, { through }: ArchiveInput) {
   // The job also runs where nothing is archived.
   if (await archiveLog(client, []).next(through) === null) {
     return { archived: [], files: 0, entries: 0, waiting: null, more: false };
@@ -25,9 +22,8 @@ export async function archive(request: Request, env: AuditEnv, client: DataClien
   return await archiveMonths({ log, bucket: bucketOf(env), keys, through, timeMs });
 }
 
-/** `POST …/archive/restore`: loads entries of an archived month for an investigation. */
-export async function restore(request: Request, env: AuditEnv, client: DataClient) {
-  const asked = parse(restoreBody, await readJson(request));
+/** Loads entries of an archived month for an investigation. */
+export async function restore(client: DataClient, env: AuditEnv, asked: RestoreInput) {
   const keys = await readLogKeys(env);
   const log = archiveLog(client, keys.signers);
   return await restoreMonth({ ...asked, log, bucket: bucketOf(env), keys, timeMs });
