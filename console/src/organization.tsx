@@ -1,6 +1,6 @@
 import type { Permission, Whoami } from "@bulwark/client";
 import { useQuery } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { queries } from "./connection.ts";
 import { Missing } from "./failed.tsx";
@@ -15,6 +15,9 @@ const places = [
   { to: "/o/$slug/members", name: "Members", needs: ["user:read"] },
   { to: "/o/$slug/roles", name: "Roles", needs: ["role:read"] },
   { to: "/o/$slug/keys", name: "API keys", needs: ["api_key:create", "api_key:read"] },
+  { to: "/o/$slug/events", name: "Security events", needs: ["security:read"] },
+  { to: "/o/$slug/mfa", name: "MFA", needs: ["security:read", "mfa:reset", "settings:write"] },
+  { to: "/o/$slug/webhooks", name: "Webhooks", needs: ["webhook:read"] },
 ] as const;
 
 /** Those of them that are open to the person. */
@@ -41,6 +44,14 @@ export function OfOrganization({ title, permission, children }: {
   if (!organization) return <Skeleton />;
   const needed = [permission].flat();
   if (needed.some((one) => organization.permissions.includes(one))) return children(organization);
+  if (!organization.mfa_met) {
+    return (
+      <Refused title={title}>
+        {organization.name} requires a second factor.{" "}
+        <Link to="/account" className="link">Add one in My security</Link>.
+      </Refused>
+    );
+  }
   return (
     <Refused title={title}>
       An administrator of {organization.name} can give you a role with {needed[0]}.

@@ -9,7 +9,10 @@ import {
 } from "@tanstack/react-router";
 import { readFilter } from "./audit/filter.ts";
 import { auth, known, queries } from "./connection.ts";
+import { readFilter as readEvents } from "./events/address.ts";
 import { Failed, Missing } from "./failed.tsx";
+import { readFilter as readMfa } from "./mfa/address.ts";
+import { readShown } from "./webhooks/address.ts";
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
 
@@ -103,12 +106,51 @@ const keys = createRoute({
   component: lazyRouteComponent(() => import("./keys/keys.tsx"), "Keys"),
 });
 
+const webhooks = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/webhooks",
+  component: lazyRouteComponent(() => import("./webhooks/webhooks.tsx"), "Webhooks"),
+});
+
+const endpoint = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/webhooks/$endpoint",
+  validateSearch: readShown,
+  component: lazyRouteComponent(() => import("./webhooks/endpoint.tsx"), "EndpointScreen"),
+});
+
+const events = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/events",
+  validateSearch: readEvents,
+  component: lazyRouteComponent(() => import("./events/events.tsx"), "Events"),
+});
+
+const mfa = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/mfa",
+  validateSearch: readMfa,
+  component: lazyRouteComponent(() => import("./mfa/mfa.tsx"), "Mfa"),
+});
+
 export const router = createRouter({
   routeTree: root.addChildren([
     signIn,
     signUp,
     secondFactor,
-    shell.addChildren([home, account, audit, verify, members, roles, keys]),
+    shell.addChildren([
+      home,
+      account,
+      audit,
+      verify,
+      members,
+      roles,
+      keys,
+      webhooks,
+      endpoint,
+      events,
+      mfa,
+    ]),
   ]),
   history: createHashHistory(),
   defaultPreload: "intent",

@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { auth, queries } from "./connection.ts";
+import { OpenEvents } from "./events/badge.tsx";
 import { placesOf, startOf } from "./organization.tsx";
 import { projectPlacesOf } from "./project.tsx";
 import { Initials, Problem } from "./ui/parts.tsx";
@@ -70,6 +71,7 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
             {placesOf(organization).map(({ to, name }) => (
               <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
                 {name}
+                {to === "/o/$slug/events" && <OpenEvents organization={organization.id} />}
               </Link>
             ))}
           </Group>

@@ -61,6 +61,7 @@ interface NullableColumns {
   resend_invitation: "token";
   mfa_compliance:
     | "email"
+    | "last_sign_in_at"
     | "last_used_at"
     | "locked_until"
     | "name"

@@ -47,7 +47,7 @@ export const queryCalls = {
     writes: { create: roles, update: roles, delete: roles, grant: roles, revoke: roles },
   },
   mfa: {
-    reads: ["status", "required", "policy", "compliance", "resets"],
+    reads: ["status", "required", "policy", "compliance", "usage", "resets"],
     writes: {
       enroll: [],
       activate: session,
@@ -84,7 +84,7 @@ export const queryCalls = {
     reads: ["list", "options", "policy"],
     writes: { create: ["limits"], rotate: ["limits"], revoke: ["limits"], setPolicy: [] },
   },
-  security: { reads: ["list", "types"], writes: { assign: [], resolve: [] } },
+  security: { reads: ["list", "open", "types"], writes: { assign: [], resolve: [] } },
   limits: {
     reads: ["rules", "usage", "overrides", "networks", "blocks"],
     writes: { set: [], clear: [], listNetwork: [], unlistNetwork: [], liftBlock: [] },

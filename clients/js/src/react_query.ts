@@ -16,6 +16,8 @@ import type { Client, Credentials, Session } from "./client.ts";
 import type { BulwarkError } from "./error.ts";
 import type { AuditFilter } from "./namespaces/audit.ts";
 import type { MemberFilter } from "./namespaces/members.ts";
+import type { ComplianceFilter } from "./namespaces/mfa.ts";
+import type { DeliveryFilter } from "./namespaces/webhooks.ts";
 import type { Permission } from "./permissions.ts";
 import { type Namespace, queryCalls } from "./query_calls.ts";
 import type { Simplify } from "./result.ts";
@@ -73,7 +75,7 @@ interface KnownPermissions {
 type PermissionsKey = readonly ["bulwark", "permissions", string | null];
 
 /** The options of a client's calls. */
-export type BulwarkQueries = Omit<Spaces, "audit" | "members" | "security"> & {
+export type BulwarkQueries = Omit<Spaces, "audit" | "members" | "mfa" | "security" | "webhooks"> & {
   /** The beginning of the keys of all queries. */
   readonly queryKey: readonly ["bulwark"];
   /**
@@ -93,7 +95,9 @@ export type BulwarkQueries = Omit<Spaces, "audit" | "members" | "security"> & {
   signIn(): BulwarkMutation<Session, [Credentials]>;
   readonly audit: Spaces["audit"] & Pick<ReturnType<typeof lists>["audit"], "entries">;
   readonly members: Spaces["members"] & Pick<ReturnType<typeof lists>["members"], "all">;
+  readonly mfa: Spaces["mfa"] & Pick<ReturnType<typeof lists>["mfa"], "everyone">;
   readonly security: Spaces["security"] & Pick<ReturnType<typeof lists>["security"], "events">;
+  readonly webhooks: Spaces["webhooks"] & Pick<ReturnType<typeof lists>["webhooks"], "log">;
 };
 
 /** Options for queries. */
@@ -129,7 +133,7 @@ export function bulwarkQueries(
   const spaces = Object.fromEntries(
     (Object.keys(queryCalls) as Namespace[]).map((space) => [space, optionsOf(client, space)]),
   ) as unknown as Spaces;
-  const { audit, members, security } = lists(client);
+  const { audit, members, mfa, security, webhooks } = lists(client);
   const permissions: BulwarkQueries["permissions"] = (organization) =>
     queryOptions<KnownPermissions, BulwarkError, KnownPermissions, PermissionsKey>({
       ...patience,
@@ -145,7 +149,9 @@ export function bulwarkQueries(
     ...spaces,
     audit: { ...spaces.audit, ...audit },
     members: { ...spaces.members, ...members },
+    mfa: { ...spaces.mfa, ...mfa },
     security: { ...spaces.security, ...security },
+    webhooks: { ...spaces.webhooks, ...webhooks },
     queryKey: ["bulwark"],
     whoami: () => ({ ...whoami(client), refetchInterval: interval }),
     permissions,
@@ -178,7 +184,7 @@ function whoami(client: Client<true>) {
 }
 
 /** Lists of any length, page by page. */
-function lists({ audit, members, security }: Client<true>) {
+function lists({ audit, members, mfa, security, webhooks }: Client<true>) {
   return {
     audit: {
       /** Entries that match a filter, newest first. */
@@ -205,6 +211,20 @@ function lists({ audit, members, security }: Client<true>) {
         });
       },
     },
+    mfa: {
+      /** Members that match a filter, and their second factors. */
+      everyone: (organization: string, filter: ComplianceFilter = {}) => {
+        const page_size = filter.page_size ?? 100;
+        return infiniteQueryOptions({
+          ...patience,
+          queryKey: ["bulwark", "mfa", "everyone", organization, filter] as const,
+          initialPageParam: filter.after,
+          queryFn: ({ pageParam }) =>
+            mfa.compliance(organization, { ...filter, page_size, after: pageParam }),
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.user_id,
+        });
+      },
+    },
     security: {
       /** Events that match a filter, newest first; without an organization the installation's. */
       events: (
@@ -219,6 +239,20 @@ function lists({ audit, members, security }: Client<true>) {
           queryFn: ({ pageParam }) =>
             security.list(organization, { ...filter, page_size, before: pageParam }),
           getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
+        });
+      },
+    },
+    webhooks: {
+      /** Deliveries of an endpoint that match a filter, newest first. */
+      log: (endpoint: string, filter: DeliveryFilter = {}) => {
+        const page_size = filter.page_size ?? 50;
+        return infiniteQueryOptions({
+          ...patience,
+          queryKey: ["bulwark", "webhooks", "log", endpoint, filter] as const,
+          initialPageParam: filter.before,
+          queryFn: ({ pageParam }) =>
+            webhooks.deliveries(endpoint, { ...filter, page_size, before: pageParam }),
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.sequence,
         });
       },
     },

@@ -5,6 +5,8 @@ import { Heading, useTitle } from "../ui/parts.tsx";
 import { BackupCodes, RenewBackupCodes } from "./backup_codes.tsx";
 import { Devices } from "./devices.tsx";
 import { Factors } from "./factors.tsx";
+import { Resets } from "./resets.tsx";
+import { Usage } from "./usage.tsx";
 
 /** Second factors, backup codes, trusted browsers and sessions of the person. */
 export function Account() {
@@ -15,9 +17,11 @@ export function Account() {
     <div className="grid w-full max-w-3xl grid-cols-[minmax(0,1fr)] gap-4">
       <Heading>My security</Heading>
       {codes && <BackupCodes codes={codes} onKept={() => setCodes(null)} />}
+      <Resets />
       <Factors onCodes={setCodes} />
       {status?.enrolled && <RenewBackupCodes onCodes={setCodes} />}
       <Devices />
+      {status?.enrolled && <Usage />}
     </div>
   );
 }

@@ -3,8 +3,16 @@ import type { Inputs } from "../generated/inputs.ts";
 import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
 
+/** Which members, by their second factors. */
+export type ComplianceFilter = Omit<Args<"mfa_compliance">, "organization_id" | "state"> & {
+  state?: "enrolled" | "missing" | "overdue" | "locked" | undefined;
+};
+
 /** Second factors of the caller, and what organizations ask of them. */
-export function mfa<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
+export function mfa<T extends boolean>(
+  { rpc, select, invoke }: Calls<T>,
+  throwing: Calls<true>,
+) {
   const post = <Path extends keyof FunctionAnswers & keyof Inputs>(
     path: Path,
     body: Inputs[Path],
@@ -42,12 +50,25 @@ export function mfa<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
       policy: Omit<Args<"set_mfa_policy">, "organization_id">,
     ) => rpc("set_mfa_policy", { organization_id: organization, ...policy }),
     /** A page of the members and their second factors, by `user_id`. */
-    compliance: (
-      organization: string,
-      filter: Omit<Args<"mfa_compliance">, "organization_id" | "state"> & {
-        state?: "enrolled" | "missing" | "overdue" | "locked" | undefined;
-      } = {},
-    ) => rpc("mfa_compliance", { organization_id: organization, ...filter }),
+    compliance: (organization: string, filter: ComplianceFilter = {}) =>
+      rpc("mfa_compliance", { organization_id: organization, ...filter }),
+    /** All members that match a filter and their second factors, page by page. Throws a BulwarkError. */
+    async *everyone(organization: string, filter: ComplianceFilter = {}) {
+      const page_size = filter.page_size ?? 100;
+      for (let { after } = filter;;) {
+        const asked = { organization_id: organization, ...filter, page_size, after };
+        const page = await throwing.rpc("mfa_compliance", asked);
+        yield* page;
+        if (page.length < page_size) return;
+        after = page.at(-1)?.user_id;
+      }
+    },
+    /** The newest uses of the caller's own factors, successful or not. */
+    usage: (count = 20) =>
+      select(
+        "mfa_usage_log",
+        (query) => query.order("id", { ascending: false }).limit(count),
+      ),
     /** Resets of members' factors that the caller may see, newest first. */
     resets: () =>
       select("mfa_resets", (query) => query.order("requested_at", { ascending: false })),

@@ -7,14 +7,26 @@ import type { Args } from "../overlay.ts";
 /** Which deliveries of an endpoint. */
 export interface DeliveryFilter {
   statuses?: readonly Enums["webhook_delivery_status"][] | undefined;
-  /** Only deliveries due before this time: that of the last one of the previous page. */
-  before?: string | undefined;
+  /** Only deliveries before this `sequence`: that of the last one of the previous page. */
+  before?: number | undefined;
   page_size?: number | undefined;
 }
 
 /** Endpoints for events, and their deliveries. */
-export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
+export function webhooks<T extends boolean>(
+  { rpc, select, invoke }: Calls<T>,
+  throwing: Calls<true>,
+) {
   const newest = (query: Query, column: string) => query.order(column, { ascending: false });
+  const page = (
+    query: Query,
+    endpoint: string,
+    { statuses, before, page_size = 50 }: DeliveryFilter,
+  ) => {
+    const some = statuses ? query.in("status", statuses) : query;
+    const rest = before === undefined ? some : some.lt("sequence", before);
+    return newest(rest.eq("endpoint_id", endpoint), "sequence").limit(page_size);
+  };
   const path = (endpoint: string, action: string) =>
     `bulwark-webhooks/endpoints/${endpoint}/${action}`;
   return {
@@ -81,12 +93,21 @@ export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
     disable: (endpoint: string) => rpc("disable_webhook_endpoint", { endpoint_id: endpoint }),
     delete: (endpoint: string) => rpc("delete_webhook_endpoint", { endpoint_id: endpoint }),
     /** A page of an endpoint's deliveries, newest first. */
-    deliveries: (endpoint: string, { statuses, before, page_size = 50 }: DeliveryFilter = {}) =>
-      select("webhook_deliveries", (query) => {
-        const some = statuses ? query.in("status", statuses) : query;
-        const page = before === undefined ? some : some.lt("occurred_at", before);
-        return newest(page.eq("endpoint_id", endpoint), "occurred_at").limit(page_size);
-      }),
+    deliveries: (endpoint: string, filter: DeliveryFilter = {}) =>
+      select("webhook_deliveries", (query) => page(query, endpoint, filter)),
+    /** All deliveries of an endpoint, page by page. Throws a BulwarkError. */
+    async *log(endpoint: string, filter: DeliveryFilter = {}) {
+      const { page_size = 50 } = filter;
+      for (let { before } = filter;;) {
+        const rows = await throwing.select(
+          "webhook_deliveries",
+          (query) => page(query, endpoint, { ...filter, before }),
+        );
+        yield* rows;
+        if (rows.length < page_size) return;
+        before = rows.at(-1)?.sequence;
+      }
+    },
     /** The attempts of a delivery, newest first. */
     attempts: (delivery: string) =>
       select("webhook_attempts", (query) => newest(query.eq("delivery_id", delivery), "number")),
