@@ -23,12 +23,14 @@ export function NewEndpoint({ organization, onMade }: {
       organization_id: organization.id,
       name: String(form.get("name")).trim(),
       url: String(form.get("url")).trim(),
-      format,
       subscriptions: subscriptionsIn(form),
       ...optionsIn(form),
-      ...(format === "pagerduty" ? { routing_key: String(form.get("routing_key")).trim() } : {}),
     };
-    create.mutate([endpoint], {
+    const routing_key = String(form.get("routing_key")).trim();
+    const whole = format === "pagerduty"
+      ? { ...endpoint, format, routing_key }
+      : { ...endpoint, format };
+    create.mutate([whole], {
       onSuccess: ({ id, name, secret }) => {
         onMade({ endpoint: id, name, secret });
         close();
