@@ -75,6 +75,12 @@ const account = createRoute({
   component: lazyRouteComponent(() => import("./account/account.tsx"), "Account"),
 });
 
+const overview = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug",
+  component: lazyRouteComponent(() => import("./overview/overview.tsx"), "Overview"),
+});
+
 const audit = createRoute({
   getParentRoute: () => shell,
   path: "/o/$slug/audit",
@@ -141,6 +147,7 @@ export const router = createRouter({
     shell.addChildren([
       home,
       account,
+      overview,
       audit,
       verify,
       members,

@@ -5,7 +5,7 @@ import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { auth, queries } from "./connection.ts";
 import { OpenEvents } from "./events/badge.tsx";
-import { placesOf, startOf } from "./organization.tsx";
+import { placesOf, start } from "./organization.tsx";
 import { projectPlacesOf } from "./project.tsx";
 import { Initials, Problem } from "./ui/parts.tsx";
 
@@ -69,7 +69,13 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
         {organization && (
           <Group name="Organization">
             {placesOf(organization).map(({ to, name }) => (
-              <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
+              <Link
+                key={to}
+                to={to}
+                params={{ slug: organization.slug }}
+                activeOptions={{ exact: to === start }}
+                className={entry}
+              >
                 {name}
                 {to === "/o/$slug/events" && <OpenEvents organization={organization.id} />}
               </Link>
@@ -123,7 +129,7 @@ function Switcher({ current }: { current: string | undefined }) {
               <Menu.Item
                 key={one.id}
                 className="item"
-                onClick={() => navigate({ to: startOf(one), params: { slug: one.slug } })}
+                onClick={() => navigate({ to: start, params: { slug: one.slug } })}
               >
                 <span className="flex-1 truncate">{one.name}</span>
                 {one.slug === current && <span aria-label="current">✓</span>}

@@ -129,6 +129,7 @@ Deno.test({
       await signIn(viewer.page, mia);
       await viewer.page.getByRole("region", { name: "Your organizations" }).getByRole("link")
         .click();
+      await viewer.page.getByRole("link", { name: "Members" }).click();
       await viewer.page.locator(`[data-member="${ada.email}"]`).waitFor();
       for (const name of [/^Invite/, /^Change roles/, /^Remove/, /^Revoke/]) {
         assert.equal(await viewer.page.getByRole("button", { name }).count(), 0, String(name));
