@@ -88,6 +88,10 @@ async function members(ada: Bulwark, bob: Bulwark, mia: Bulwark, place: Place, a
   await mia.organizations.leave(acme);
   const { invitation_id } = await ada.invitations.create(acme, invited);
   equal((await mia.invitations.acceptMine(invitation_id)).organization_id, acme);
+  const sent = [];
+  for await (const one of ada.invitations.all(acme, { page_size: 1 })) sent.push(one.invitation_id);
+  equal(new Set(sent).size, sent.length, "no invitation comes twice");
+  equal(sent, (await ada.invitations.list(acme)).map((one) => one.invitation_id));
 }
 
 export async function mfa(mia: Bulwark, place: Place, acme: string) {

@@ -58,6 +58,7 @@ export async function webhooks(ada: Bulwark, bob: Bulwark, acme: string, receive
 
 export async function audit(
   ada: Bulwark,
+  bob: Bulwark,
   root: Bulwark,
   place: Place,
   acme: string,
@@ -93,6 +94,8 @@ export async function audit(
     ada.audit.log({ event_type: "data.read", organization_id: globex }),
   );
 
+  equal((await ada.audit.get(acme, all[0] ?? ""))?.id, all[0]);
+  equal(await bob.audit.get(acme, all[0] ?? ""), null, "the log of others is closed");
   await ada.audit.coverage(acme);
   await sealed(place);
   equal((await ada.audit.coverage(acme)).sealed_entries > 0, true);

@@ -1,5 +1,10 @@
 /** A typed client for everything of Bulwark: roles, MFA, audit log, API keys and the rest. */
-export { type Client, createBulwark, type Credentials, type Session } from "./client.ts";
+export {
+  type Client,
+  createBulwark,
+  type Credentials,
+  type Session,
+} from "./client.ts";
 export type { ClientOptions, SupabaseLike } from "./calls.ts";
 export { BulwarkError } from "./error.ts";
 export type { AuditExportOptions, AuditExportProgress } from "./export.ts";

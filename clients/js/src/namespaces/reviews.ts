@@ -9,10 +9,13 @@ export function reviews<T extends boolean>({ rpc, select }: Calls<T>) {
       select(
         "access_reviews",
         (query) =>
-          query.eq("organization_id", organization).order("started_at", { ascending: false }),
+          query.eq("organization_id", organization).order("started_at", {
+            ascending: false,
+          }),
       ),
     /** Starts a review of every member and every key in force. */
-    start: (review: Args<"start_access_review">) => rpc("start_access_review", review),
+    start: (review: Args<"start_access_review">) =>
+      rpc("start_access_review", review),
     /** A page of what a review is about, by `id`. */
     items: (
       review: string,
@@ -25,6 +28,7 @@ export function reviews<T extends boolean>({ rpc, select }: Calls<T>) {
     end: (item: string, note?: string) =>
       rpc("decide_access", { item_id: item, decision: "end", note }),
     /** Closes a review for good. */
-    close: (review: string) => rpc("close_access_review", { review_id: review }),
+    close: (review: string) =>
+      rpc("close_access_review", { review_id: review }),
   };
 }
