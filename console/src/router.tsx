@@ -11,7 +11,9 @@ import { readFilter } from "./audit/filter.ts";
 import { auth, known, queries } from "./connection.ts";
 import { readFilter as readEvents } from "./events/address.ts";
 import { Failed, Missing } from "./failed.tsx";
+import { readMembers } from "./members/search.ts";
 import { readFilter as readMfa } from "./mfa/address.ts";
+import { readOpened } from "./opened.ts";
 import { readShown } from "./webhooks/address.ts";
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
@@ -38,6 +40,22 @@ const signUp = createRoute({
   component: lazyRouteComponent(() => import("./access/sign_up.tsx"), "SignUp"),
 });
 
+const recover = createRoute({
+  getParentRoute: () => root,
+  path: "/recover",
+  validateSearch: ({ ended }): { ended?: true } => ended === true ? { ended } : {},
+  component: lazyRouteComponent(() => import("./access/recover.tsx"), "Recover"),
+});
+
+const newPassword = createRoute({
+  getParentRoute: () => root,
+  path: "/new-password",
+  beforeLoad: async () => {
+    if (!await session()) throw redirect({ to: "/recover" });
+  },
+  component: lazyRouteComponent(() => import("./access/new_password.tsx"), "NewPassword"),
+});
+
 const secondFactor = createRoute({
   getParentRoute: () => root,
   path: "/second-factor",
@@ -51,6 +69,7 @@ const secondFactor = createRoute({
 const shell = createRoute({
   getParentRoute: () => root,
   id: "shell",
+  validateSearch: readOpened,
   beforeLoad: async ({ location }) => {
     const to = location.href;
     if (!await session()) throw redirect({ to: "/sign-in", search: { to } });
@@ -97,6 +116,7 @@ const verify = createRoute({
 const members = createRoute({
   getParentRoute: () => shell,
   path: "/o/$slug/members",
+  validateSearch: readMembers,
   component: lazyRouteComponent(() => import("./members/members.tsx"), "Members"),
 });
 
@@ -139,10 +159,15 @@ const mfa = createRoute({
   component: lazyRouteComponent(() => import("./mfa/mfa.tsx"), "Mfa"),
 });
 
+// Supabase Auth leads to the page with the error of a link in the hash.
+if (/[#&]error_code=/.test(location.hash)) history.replaceState(null, "", "#/recover?ended=true");
+
 export const router = createRouter({
   routeTree: root.addChildren([
     signIn,
     signUp,
+    recover,
+    newPassword,
     secondFactor,
     shell.addChildren([
       home,

@@ -3,8 +3,9 @@ import { useQuery } from "@tanstack/react-query";
 import type { LinkProps } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { queries } from "../connection.ts";
-import type { Organization } from "../organization.tsx";
-import { Ago, explain } from "../ui/parts.tsx";
+import { type Organization, placesOf } from "../organization.tsx";
+import { projectPlacesOf } from "../project.tsx";
+import { Ago, Explanation } from "../ui/parts.tsx";
 import type { Standing } from "../ui/mark.tsx";
 import { keptKeys, keysIn } from "../verify/keys.tsx";
 
@@ -44,13 +45,19 @@ export function useChecks(organization: Organization): Check[] {
   return checks.filter((check) => check !== null);
 }
 
+/** The first of these screens that is open to the person. */
+function screenOf(organization: Organization, ...names: string[]): Check["to"] {
+  const open = placesOf(organization).map(({ to }) => to);
+  return names.flatMap((name) => open.filter((to) => to.endsWith(`/${name}`)))[0] ?? null;
+}
+
 function check<Data>(
   name: string,
   to: Check["to"],
   { data, error }: { data: Data | undefined; error: BulwarkError | null },
   judge: (data: Data) => Finding,
 ): Check {
-  if (error) return { name, to, standing: "unknown", text: explain(error) };
+  if (error) return { name, to, standing: "unknown", text: <Explanation error={error} /> };
   if (data === undefined) return { name, to, standing: null, text: null };
   const [standing, text] = judge(data);
   return { name, to, standing, text };
@@ -74,21 +81,22 @@ function useLog({ id, permissions }: Organization): Check | null {
     const by = /^— (\S+) /m.exec(note ?? "")?.[1] ?? "the project";
     const waits = Date.parse(newest_entry) - Date.parse(signed_until);
     const late = waits > 0 && Date.now() - Date.parse(signed_until) > 15 * 60_000;
-    return [
-      late ? "look" : "good",
+    const text = (
       <>
         {count(signed_entries, "entry", "entries")} signed, the newest <Ago time={signed_until} />,
         {" "}
         by {by}, {kept.length > 0 ? "a key that you trust" : "a key that the project told"}.
         {late && " Newer entries wait for a signature."}
-      </>,
-    ];
+      </>
+    );
+    return [late ? "look" : "good", text];
   });
 }
 
 const bySeverity = ["critical", "high", "medium", "low"] as const;
 
-function useEvents({ id, permissions }: Organization): Check | null {
+function useEvents(organization: Organization): Check | null {
+  const { id, permissions } = organization;
   const enabled = permissions.includes("security:read");
   const events = useQuery({
     ...queries.security.list(id, { page_size: 1000 }),
@@ -96,7 +104,7 @@ function useEvents({ id, permissions }: Organization): Check | null {
     enabled,
   });
   if (!enabled) return null;
-  return check("Security events", null, events, (open) => {
+  return check("Security events", screenOf(organization, "events"), events, (open) => {
     const found = bySeverity.map((severity) => {
       const amount = open.filter((one) => one.severity === severity).length;
       return amount > 0 ? `${number.format(amount)} ${severity}` : null;
@@ -107,7 +115,8 @@ function useEvents({ id, permissions }: Organization): Check | null {
   });
 }
 
-function useMembers({ id, permissions }: Organization): Check | null {
+function useMembers(organization: Organization): Check | null {
+  const { id, permissions } = organization;
   const enabled = permissions.includes("security:read");
   const missing = useQuery({
     ...queries.mfa.compliance(id, { state: "missing", page_size: 1000 }),
@@ -115,7 +124,7 @@ function useMembers({ id, permissions }: Organization): Check | null {
     enabled,
   });
   if (!enabled) return null;
-  return check("Second factors", "/o/$slug/members", missing, (members) => {
+  return check("Second factors", screenOf(organization, "mfa", "members"), missing, (members) => {
     const amount = count(members.length, "member has", "members have", 1000);
     const required = members[0]?.required_from;
     if (members.length === 0) return ["good", "Every member has one."];
@@ -151,8 +160,7 @@ function useKeys({ id, permissions }: Organization): Check | null {
     if (!first && suspended.length === 0) {
       return ["good", `${count(list.length, "key", "keys", 1000)}; none ends within 14 days.`];
     }
-    return [
-      "look",
+    const text = (
       <>
         {first && (
           <>
@@ -162,8 +170,9 @@ function useKeys({ id, permissions }: Organization): Check | null {
         )}
         {suspended.length > 0 &&
           `${count(suspended.length, "key is", "keys are")} suspended: ${owners(suspended)}.`}
-      </>,
-    ];
+      </>
+    );
+    return ["look", text];
   });
 }
 
@@ -171,11 +180,12 @@ function owners(suspended: readonly unknown[]): string {
   return suspended.length === 1 ? "its owner may not do this now" : "their owners may not do this";
 }
 
-function useWebhooks({ id, permissions }: Organization): Check | null {
+function useWebhooks(organization: Organization): Check | null {
+  const { id, permissions } = organization;
   const enabled = permissions.includes("webhook:read");
   const stats = useQuery({ ...queries.webhooks.stats(id), ...often, enabled });
   if (!enabled) return null;
-  return check("Webhooks", null, stats, (endpoints) => {
+  return check("Webhooks", screenOf(organization, "webhooks"), stats, (endpoints) => {
     const failing = endpoints.filter(({ state, failing_since }) =>
       failing_since !== null || state === "failing" || state === "gone"
     );
@@ -209,9 +219,10 @@ const parts: Record<string, string> = {
 function useJobs(): Check | null {
   const { data: me } = useQuery(queries.whoami());
   const enabled = me?.permissions.includes("system:monitor") ?? false;
+  const screen = me ? projectPlacesOf(me).find(({ to }) => to.endsWith("/settings"))?.to : null;
   const health = useQuery({ ...queries.metrics.health(), ...often, enabled });
   if (!enabled) return null;
-  return check("Jobs of the project", null, health, (found) => {
+  return check("Jobs of the project", screen ?? null, health, (found) => {
     const faults = found.filter(({ healthy }) => !healthy).map(({ name }) => parts[name] ?? name);
     if (faults.length === 0) return ["good", "All jobs run, and the log is sealed and signed."];
     return ["bad", `Now: ${faults.join("; ")}.`];

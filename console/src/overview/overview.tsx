@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { OfOrganization, type Organization } from "../organization.tsx";
-import { Badge, Skeleton } from "../ui/parts.tsx";
+import { Badge } from "../ui/parts.tsx";
 import { Mark } from "../ui/mark.tsx";
 import { type Check, useChecks } from "./checks.tsx";
 
@@ -24,7 +24,7 @@ function Checks({ organization }: { organization: Organization }) {
           {organization.roles.map((role) => <Badge key={role}>{role}</Badge>)}
         </span>
       </div>
-      <section aria-label="Is everything all right?" className="card max-w-4xl overflow-hidden">
+      <section aria-label="Is everything all right?" className="card max-w-5xl overflow-hidden">
         <Answer checks={checks} />
         <ul>
           {checks.map((check) => <Line key={check.name} check={check} slug={organization.slug} />)}
@@ -44,7 +44,13 @@ const answers = {
 /** The worst of all checks, in one sentence. */
 function Answer({ checks }: { checks: readonly Check[] }) {
   const found = checks.map(({ standing }) => standing);
-  if (found.includes(null)) return <Skeleton lines={1} />;
+  if (found.includes(null)) {
+    return (
+      <div className="px-4 py-4">
+        <div className="skeleton h-4 w-full max-w-xs rounded-sm bg-hover" />
+      </div>
+    );
+  }
   const worst = (["bad", "unknown", "look"] as const).find((one) => found.includes(one)) ?? "good";
   const { shape, colour, text } = answers[worst];
   const amount = found.filter((standing) => standing !== "good").length;
@@ -75,11 +81,13 @@ function Line({ check: { name, standing, text, to }, slug }: { check: Check; slu
         : <span className="skeleton h-3 w-12 self-center rounded-sm bg-hover" />}
       <span className="font-medium">{name}</span>
       <span className="col-start-2 row-start-2 text-quiet md:col-start-3 md:row-start-1">
-        {standing ? text : (
-          <span className="skeleton block h-3 w-full max-w-sm rounded-sm bg-hover">
-            <span className="sr-only">Loading</span>
-          </span>
-        )}
+        {standing
+          ? text
+          : (
+            <span className="skeleton inline-block h-3 w-64 max-w-full rounded-sm bg-hover">
+              <span className="sr-only">Loading</span>
+            </span>
+          )}
       </span>
     </>
   );

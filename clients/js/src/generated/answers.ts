@@ -69,8 +69,7 @@ export interface FunctionAnswers {
     path: string[];
   };
   "bulwark-encryption/encrypt": {
-    rows:
-      ({ primary_key: string; fields: { [name: string]: string | null } })[];
+    rows: ({ primary_key: string; fields: { [name: string]: string | null } })[];
   };
   "bulwark-encryption/decrypt": {
     rows:
@@ -96,12 +95,7 @@ export interface FunctionAnswers {
     locked: boolean | null;
     backup_codes_left: number | null;
     factors:
-      | ({
-        id: string;
-        name: string;
-        activated_at: string;
-        last_used_at: string | null;
-      })[]
+      | ({ id: string; name: string; activated_at: string; last_used_at: string | null })[]
       | null;
     trusted_devices:
       | ({
@@ -126,17 +120,10 @@ export interface FunctionAnswers {
     backup_codes: string[] | null;
   };
   "bulwark-mfa/verify": { verified: true; backup_codes_left?: number };
-  "bulwark-mfa/verify-backup-code": {
-    verified: true;
-    backup_codes_left: number;
-  };
+  "bulwark-mfa/verify-backup-code": { verified: true; backup_codes_left: number };
   "bulwark-mfa/backup-codes": { backup_codes: string[] };
   "bulwark-mfa/disable": { disabled: true };
-  "bulwark-mfa/devices": {
-    device_id: string;
-    token: string;
-    expires_at: string;
-  };
+  "bulwark-mfa/devices": { device_id: string; token: string; expires_at: string };
   "bulwark-mfa/devices/present": { trusted: boolean };
   "bulwark-mfa/devices/revoke": { revoked: number };
   "bulwark-mfa/resets": { completed: boolean; reset_id: string };
@@ -161,10 +148,7 @@ export interface FunctionAnswers {
     /** Signs deliveries. */
     secret: string;
   };
-  "bulwark-webhooks/endpoints/<id>/rotate": {
-    secret: string;
-    previous_until: string;
-  };
+  "bulwark-webhooks/endpoints/<id>/rotate": { secret: string; previous_until: string };
   "bulwark-webhooks/endpoints/<id>/test": {
     delivery_id: string;
     /** Null: another worker has taken the sample; the delivery shows its result. */

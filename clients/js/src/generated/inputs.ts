@@ -11,9 +11,7 @@ export interface Inputs {
   "bulwark-encryption/encrypt": {
     table: string;
     organization_id?: string | null | undefined;
-    rows: ReadonlyArray<
-      { primary_key: string; fields: { [name: string]: string | null } }
-    >;
+    rows: ReadonlyArray<{ primary_key: string; fields: { [name: string]: string | null } }>;
   };
   "bulwark-encryption/decrypt": {
     table: string;
@@ -41,11 +39,7 @@ export interface Inputs {
   "bulwark-mfa/devices": { name?: string | undefined };
   "bulwark-mfa/devices/present": { token: string };
   "bulwark-mfa/devices/revoke": { device_id?: string | undefined };
-  "bulwark-mfa/resets": {
-    user_id: string;
-    organization_id?: string | undefined;
-    reason: string;
-  };
+  "bulwark-mfa/resets": { user_id: string; organization_id?: string | undefined; reason: string };
   "bulwark-mfa/resets/approve": { reset_id: string };
   "bulwark-mfa/resets/cancel": { reset_id: string };
   "bulwark-webhooks/endpoints": {
@@ -60,13 +54,7 @@ export interface Inputs {
     subscriptions: ReadonlyArray<
       {
         pattern: string;
-        minimum_severity?:
-          | "debug"
-          | "info"
-          | "warning"
-          | "error"
-          | "critical"
-          | undefined;
+        minimum_severity?: "debug" | "info" | "warning" | "error" | "critical" | undefined;
       }
     >;
     url: string;
@@ -83,23 +71,14 @@ export interface Inputs {
     subscriptions: ReadonlyArray<
       {
         pattern: string;
-        minimum_severity?:
-          | "debug"
-          | "info"
-          | "warning"
-          | "error"
-          | "critical"
-          | undefined;
+        minimum_severity?: "debug" | "info" | "warning" | "error" | "critical" | undefined;
       }
     >;
     url: string;
     format: "pagerduty";
     routing_key: string;
   };
-  "bulwark-webhooks/endpoints/<id>/destination": {
-    url: string;
-    routing_key?: string | undefined;
-  };
+  "bulwark-webhooks/endpoints/<id>/destination": { url: string; routing_key?: string | undefined };
   "bulwark-webhooks/endpoints/<id>/rotate": {
     /** At most seven days. */
     overlap_seconds?: number | undefined;
