@@ -4,7 +4,6 @@ import { embeddedPostgres, exists, type PostgresInstallation } from "./binaries.
 import { startCluster } from "./cluster.ts";
 import { serveConsole } from "./console.ts";
 import { withCors } from "./cors.ts";
-import { serveDocs } from "./docs.ts";
 import { Failure, reason } from "./failure.ts";
 import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
 import { claim } from "./instance.ts";
@@ -118,7 +117,6 @@ async function assemble(
     { prefix: "/functions/v1/", fetch: functions.fetch },
     serveBlocks(),
     serveApiDocs(),
-    serveDocs(),
     serveConsole({ publishableKey: secrets.publishableKey }),
   ]);
   const timers = startTimers({

@@ -1,6 +1,5 @@
 import type { Member } from "@bulwark/client";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
@@ -9,7 +8,6 @@ import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { Leave, Remove } from "./ending.tsx";
 import { Invitations, Invite } from "./invitations.tsx";
 import { ChangeRoles } from "./member_roles.tsx";
-import { Why } from "./why.tsx";
 
 /** The people of an organization, their roles, and those who are invited. */
 export function Members() {
@@ -40,29 +38,16 @@ export function Members() {
 }
 
 function People({ organization }: { organization: Organization }) {
-  const { search = "", member = null } = useSearch({ from: "/shell/o/$slug/members" });
-  const navigate = useNavigate({ from: "/o/$slug/members" });
-  const [text, setText] = useState(search);
+  const [text, setText] = useState("");
+  const [search, setSearch] = useState("");
   useEffect(() => {
-    if (text.trim() === search) return;
-    const timer = setTimeout(() => {
-      const given = text.trim() ? { search: text.trim() } : {};
-      void navigate({
-        search: ({ search: _, ...others }) => ({ ...others, ...given }),
-        replace: true,
-      });
-    }, 300);
+    const timer = setTimeout(() => setSearch(text.trim()), 300);
     return () => clearTimeout(timer);
-  }, [text, search, navigate]);
+  }, [text]);
   const members = useInfiniteQuery({
     ...queries.members.all(organization.id, search ? { search } : {}),
     placeholderData: (before) => before,
   });
-  const explain = (user: string | null) =>
-    void navigate({
-      search: ({ member: _, ...others }) => user ? { ...others, member: user } : others,
-      replace: true,
-    });
   const seesSecurity = organization.permissions.includes("security:read");
   return (
     <>
@@ -89,26 +74,23 @@ function People({ organization }: { organization: Organization }) {
         pages={members}
         empty={<Empty title="Nobody matches">Search for a part of a name or an address.</Empty>}
       >
-        {(one) => (
+        {(member) => (
           <Person
-            key={one.user_id}
-            member={one}
+            key={member.user_id}
+            member={member}
             organization={organization}
             seesSecurity={seesSecurity}
-            onExplain={() => explain(one.user_id)}
           />
         )}
       </Table>
-      <Why user={member} organization={organization} onClose={() => explain(null)} />
     </>
   );
 }
 
-function Person({ member, organization, seesSecurity, onExplain }: {
+function Person({ member, organization, seesSecurity }: {
   member: Member;
   organization: Organization;
   seesSecurity: boolean;
-  onExplain(): void;
 }) {
   const { data: me } = useQuery(queries.whoami());
   const { user_id, name, email, roles, suspended, mfa_enrolled, last_sign_in_at } = member;
@@ -156,14 +138,6 @@ function Person({ member, organization, seesSecurity, onExplain }: {
         </Cell>
       )}
       <Actions>
-        <button
-          type="button"
-          className="button plain h-7 px-2"
-          aria-label={`Permissions of ${called}`}
-          onClick={onExplain}
-        >
-          Permissions
-        </button>
         {permissions.includes("role:grant") && (
           <ChangeRoles member={member} called={called} organization={organization} />
         )}

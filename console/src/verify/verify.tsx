@@ -135,9 +135,7 @@ function Verification({ organization }: { organization: Organization }) {
             <DropZone disabled={busy || keys.length === 0} onFile={verifyFile} />
           </div>
         </Section>
-        {state.step === "verified" && (
-          <Verdict verdict={state.verdict} origin={state.origin} slug={slug} />
-        )}
+        {state.step === "verified" && <Verdict verdict={state.verdict} origin={state.origin} />}
         <Keys text={text} onChange={setText} />
       </div>
     </>

@@ -6,9 +6,7 @@ grant select on
   to authenticated, service_role;
 
 grant execute on function
-  bulwark.list_security_events(
-    uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
-  ),
+  bulwark.list_security_events(uuid, boolean, bulwark.security_severity, uuid, integer),
   bulwark.assign_security_event(uuid, uuid),
   bulwark.resolve_security_event(uuid, text)
   to authenticated, service_role;
