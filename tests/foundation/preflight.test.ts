@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
 import { connect } from "../../scripts/stack/connection.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
-import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
+import { startHostedCluster } from "../../scripts/testing/prepared_clusters.ts";
 
 Deno.test("FND-P01: what is in the way is listed, all of it, and nothing is made", async () => {
-  const { cluster, password, stop } = await startScratchCluster("preflight", embeddedPostgres());
+  const { cluster, password, stop } = await startHostedCluster("preflight", embeddedPostgres());
   const admin = connect(cluster.url("supabase_admin", password));
   try {
     await admin`create schema bulwark_private`;

@@ -1,26 +1,24 @@
 /** A crash of Postgres refills buckets and keeps blocks. */
 import assert from "node:assert/strict";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
-import { startCluster } from "../../scripts/stack/cluster.ts";
+import { type Cluster, startCluster } from "../../scripts/stack/cluster.ts";
 import { connect } from "../../scripts/stack/connection.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
-import { preparePlatform } from "../../scripts/stack/platform.ts";
-import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
+import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
 
 Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still is", async () => {
-  const scratch = await makeScratchFolder("crash");
-  const password = crypto.randomUUID();
-  const options = {
-    installation: embeddedPostgres(),
-    folder: `${scratch.path}/database`,
-    log: `${scratch.path}/postgres.log`,
-    password,
-  };
-  let cluster = await startCluster(options);
+  const installation = embeddedPostgres();
+  const { cluster, password, stop } = await startInstalledCluster("crash", installation, {
+    // A block that was answered must survive.
+    synchronous_commit: "on",
+  });
+  let restarted: Cluster | undefined;
   try {
-    await preparePlatform(cluster, password);
-    await migrate({ cluster, password });
     const sql = connect(cluster.url("postgres", password));
+    const admin = connect(cluster.url("supabase_admin", password));
+    const [{ folder } = { folder: "" }] = await admin<{ folder: string }[]>`
+      select current_setting('data_directory') as folder
+    `;
+    await admin.end();
     const user = crypto.randomUUID();
     await sql`select count(*) from generate_series(1, 3) n,
       lateral bulwark.check_rate_limit('api_strict', case when n > 0 then ${user}::uuid end)`;
@@ -37,15 +35,15 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
       await sql`select count(*)::integer as buckets from bulwark_private.rate_limits`;
     assert.ok(before && before.buckets > 0);
 
-    const pid = (await Deno.readTextFile(`${options.folder}/postmaster.pid`)).split("\n")[0];
+    const pid = (await Deno.readTextFile(`${folder}/postmaster.pid`)).split("\n")[0];
     Deno.kill(Number(pid), "SIGKILL");
     await sql.end({ timeout: 0 }).catch(() => {});
     await cluster.stop();
     // Backends exit when they notice that the postmaster is gone.
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    cluster = await startCluster(options);
+    restarted = await startCluster({ installation, folder, log: `${folder}.log`, password });
 
-    const again = connect(cluster.url("postgres", password));
+    const again = connect(restarted.url("postgres", password));
     const [after] =
       await again`select count(*)::integer as buckets from bulwark_private.rate_limits`;
     assert.equal(after?.buckets, 0, "buckets are unlogged");
@@ -61,7 +59,7 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
     assert.deepEqual({ ...kept }, { blocks: 1, violations: 2 });
     await again.end();
   } finally {
-    await cluster.stop();
-    await scratch.remove();
+    await restarted?.stop();
+    await stop();
   }
 });

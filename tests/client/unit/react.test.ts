@@ -68,7 +68,7 @@ Deno.test("CLIENT-17: a refusal takes the value away, an outage does not", async
   assert.equal(asked[5]?.version, undefined, "it asks for everything again");
 });
 
-Deno.test("CLIENT-24: an answer that was overtaken, or is old, does not count", async () => {
+Deno.test("CLIENT-26: an answer that was overtaken, or is old, does not count", async () => {
   const { watch, answer } = asking(-1);
   const leave = watch.subscribe(() => {});
   void watch.ask();
@@ -80,7 +80,7 @@ Deno.test("CLIENT-24: an answer that was overtaken, or is old, does not count", 
   assert.equal(watch.known().data, undefined, "without listeners it grew old");
 });
 
-Deno.test("CLIENT-25: while nothing is known, as on a server, nothing is shown", () => {
+Deno.test("CLIENT-27: while nothing is known, as on a server, nothing is shown", () => {
   const refuse = () => assert.fail("asked");
   const client = createBulwark({ rpc: refuse, from: refuse, functions: { invoke: refuse } });
   const guarded = createElement(Can, { do: "audit:read", in: null, otherwise: "no" }, "yes");
