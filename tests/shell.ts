@@ -6,7 +6,9 @@ import { metricsToken, publishableKey, schedulerSecret, secretKey, url } from ".
 
 /** The output of commands, and how they ended. */
 export interface Ran {
+  /** Both streams, one after the other; `stdout` is the first alone. */
   output: string;
+  stdout: string;
   exitCode: number;
 }
 
@@ -93,7 +95,8 @@ esac
         await Deno.remove(changes);
         await restartServer(changesOf(changed));
       }
-      return { output: decoder.decode(stdout) + decoder.decode(stderr), exitCode: code };
+      const [out, err] = [decoder.decode(stdout), decoder.decode(stderr)];
+      return { output: out + err, stdout: out, exitCode: code };
     },
     close: () => Deno.remove(folder, { recursive: true }),
   };

@@ -3,7 +3,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { queries } from "./connection.ts";
-import { startOf } from "./organization.tsx";
+import { start } from "./organization.tsx";
 import {
   Badge,
   Empty,
@@ -38,7 +38,7 @@ export function Home() {
               {me.organizations.map((one) => (
                 <Line key={one.id}>
                   <Link
-                    to={startOf(one)}
+                    to={start}
                     params={{ slug: one.slug }}
                     className="link font-medium"
                   >

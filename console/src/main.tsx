@@ -27,7 +27,9 @@ function StepUp() {
 }
 
 let account: string | null = null;
-auth.onAuthStateChange((_event, session) => {
+auth.onAuthStateChange((event, session) => {
+  // A link of a message leads here.
+  if (event === "PASSWORD_RECOVERY") void router.navigate({ to: "/new-password" });
   const next = session?.user.id ?? null;
   if (next === account) return;
   const ended = account !== null && next === null;

@@ -12,12 +12,7 @@ interface Place {
   needs: readonly Permission[];
 }
 
-const places: readonly Place[] = [
-  { to: "/project/metrics", name: "Metrics", needs: ["system:monitor"] },
-  { to: "/project/rate-limits", name: "Rate limits", needs: ["system:admin"] },
-  { to: "/project/encryption", name: "Encryption", needs: ["encryption:rotate"] },
-  { to: "/project/settings", name: "Settings and health", needs: ["system:admin"] },
-];
+const places: readonly Place[] = [];
 
 /** The screens of the project that are open to the person. */
 export function projectPlacesOf({ permissions }: Whoami): readonly Place[] {

@@ -9,18 +9,18 @@ import {
 } from "@tanstack/react-router";
 import { readFilter } from "./audit/filter.ts";
 import { auth, known, queries } from "./connection.ts";
+import { readFilter as readEvents } from "./events/address.ts";
 import { Failed, Missing } from "./failed.tsx";
-import { readMetricsSearch } from "./metrics/range.ts";
+import { readMembers } from "./members/search.ts";
+import { readFilter as readMfa } from "./mfa/address.ts";
+import { readOpened } from "./opened.ts";
+import { readShown } from "./webhooks/address.ts";
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
 
 /** A place in the console to return to. */
 const returning = ({ to }: Record<string, unknown>): { to?: string } =>
   typeof to === "string" && /^\/(?!\/)/.test(to) && !to.startsWith("/sign-") ? { to } : {};
-
-/** A part of a screen. */
-const readPart = ({ part }: Record<string, unknown>): { part?: string } =>
-  typeof part === "string" ? { part } : {};
 
 async function session() {
   return (await auth.getSession()).data.session;
@@ -40,6 +40,22 @@ const signUp = createRoute({
   component: lazyRouteComponent(() => import("./access/sign_up.tsx"), "SignUp"),
 });
 
+const recover = createRoute({
+  getParentRoute: () => root,
+  path: "/recover",
+  validateSearch: ({ ended }): { ended?: true } => ended === true ? { ended } : {},
+  component: lazyRouteComponent(() => import("./access/recover.tsx"), "Recover"),
+});
+
+const newPassword = createRoute({
+  getParentRoute: () => root,
+  path: "/new-password",
+  beforeLoad: async () => {
+    if (!await session()) throw redirect({ to: "/recover" });
+  },
+  component: lazyRouteComponent(() => import("./access/new_password.tsx"), "NewPassword"),
+});
+
 const secondFactor = createRoute({
   getParentRoute: () => root,
   path: "/second-factor",
@@ -53,6 +69,7 @@ const secondFactor = createRoute({
 const shell = createRoute({
   getParentRoute: () => root,
   id: "shell",
+  validateSearch: readOpened,
   beforeLoad: async ({ location }) => {
     const to = location.href;
     if (!await session()) throw redirect({ to: "/sign-in", search: { to } });
@@ -77,6 +94,12 @@ const account = createRoute({
   component: lazyRouteComponent(() => import("./account/account.tsx"), "Account"),
 });
 
+const overview = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug",
+  component: lazyRouteComponent(() => import("./overview/overview.tsx"), "Overview"),
+});
+
 const audit = createRoute({
   getParentRoute: () => shell,
   path: "/o/$slug/audit",
@@ -93,6 +116,7 @@ const verify = createRoute({
 const members = createRoute({
   getParentRoute: () => shell,
   path: "/o/$slug/members",
+  validateSearch: readMembers,
   component: lazyRouteComponent(() => import("./members/members.tsx"), "Members"),
 });
 
@@ -108,79 +132,56 @@ const keys = createRoute({
   component: lazyRouteComponent(() => import("./keys/keys.tsx"), "Keys"),
 });
 
-const compliance = createRoute({
+const webhooks = createRoute({
   getParentRoute: () => shell,
-  path: "/o/$slug/compliance",
-  validateSearch: readPart,
-  component: lazyRouteComponent(() => import("./compliance/compliance.tsx"), "Compliance"),
+  path: "/o/$slug/webhooks",
+  component: lazyRouteComponent(() => import("./webhooks/webhooks.tsx"), "Webhooks"),
 });
 
-const review = createRoute({
+const endpoint = createRoute({
   getParentRoute: () => shell,
-  path: "/o/$slug/reviews/$review",
-  validateSearch: ({ undecided }: Record<string, unknown>): { undecided?: true } =>
-    undecided === true ? { undecided } : {},
-  component: lazyRouteComponent(() => import("./compliance/review.tsx"), "Review"),
+  path: "/o/$slug/webhooks/$endpoint",
+  validateSearch: readShown,
+  component: lazyRouteComponent(() => import("./webhooks/endpoint.tsx"), "EndpointScreen"),
 });
 
-const metrics = createRoute({
+const events = createRoute({
   getParentRoute: () => shell,
-  path: "/project/metrics",
-  validateSearch: readMetricsSearch,
-  component: lazyRouteComponent(() => import("./metrics/metrics.tsx"), "Metrics"),
+  path: "/o/$slug/events",
+  validateSearch: readEvents,
+  component: lazyRouteComponent(() => import("./events/events.tsx"), "Events"),
 });
 
-const rateLimits = createRoute({
+const mfa = createRoute({
   getParentRoute: () => shell,
-  path: "/project/rate-limits",
-  validateSearch: readPart,
-  component: lazyRouteComponent(() => import("./rate_limits/rate_limits.tsx"), "RateLimits"),
+  path: "/o/$slug/mfa",
+  validateSearch: readMfa,
+  component: lazyRouteComponent(() => import("./mfa/mfa.tsx"), "Mfa"),
 });
 
-const encryption = createRoute({
-  getParentRoute: () => shell,
-  path: "/project/encryption",
-  validateSearch: ({ organization }: Record<string, unknown>): { organization?: string } =>
-    typeof organization === "string" ? { organization } : {},
-  component: lazyRouteComponent(() => import("./encryption/encryption.tsx"), "Encryption"),
-});
-
-const organizationEncryption = createRoute({
-  getParentRoute: () => shell,
-  path: "/o/$slug/encryption",
-  component: lazyRouteComponent(
-    () => import("./encryption/of_organization.tsx"),
-    "OrganizationEncryption",
-  ),
-});
-
-const settings = createRoute({
-  getParentRoute: () => shell,
-  path: "/project/settings",
-  validateSearch: readPart,
-  component: lazyRouteComponent(() => import("./settings/settings.tsx"), "Settings"),
-});
+// Supabase Auth leads to the page with the error of a link in the hash.
+if (/[#&]error_code=/.test(location.hash)) history.replaceState(null, "", "#/recover?ended=true");
 
 export const router = createRouter({
   routeTree: root.addChildren([
     signIn,
     signUp,
+    recover,
+    newPassword,
     secondFactor,
     shell.addChildren([
       home,
       account,
+      overview,
       audit,
       verify,
       members,
       roles,
       keys,
-      compliance,
-      review,
-      metrics,
-      rateLimits,
-      encryption,
-      organizationEncryption,
-      settings,
+      webhooks,
+      endpoint,
+      events,
+      mfa,
     ]),
   ]),
   history: createHashHistory(),

@@ -4,7 +4,9 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { auth, queries } from "./connection.ts";
-import { placesOf, startOf } from "./organization.tsx";
+import { OpenEvents } from "./events/badge.tsx";
+import { placesOf, start } from "./organization.tsx";
+import { PaletteButton, PaletteByKeys } from "./palette/open.tsx";
 import { projectPlacesOf } from "./project.tsx";
 import { Initials, Problem } from "./ui/parts.tsx";
 
@@ -12,11 +14,12 @@ import { Initials, Problem } from "./ui/parts.tsx";
 export function Shell() {
   const { error } = useQuery(queries.whoami());
   const [open, setOpen] = useState(false);
+  const [searching, setSearching] = useState(false);
   return (
     <div className="md:grid md:min-h-dvh md:grid-cols-[14rem_minmax(0,1fr)]">
       <a href="#main" className="sr-only focus:not-sr-only" onClick={skip}>Skip to content</a>
       <aside className="sticky top-0 hidden h-dvh flex-col gap-4 border-r border-line bg-surface p-3 md:flex">
-        <Navigation />
+        <Navigation onSearch={() => setSearching(true)} />
       </aside>
       <header className="sticky top-0 z-10 flex h-12 items-center gap-2 border-b border-line bg-surface px-3 md:hidden">
         <Dialog.Root open={open} onOpenChange={setOpen}>
@@ -29,8 +32,12 @@ export function Shell() {
             </Dialog.Popup>
           </Dialog.Portal>
         </Dialog.Root>
-        <span className="font-semibold">Bulwark</span>
+        <span className="flex-1 font-semibold">Bulwark</span>
+        <button type="button" className="button plain px-2" onClick={() => setSearching(true)}>
+          Search
+        </button>
       </header>
+      <PaletteByKeys open={searching} onOpenChange={setSearching} />
       <main
         id="main"
         tabIndex={-1}
@@ -52,7 +59,7 @@ function skip(event: React.MouseEvent) {
 const entry =
   "flex h-8 items-center rounded-md px-2 font-medium text-quiet hover:bg-hover hover:text-ink data-[status=active]:bg-hover data-[status=active]:text-ink";
 
-function Navigation({ onFollow }: { onFollow?: () => void }) {
+function Navigation({ onFollow, onSearch }: { onFollow?: () => void; onSearch?: () => void }) {
   const { data: me } = useQuery(queries.whoami());
   const { slug } = useParams({ strict: false });
   const organization = me?.organizations.find((one) => one.slug === slug) ?? me?.organizations[0];
@@ -60,6 +67,7 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
   return (
     <>
       <Switcher current={organization?.slug} />
+      {onSearch && <PaletteButton onClick={onSearch} />}
       <nav
         aria-label="Main"
         className="-mx-1 grid min-h-0 flex-1 content-start gap-4 overflow-y-auto px-1"
@@ -68,8 +76,15 @@ function Navigation({ onFollow }: { onFollow?: () => void }) {
         {organization && (
           <Group name="Organization">
             {placesOf(organization).map(({ to, name }) => (
-              <Link key={to} to={to} params={{ slug: organization.slug }} className={entry}>
+              <Link
+                key={to}
+                to={to}
+                params={{ slug: organization.slug }}
+                activeOptions={{ exact: to === start }}
+                className={entry}
+              >
                 {name}
+                {to === "/o/$slug/events" && <OpenEvents organization={organization.id} />}
               </Link>
             ))}
           </Group>
@@ -121,7 +136,7 @@ function Switcher({ current }: { current: string | undefined }) {
               <Menu.Item
                 key={one.id}
                 className="item"
-                onClick={() => navigate({ to: startOf(one), params: { slug: one.slug } })}
+                onClick={() => navigate({ to: start, params: { slug: one.slug } })}
               >
                 <span className="flex-1 truncate">{one.name}</span>
                 {one.slug === current && <span aria-label="current">✓</span>}

@@ -1,5 +1,6 @@
 import { controls } from "./controls.ts";
-import type { Report, ReportSection, ShownReport } from "./shapes.ts";
+import type { Report, ReportSection } from "./shapes.ts";
+import type { CheckedReport } from "./verifying.ts";
 
 /** Markup, as against text, which is escaped. */
 class Html {
@@ -40,7 +41,7 @@ const style = `
 `;
 
 /** A report as a page for people, without scripts and without anything to load. */
-export function htmlOf({ report, sha256, note }: ShownReport): string {
+export function htmlOf({ report, sha256, note }: CheckedReport): string {
   return html`
     <!doctype html>
     <html lang="en">

@@ -6,7 +6,7 @@
 import ts from "typescript";
 import type { Block } from "./blocks.ts";
 
-/** The names that blocks may use, and how the program tells the test where it is. */
+/** The types of the names that blocks may use, and how the program tells the test where it is. */
 const prologue = `
 import type { Client } from "@bulwark/client";
 import type { SupabaseClient } from "@supabase/supabase-js";
@@ -20,11 +20,22 @@ interface Names {
   acme: { id: string; name: string; slug: string };
   user_id: string;
   token: string;
-  show(value: unknown): void;
+  email: string;
+  password: string;
+  code: string;
+  secret: string;
+  request: Request;
+  blob: Blob;
+  file: { writable: WritableStream<Uint8Array> };
+  sql: { begin(work: (sql: any) => Promise<void>): Promise<void> };
+  console: Console;
+  show(...values: unknown[]): void;
+  act(...values: unknown[]): Promise<void>;
+  askForCode(): Promise<string | null>;
+  suggestAnotherSlug(): void;
   secondFactor(): Promise<void>;
 }
 interface PageOfTest extends Names {
-  console: Console;
   as(person: string): Pick<Names, "supabase" | "bulwark">;
   start(block: number): Promise<void>;
   end(block: number, names: Record<string, unknown>): void;
@@ -32,9 +43,9 @@ interface PageOfTest extends Names {
   settled<Value>(value: Value): Value;
 }
 const _page = (globalThis as unknown as { page: PageOfTest }).page;
-const { supabase, serviceClient, bulwark, url, publishableKey, organization_id, acme, user_id } = _page;
-const { token, show, secondFactor, console } = _page;
 `;
+const granted = [...prologue.matchAll(/^ {2}(\w+)[:(]/gm)].map(([, name = ""]) => name)
+  .filter((name) => !["as", "start", "end", "failed"].includes(name));
 
 /** Program text for a page's blocks; with `run`, only of those that are run. */
 export function programOf(blocks: readonly Block[], { run }: { run: boolean }): string {
@@ -65,10 +76,13 @@ export function programOf(blocks: readonly Block[], { run }: { run: boolean }): 
     depth++;
   }
   if (inside.length + outside.length === 0) return "";
+  const taken = [...imports.values()].flatMap((names) => [...names]);
+  const isTaken = (name: string) => taken.some((one) => one.replace(/^{/, "") === name);
   return [
     "/** @jsxImportSource react */",
     ...[...imports].map(([from, what]) => importOf(from, [...what])),
     prologue,
+    `const { ${granted.filter((name) => !isTaken(name)).join(", ")} } = _page;`,
     ...outside,
     ...inside,
     "}".repeat(depth),

@@ -4,6 +4,7 @@ import { embeddedPostgres, exists, type PostgresInstallation } from "./binaries.
 import { startCluster } from "./cluster.ts";
 import { serveConsole } from "./console.ts";
 import { withCors } from "./cors.ts";
+import { serveDocs } from "./docs.ts";
 import { Failure, reason } from "./failure.ts";
 import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
 import { claim } from "./instance.ts";
@@ -117,6 +118,7 @@ async function assemble(
     { prefix: "/functions/v1/", fetch: functions.fetch },
     serveBlocks(),
     serveApiDocs(),
+    serveDocs(),
     serveConsole({ publishableKey: secrets.publishableKey }),
   ]);
   const timers = startTimers({

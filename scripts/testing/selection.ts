@@ -23,7 +23,7 @@ export interface Selection {
  * over tested calls.
  */
 const rehearsals =
-  /^tests\/(documents\/|runbooks\/|restores\/drill|client\/recipes|console\/(members|keys)\.)/;
+  /^tests\/(documents\/(?!site)|runbooks\/|restores\/drill|client\/recipes|console\/(members|keys)\.)/;
 
 /** The folder of pgTAP files that commit the shared helpers. */
 export const helpers = "supabase/tests/000_helpers/";

@@ -77,7 +77,9 @@ create function bulwark.list_security_events(
   include_resolved boolean default false,
   minimum_severity bulwark.security_severity default 'low',
   before uuid default null,
-  page_size integer default 50
+  page_size integer default 50,
+  assignee uuid default null,
+  unassigned boolean default false
 )
   returns setof bulwark.security_events
   language plpgsql
@@ -97,6 +99,8 @@ begin
     where e.organization_id is not distinct from list_security_events.organization_id
       and (include_resolved or e.resolved_at is null)
       and e.severity >= minimum_severity
+      and (assignee is null or e.assigned_to = assignee)
+      and (not unassigned or e.assigned_to is null)
       and (
         before is null
         or (e.raised_at, e.id) < (
@@ -108,11 +112,12 @@ begin
 end;
 $$;
 comment on function bulwark.list_security_events(
-  uuid, boolean, bulwark.security_severity, uuid, integer
+  uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
 ) is
   'The events of an organization (security:read there; null: those of the installation, for a
    super_admin), newest first, by page: before is the id of the last event of the previous page.
-   Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   With assignee only theirs; unassigned: only those that nobody has. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),
@@ -871,7 +876,7 @@ revoke all on table
   bulwark_private.security_progress
   from public, anon, authenticated, service_role;
 revoke all on function
-  bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer),
+  bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean),
   bulwark_private.security_event_lock(event_type text, organization_id uuid, user_id uuid, subject text),
   bulwark_private.count_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb, times bigint),
   bulwark_private.is_new_event(event_type text, subject text),
@@ -897,7 +902,9 @@ grant select on
   to authenticated, service_role;
 
 grant execute on function
-  bulwark.list_security_events(uuid, boolean, bulwark.security_severity, uuid, integer),
+  bulwark.list_security_events(
+    uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
+  ),
   bulwark.assign_security_event(uuid, uuid),
   bulwark.resolve_security_event(uuid, text)
   to authenticated, service_role;

@@ -88,6 +88,10 @@ async function members(ada: Bulwark, bob: Bulwark, mia: Bulwark, place: Place, a
   await mia.organizations.leave(acme);
   const { invitation_id } = await ada.invitations.create(acme, invited);
   equal((await mia.invitations.acceptMine(invitation_id)).organization_id, acme);
+  const sent = [];
+  for await (const one of ada.invitations.all(acme, { page_size: 1 })) sent.push(one.invitation_id);
+  equal(new Set(sent).size, sent.length, "no invitation comes twice");
+  equal(sent, (await ada.invitations.list(acme)).map((one) => one.invitation_id));
 }
 
 export async function mfa(mia: Bulwark, place: Place, acme: string) {
@@ -106,6 +110,7 @@ export async function mfa(mia: Bulwark, place: Place, acme: string) {
   await mia.mfa.enroll("Tablet");
   equal((await mia.mfa.status()).factors?.map(({ name }) => name), ["Phone"]);
   equal(await mia.mfa.revokeDevice(), { revoked: 1 });
+  equal((await mia.mfa.usage(2)).map(({ event }) => event), ["trusted_device", "trust"]);
   equal(place.mia.id.length, 36);
 }
 
@@ -127,6 +132,9 @@ export async function policies(ada: Bulwark, mia: Bulwark, place: Place, acme: s
   await refused("MFA_OWN_REQUEST", ada.mfa.approveReset(reset_id));
   equal((await ada.mfa.compliance(acme)).length, 2);
   equal((await ada.mfa.compliance(acme, { state: "locked" })).length, 0);
+  const everyone = [];
+  for await (const one of ada.mfa.everyone(acme, { page_size: 1 })) everyone.push(one.user_id);
+  equal(everyone, (await ada.mfa.compliance(acme)).map((one) => one.user_id));
   equal((await ada.mfa.resets()).map(({ id }) => id), [reset_id]);
   await ada.mfa.cancelReset(reset_id);
   const { backup_codes } = await mia.mfa.newBackupCodes();

@@ -31,7 +31,7 @@ export async function journey(runtime: Runtime, place: Place): Promise<Recorded[
   await policies(ada, mia, place, acme.id);
   await apiKeys(ada, acme.id);
   await webhooks(ada, bob, acme.id, place.receiver);
-  await audit(ada, root, place, acme.id, globex.id);
+  await audit(ada, bob, root, place, acme.id, globex.id);
   await compliance(ada, bob, root, acme.id);
   await security(ada, bob, root, place, acme.id);
   await limits(ada, root, acme.id);

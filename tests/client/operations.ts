@@ -39,9 +39,16 @@ export async function webhooks(ada: Bulwark, bob: Bulwark, acme: string, receive
   equal((await ada.webhooks.preview(id, entry?.id ?? "")).subscribed, false);
   await refused("WEBHOOK_UNKNOWN_DELIVERY", bob.webhooks.replay(delivery_id));
   await eventually(async () => {
-    const delivered = await ada.webhooks.deliveries(id, { statuses: ["delivered"], before: now() });
+    const delivered = await ada.webhooks.deliveries(id, { statuses: ["delivered"] });
     return delivered.some((delivery) => delivery.id === delivery_id);
   });
+  await ada.webhooks.test(id);
+  const log = [];
+  for await (const delivery of ada.webhooks.log(id, { page_size: 1 })) log.push(delivery.sequence);
+  equal(log, [...log].sort((a, b) => b - a));
+  equal(log.length >= 2, true, "page by page");
+  const [, next] = await ada.webhooks.deliveries(id);
+  equal((await ada.webhooks.deliveries(id, { before: log[0] }))[0]?.id, next?.id);
   await ada.webhooks.replay(delivery_id);
   await ada.webhooks.replayRange(id, { since: "2026-01-01T00:00:00Z", until: now() });
   await ada.webhooks.disable(id);
@@ -51,6 +58,7 @@ export async function webhooks(ada: Bulwark, bob: Bulwark, acme: string, receive
 
 export async function audit(
   ada: Bulwark,
+  bob: Bulwark,
   root: Bulwark,
   place: Place,
   acme: string,
@@ -86,6 +94,8 @@ export async function audit(
     ada.audit.log({ event_type: "data.read", organization_id: globex }),
   );
 
+  equal((await ada.audit.get(acme, all[0] ?? ""))?.id, all[0]);
+  equal(await bob.audit.get(acme, all[0] ?? ""), null, "the log of others is closed");
   await ada.audit.coverage(acme);
   await sealed(place);
   equal((await ada.audit.coverage(acme)).sealed_entries > 0, true);
@@ -169,10 +179,16 @@ export async function security(
   for await (const event of ada.security.events(acme, { page_size: 2 })) events.push(event);
   equal(events.map(({ subject }) => subject).slice(0, 3), ["three", "two", "one"]);
   equal((await ada.security.list(acme)).length, events.length);
+  const open = await ada.security.open(acme);
+  equal(Object.values(open).reduce((sum, count) => sum + count, 0), events.length);
+  equal(await bob.security.open(acme), { low: 0, medium: 0, high: 0, critical: 0 });
+  await root.security.open(null);
   await refused("RBAC_PERMISSION_DENIED", bob.security.list(acme));
   await root.security.list(null, { include_resolved: true });
   const id = events[0]?.id ?? "";
   equal((await ada.security.assign(id, place.ada.id)).assigned_to, place.ada.id);
+  equal((await ada.security.list(acme, { assignee: place.ada.id })).map((one) => one.id), [id]);
+  equal((await ada.security.list(acme, { unassigned: true })).length, events.length - 1);
   equal((await ada.security.assign(id, null)).assigned_to, null);
   await refused("SECURITY_EVENT_NOT_FOUND", bob.security.resolve(id, "mine"));
   equal((await ada.security.resolve(id, "harmless")).resolved_by, place.ada.id);

@@ -44,6 +44,7 @@ Deno.test({
         await dialog.locator("option", { hasText: "super_admin" }).isDisabled(),
         "a role above one's own cannot be chosen",
       );
+      await dialog.getByLabel("For", { exact: true }).selectOption("until a day");
       await dialog.getByLabel("Until").fill("2099-01-31");
       await judge(page, "roles-of-a-member");
       await dialog.getByRole("button", { name: "Give role" }).click();
@@ -56,6 +57,35 @@ Deno.test({
         state: "detached",
       });
       assert.deepEqual(await rolesOf(mia.id), ["viewer"]);
+      await dialog.getByLabel("Role", { exact: true }).selectOption("analyst");
+      await dialog.getByLabel("For", { exact: true }).selectOption("3 days");
+      await dialog.getByRole("button", { name: "Give role" }).click();
+      await dialog.getByRole("button", { name: "Take away analyst" }).waitFor();
+      const [lent] = await bulwark.roles.of(mia.id, acme);
+      const left = Date.parse(lent?.expires_at ?? "") - Date.now();
+      assert.ok(Math.abs(left - 3 * 86_400_000) < 300_000, `it ends in ${left} ms`);
+      await dialog.getByRole("button", { name: "Close" }).click();
+
+      // Why she may, and why she may not.
+      await page.getByRole("button", { name: `Permissions of ${mia.email}` }).click();
+      await holds(page, `location.hash.includes("member=${mia.id}")`);
+      const granted = (await bulwark.roles.explain(mia.id, "analytics:export", acme))[0];
+      assert.equal(granted?.role, "analyst");
+      const through = dialog.locator('[data-permission="analytics:export"]');
+      assert.ok((await through.innerText()).includes("analyst"));
+      assert.equal(await dialog.locator('[data-permission="user:delete"]').count(), 0);
+      await dialog.getByLabel(/^May /).selectOption("analytics:export");
+      await dialog.getByText("Yes: by the role analyst").waitFor();
+      await dialog.getByLabel(/^May /).selectOption("user:delete");
+      await dialog.getByText("No: no role of theirs contains it.").waitFor();
+      await judge(page, "why");
+      await page.keyboard.press("Escape");
+      await holds(page, "!location.hash.includes('member=')");
+      await page.getByRole("button", { name: `Change roles of ${mia.email}` }).click();
+      await dialog.getByRole("button", { name: "Take away analyst" }).click();
+      await dialog.getByRole("button", { name: "Take away analyst" }).waitFor({
+        state: "detached",
+      });
       await dialog.getByRole("button", { name: "Close" }).click();
 
       // The last administrator cannot leave, and is told.
@@ -111,9 +141,22 @@ Deno.test({
         cells.map((text) => text.replace(/[●○]/, "")),
         ["its own", "inherited", "no"],
       );
-      await page.getByRole("button", { name: "Delete contractor" }).click();
+      await page.getByRole("button", { name: "Edit contractor" }).click();
+      assert.ok(await dialog.getByRole("checkbox", { name: "audit:read" }).isChecked());
+      await dialog.getByLabel("Name").fill("viewer");
+      await dialog.getByRole("checkbox", { name: "audit:read" }).uncheck();
+      await dialog.getByRole("button", { name: "Save" }).click();
+      await dialog.locator("[data-code]").waitFor();
+      await dialog.getByLabel("Name").fill("auditor_for_a_day");
+      await dialog.getByRole("checkbox", { name: "audit:export" }).check();
+      await dialog.getByRole("button", { name: "Save" }).click();
+      await page.getByRole("button", { name: "Edit auditor_for_a_day" }).waitFor();
+      await page.getByText("1 of its own").waitFor();
+      await page.getByRole("button", { name: "Delete auditor_for_a_day" }).click();
       await dialog.getByRole("button", { name: "Delete" }).click();
-      await page.getByRole("button", { name: "Delete contractor" }).waitFor({ state: "detached" });
+      await page.getByRole("button", { name: "Delete auditor_for_a_day" }).waitFor({
+        state: "detached",
+      });
 
       await page.getByRole("link", { name: "Members" }).click();
       await page.getByRole("button", { name: `Remove ${mia.email}` }).click();
@@ -129,6 +172,7 @@ Deno.test({
       await signIn(viewer.page, mia);
       await viewer.page.getByRole("region", { name: "Your organizations" }).getByRole("link")
         .click();
+      await viewer.page.getByRole("link", { name: "Members" }).click();
       await viewer.page.locator(`[data-member="${ada.email}"]`).waitFor();
       for (const name of [/^Invite/, /^Change roles/, /^Remove/, /^Revoke/]) {
         assert.equal(await viewer.page.getByRole("button", { name }).count(), 0, String(name));

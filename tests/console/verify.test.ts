@@ -63,6 +63,12 @@ Deno.test({
     assert.ok((await finding.innerText()).includes(altered), "the entry is named");
     await page.getByText("by keys that are kept in this browser").waitFor({ timeout: 60_000 });
     await judge(page, "verify-altered");
+    const [beside] = await Promise.all([
+      page.context().waitForEvent("page"),
+      finding.getByRole("link", { name: "as it is in the log now" }).click(),
+    ]);
+    await beside.getByRole("dialog").getByText("nothing", { exact: true }).waitFor();
+    await beside.close();
 
     const choose = (content: string) =>
       page.getByLabel("An export to verify").setInputFiles({

@@ -49,7 +49,7 @@ export async function makeCast({ makesAcme }: { makesAcme: boolean }): Promise<C
   await join(ada, id, vic, "viewer");
   const owner = connect(1);
   await owner`select bulwark.grant_role(${sam.id}, 'super_admin')`;
-  const acme = { id, name: "Acme", slug: makesAcme ? "acme-before" : "acme" };
+  const acme = { id, name: "Acme", slug: makesAcme ? `before-${id}` : "acme" };
   await owner`update bulwark.organizations set slug = 'before-' || right(id::text, 12)
     where slug in ('acme', 'globex')`;
   await owner`update bulwark.organizations set ${owner(acme, "name", "slug")} where id = ${id}`;
@@ -74,6 +74,8 @@ export async function makeCast({ makesAcme }: { makesAcme: boolean }): Promise<C
     acme,
     user_id: vic.id,
     token: ada.token,
+    email: ada.email,
+    password: ada.password,
     serviceClient: actors.service?.supabase,
     secondFactor: () => addSecondFactor(ada),
   };
@@ -81,6 +83,7 @@ export async function makeCast({ makesAcme }: { makesAcme: boolean }): Promise<C
     "organization id": id,
     id,
     "user id": vic.id,
+    "the user's token": ada.token,
     "publishable key": publishableKey,
   };
   return { actors, names, values };

@@ -26,7 +26,7 @@ export function pageTest(
   page: string,
   prepare: (stage: Stage) => Promise<void> = () => Promise.resolve(),
 ): void {
-  Deno.test(`DOC-01: the blocks of ${page} run, with the output that it shows`, async (test) => {
+  Deno.test(`DOCS-01: the blocks of ${page} run, with the output that it shows`, async (test) => {
     const text = await textOf(page);
     const blocks = blocksOf(text);
     const runs = blocks.filter(({ kind }) => kind === "run").length;
@@ -88,9 +88,10 @@ function actorOf({ as, line }: Block, { actors }: Cast): Actor | null {
 
 async function command(shell: Shell, block: Block, { values }: Cast): Promise<string> {
   for (const [name, value] of Object.entries(values)) shell.set(variable(name), value);
-  const { output, exitCode } = await shell.run(filled(block.text, values));
+  const { output, stdout, exitCode } = await shell.run(filled(block.text, values));
   assert.equal(exitCode, Number(block.fails ?? 0), output);
-  return output;
+  // The progress of a command is on the other stream.
+  return stdout || output;
 }
 
 const variable = (name: string) => name.toUpperCase().replaceAll(/\W/g, "_");
@@ -192,6 +193,7 @@ function scriptOf(page: string, blocks: Block[], cast: Cast) {
     supabase: ada?.supabase,
     bulwark: ada?.bulwark,
     show: print,
+    suggestAnotherSlug: () => print("another slug"),
     console: { ...console, log: print, error: print, info: print, warn: print },
     as: (name: string) => cast.actors[name],
     createClient: (url: string, key: string, options: Options = {}) => {

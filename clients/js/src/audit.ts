@@ -87,38 +87,53 @@ export async function verifyExport(
 ): Promise<ExportVerdict> {
   const { onProgress, signal } = options;
   if (options.keys.length === 0) {
-    throw new VerificationError("BAD_KEY", "Cannot verify: a public key is needed");
+    throw new VerificationError(
+      "BAD_KEY",
+      "Cannot verify: a public key is needed",
+    );
   }
   if (given(options.consistency) && !given(options.checkpoint)) {
-    const message = "Cannot verify: a consistency proof says nothing without the checkpoint";
+    const message =
+      "Cannot verify: a consistency proof says nothing without the checkpoint";
     throw new VerificationError("BAD_OPTIONS", message);
   }
   await demandEd25519();
   const read = "Cannot read the key";
   const keys = await Promise.all(
-    options.keys.map((text) => trying("BAD_KEY", read, () => parseVerifierKey(text.trim()))),
+    options.keys.map((text) =>
+      trying("BAD_KEY", read, () => parseVerifierKey(text.trim()))
+    ),
   );
   const kept = await trying(
     "BAD_CHECKPOINT",
     "Cannot use the checkpoint",
-    () => given(options.checkpoint) ? openCheckpoint(options.checkpoint, keys) : null,
+    () =>
+      given(options.checkpoint)
+        ? openCheckpoint(options.checkpoint, keys)
+        : null,
   );
   const proof = await trying(
     "BAD_PROOF",
     "Cannot use the consistency proof",
-    () => given(options.consistency) ? readConsistency(options.consistency) : null,
+    () =>
+      given(options.consistency) ? readConsistency(options.consistency) : null,
   );
   const { verdict, checkpoint } = await verifyBundle(source, {
     ...parts,
     keys,
     asked: askedOf(options),
-    onProgress: onProgress && ((bytes, entries) => onProgress({ bytes, entries })),
+    onProgress: onProgress &&
+      ((bytes, entries) => onProgress({ bytes, entries })),
     signal,
   });
   const compared = kept && await compareWithKept(checkpoint, kept, proof);
   if (compared?.code === "NOT_COMPARED") verdict.unproved.push(compared);
   else if (compared) verdict.findings.push(compared);
-  return { outcome: outcomeOf(verdict), ...verdict, checkpoint: checkpoint && shown(checkpoint) };
+  return {
+    outcome: outcomeOf(verdict),
+    ...verdict,
+    checkpoint: checkpoint && shown(checkpoint),
+  };
 }
 
 /** Any point of the curve: its generator (RFC 8032, section 5.1). */
@@ -135,9 +150,13 @@ async function demandEd25519(): Promise<void> {
   }
 }
 
-function askedOf({ organization, after, until, pruned, empty }: VerifyExportOptions): Asked {
+function askedOf(
+  { organization, after, until, pruned, empty }: VerifyExportOptions,
+): Asked {
   return {
-    ...(organization === undefined ? {} : { organization: organization?.toLowerCase() ?? null }),
+    ...(organization === undefined
+      ? {}
+      : { organization: organization?.toLowerCase() ?? null }),
     ...(after === undefined ? {} : { after }),
     ...(until === undefined ? {} : { until }),
     ...(pruned === undefined ? {} : { pruned }),

@@ -1,4 +1,10 @@
-import { type Calls, type ClientOptions, first, openCalls, type SupabaseLike } from "./calls.ts";
+import {
+  type Calls,
+  type ClientOptions,
+  first,
+  openCalls,
+  type SupabaseLike,
+} from "./calls.ts";
 import { BulwarkError } from "./error.ts";
 import { apiKeys } from "./namespaces/api_keys.ts";
 import { audit } from "./namespaces/audit.ts";
@@ -29,7 +35,10 @@ export interface Client<Throws extends boolean = false> {
   whoami(): Promise<Answer<Whoami, Throws>>;
   whoami(knownVersion: string): Promise<Answer<Whoami | null, Throws>>;
   /** Whether the caller has a permission in an organization; without one, system-wide. */
-  can(permission: Permission, organization?: string | null): Promise<Answer<boolean, Throws>>;
+  can(
+    permission: Permission,
+    organization?: string | null,
+  ): Promise<Answer<boolean, Throws>>;
   /** Several permissions at once, at most 100. */
   canAll<Asked extends Permission>(
     permissions: readonly Asked[],
@@ -42,7 +51,9 @@ export interface Client<Throws extends boolean = false> {
   permissions(
     organization: string | null,
     knownVersion?: string,
-  ): Promise<Answer<{ permissions: Permission[] | null; version: string }, Throws>>;
+  ): Promise<
+    Answer<{ permissions: Permission[] | null; version: string }, Throws>
+  >;
   /** Signs in through the function `bulwark-login`, which limits attempts by address and account. */
   signIn(credentials: Credentials): Promise<Answer<Session, Throws>>;
   readonly organizations: ReturnType<typeof organizations<Throws>>;
@@ -91,14 +102,18 @@ export function createBulwark<Throws extends boolean = false>(
   const throwing = openCalls(supabase, { ...options, throwOnError: true });
   const { rpc } = calls;
   return {
-    whoami: (knownVersion?: string) => rpc("whoami", { known_version: knownVersion }) as never,
+    whoami: (knownVersion?: string) =>
+      rpc("whoami", { known_version: knownVersion }) as never,
     can: (permission, organization) =>
       rpc("has_permission", { permission, organization_id: organization }),
     canAll: (permissions, organization) =>
       rpc(
         "check_permissions",
         { permissions, organization_id: organization },
-        (rows) => Object.fromEntries(rows.map((row) => [row.permission, row.allowed])) as never,
+        (rows) =>
+          Object.fromEntries(
+            rows.map((row) => [row.permission, row.allowed]),
+          ) as never,
       ),
     permissions: (organization, knownVersion) =>
       rpc(
@@ -108,28 +123,34 @@ export function createBulwark<Throws extends boolean = false>(
       ),
     async signIn(credentials) {
       try {
-        const session = await throwing.invoke<Session>("bulwark-login", { body: credentials });
+        const session = await throwing.invoke<Session>("bulwark-login", {
+          body: credentials,
+        });
         await supabase.auth?.setSession(session);
-        return (options.throwOnError ? session : { data: session, error: null }) as never;
+        return (options.throwOnError
+          ? session
+          : { data: session, error: null }) as never;
       } catch (error) {
-        if (options.throwOnError || !(error instanceof BulwarkError)) throw error;
+        if (options.throwOnError || !(error instanceof BulwarkError)) {
+          throw error;
+        }
         return { data: null, error } as never;
       }
     },
     organizations: organizations(calls),
     members: members(calls, throwing),
-    invitations: invitations(calls),
+    invitations: invitations(calls, throwing),
     roles: roles(calls),
-    mfa: mfa(calls),
+    mfa: mfa(calls, throwing),
     audit: audit(calls, throwing),
     apiKeys: apiKeys(calls),
     security: security(calls, throwing),
     limits: limits(calls),
-    webhooks: webhooks(calls),
+    webhooks: webhooks(calls, throwing),
     metrics: metrics(calls),
     encryption: encryption(calls),
     compliance: compliance(calls, throwing),
-    reviews: reviews(calls, throwing),
+    reviews: reviews(calls),
     sessions: sessions(calls),
     settings: settings(calls),
   };

@@ -34,8 +34,14 @@ const longestWait = 300;
  */
 export function exportLog(
   calls: Calls<true>,
-  { organization, format = "ndjson", cursor = null, page_size = 1000, onProgress, signal }:
-    AuditExportOptions,
+  {
+    organization,
+    format = "ndjson",
+    cursor = null,
+    page_size = 1000,
+    onProgress,
+    signal,
+  }: AuditExportOptions,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   const progress = { entries: 0, cursor, done: false };
@@ -49,16 +55,25 @@ export function exportLog(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       const reply = await patiently(
-        () => calls.reply("bulwark-audit/export", { method: "GET", query: query(), signal }),
+        () =>
+          calls.reply("bulwark-audit/export", {
+            method: "GET",
+            query: query(),
+            signal,
+          }),
         signal,
       );
       const text = String(reply.data);
-      const part = format === "ndjson" ? bundleOf(text) : listOf(text, format, reply.headers);
+      const part = format === "ndjson"
+        ? bundleOf(text)
+        : listOf(text, format, reply.headers);
       progress.entries += part.entries;
       progress.cursor = part.next ?? part.cursor ?? progress.cursor;
       progress.done = part.next === null;
       // A later part of a CSV file needs no header.
-      const body = format === "csv" && !isFirst ? text.slice(text.indexOf("\n") + 1) : text;
+      const body = format === "csv" && !isFirst
+        ? text.slice(text.indexOf("\n") + 1)
+        : text;
       isFirst = false;
       controller.enqueue(encoder.encode(body));
       onProgress?.({ ...progress });
@@ -77,16 +92,24 @@ interface Part {
 /** The end of a bundle is its last line but one, before the signed statement. */
 function bundleOf(text: string): Part {
   const end = text.trimEnd().split("\n").at(-2) ?? "";
-  if (!end.startsWith('{"type":"end"') || !text.endsWith("\n")) throw brokenOff();
+  if (!end.startsWith('{"type":"end"') || !text.endsWith("\n")) {
+    throw brokenOff();
+  }
   return JSON.parse(end) as Part;
 }
 
 /** The other formats have no end, so the headers have the cursor. */
-function listOf(text: string, format: "csv" | "ocsf", headers: Headers | undefined): Part {
+function listOf(
+  text: string,
+  format: "csv" | "ocsf",
+  headers: Headers | undefined,
+): Part {
   const next = headers?.get("x-next-cursor");
   if (next === null || next === undefined) throw brokenOff();
   // Line breaks within quotes belong to a cell.
-  const lines = (format === "csv" ? text.replace(/"[^"]*"/g, "") : text).split("\n").length - 1;
+  const lines =
+    (format === "csv" ? text.replace(/"[^"]*"/g, "") : text).split("\n")
+      .length - 1;
   const cursor = format === "csv"
     ? /([\d:]+)\r?\n$/.exec(text)?.[1]
     : /"cursor":"([\d:]+)"[^\n]*\n$/.exec(text)?.[1];
@@ -97,7 +120,8 @@ function listOf(text: string, format: "csv" | "ocsf", headers: Headers | undefin
 function brokenOff(): BulwarkError {
   return new BulwarkError({
     code: "CLIENT_NETWORK",
-    message: "Cannot export the audit log: the answer broke off, or its headers cannot be read",
+    message:
+      "Cannot export the audit log: the answer broke off, or its headers cannot be read",
     status: 0,
   });
 }
@@ -111,16 +135,20 @@ async function patiently<Data>(
     try {
       return await call();
     } catch (thrown) {
-      const wait = thrown instanceof BulwarkError && thrown.code === "RATE_LIMIT_EXCEEDED"
-        ? thrown.retryAfter
-        : undefined;
+      const wait =
+        thrown instanceof BulwarkError && thrown.code === "RATE_LIMIT_EXCEEDED"
+          ? thrown.retryAfter
+          : undefined;
       if (!wait || wait > longestWait || signal?.aborted) throw thrown;
       await pause(wait * 1000, signal);
     }
   }
 }
 
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+function pause(
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener("abort", () => {

@@ -15,8 +15,10 @@ import {
 import type { Client, Credentials, Session } from "./client.ts";
 import type { BulwarkError } from "./error.ts";
 import type { AuditFilter } from "./namespaces/audit.ts";
+import type { InvitationFilter } from "./namespaces/invitations.ts";
 import type { MemberFilter } from "./namespaces/members.ts";
-import type { ReviewFilter } from "./namespaces/reviews.ts";
+import type { ComplianceFilter } from "./namespaces/mfa.ts";
+import type { DeliveryFilter } from "./namespaces/webhooks.ts";
 import type { Permission } from "./permissions.ts";
 import { type Namespace, queryCalls } from "./query_calls.ts";
 import type { Simplify } from "./result.ts";
@@ -28,17 +30,21 @@ export type BulwarkQuery<Data, Key extends QueryKey, Selected = Data> =
   & { queryKey: DataTag<Key, Data, BulwarkError> };
 
 /** Options of a mutation. Its variable is the array of the call's arguments; none, if it needs none. */
-export type BulwarkMutation<Data, Args extends readonly unknown[]> = UseMutationOptions<
-  Data,
-  BulwarkError,
-  Variables<Args>
->;
+export type BulwarkMutation<Data, Args extends readonly unknown[]> =
+  UseMutationOptions<
+    Data,
+    BulwarkError,
+    Variables<Args>
+  >;
 
-type Variables<Args extends readonly unknown[]> = [] extends Args ? Args | void : Args;
+type Variables<Args extends readonly unknown[]> = [] extends Args ? Args | void
+  : Args;
 
 type Calls = typeof queryCalls;
-type ArgsOf<Call> = Call extends (...args: infer Args) => unknown ? Args : never;
-type DataOf<Call> = Call extends (...args: never) => Promise<infer Data> ? Data : never;
+type ArgsOf<Call> = Call extends (...args: infer Args) => unknown ? Args
+  : never;
+type DataOf<Call> = Call extends (...args: never) => Promise<infer Data> ? Data
+  : never;
 
 type Reads<Space extends Namespace, Part = Client<true>[Space]> = {
   readonly [Name in Calls[Space]["reads"][number]]: Name extends keyof Part ? (
@@ -74,29 +80,50 @@ interface KnownPermissions {
 type PermissionsKey = readonly ["bulwark", "permissions", string | null];
 
 /** The options of a client's calls. */
-export type BulwarkQueries = Omit<Spaces, "audit" | "members" | "reviews" | "security"> & {
-  /** The beginning of the keys of all queries. */
-  readonly queryKey: readonly ["bulwark"];
-  /**
-   * The signed-in user. While a component uses it, it is asked by its version each interval, which is
-   * cheap. If the version changes, all other queries are out of date; if the account does, they are
-   * forgotten.
-   */
-  whoami(): BulwarkQuery<Whoami, readonly ["bulwark", "whoami"]>;
-  /** All permissions of the user in an organization, or system-wide for null. */
-  permissions(organization: string | null): BulwarkQuery<KnownPermissions, PermissionsKey>;
-  /** Whether the user has a permission. All of an organization share one request. */
-  can(
-    permission: Permission,
-    organization: string | null,
-  ): BulwarkQuery<KnownPermissions, PermissionsKey, boolean>;
-  /** Signs in; everything known is out of date then. */
-  signIn(): BulwarkMutation<Session, [Credentials]>;
-  readonly audit: Spaces["audit"] & Pick<ReturnType<typeof lists>["audit"], "entries">;
-  readonly members: Spaces["members"] & Pick<ReturnType<typeof lists>["members"], "all">;
-  readonly reviews: Spaces["reviews"] & Pick<ReturnType<typeof lists>["reviews"], "all">;
-  readonly security: Spaces["security"] & Pick<ReturnType<typeof lists>["security"], "events">;
-};
+export type BulwarkQueries =
+  & Omit<
+    Spaces,
+    "audit" | "invitations" | "members" | "mfa" | "security" | "webhooks"
+  >
+  & {
+    /** The beginning of the keys of all queries. */
+    readonly queryKey: readonly ["bulwark"];
+    /**
+     * The signed-in user. While a component uses it, it is asked by its version each interval, which is
+     * cheap. If the version changes, all other queries are out of date; if the account does, they are
+     * forgotten.
+     */
+    whoami(): BulwarkQuery<Whoami, readonly ["bulwark", "whoami"]>;
+    /** All permissions of the user in an organization, or system-wide for null. */
+    permissions(
+      organization: string | null,
+    ): BulwarkQuery<KnownPermissions, PermissionsKey>;
+    /** Whether the user has a permission. All of an organization share one request. */
+    can(
+      permission: Permission,
+      organization: string | null,
+    ): BulwarkQuery<KnownPermissions, PermissionsKey, boolean>;
+    /** Signs in; everything known is out of date then. */
+    signIn(): BulwarkMutation<Session, [Credentials]>;
+    readonly audit:
+      & Spaces["audit"]
+      & Pick<ReturnType<typeof lists>["audit"], "entries">;
+    readonly invitations:
+      & Spaces["invitations"]
+      & Pick<ReturnType<typeof lists>["invitations"], "all">;
+    readonly members:
+      & Spaces["members"]
+      & Pick<ReturnType<typeof lists>["members"], "all">;
+    readonly mfa:
+      & Spaces["mfa"]
+      & Pick<ReturnType<typeof lists>["mfa"], "everyone">;
+    readonly security:
+      & Spaces["security"]
+      & Pick<ReturnType<typeof lists>["security"], "events">;
+    readonly webhooks:
+      & Spaces["webhooks"]
+      & Pick<ReturnType<typeof lists>["webhooks"], "log">;
+  };
 
 /** Options for queries. */
 export interface BulwarkQueriesOptions {
@@ -109,9 +136,13 @@ const longestWait = 60;
 
 /** Outages and short limits are worth another attempt; a refusal stays one. */
 const patience = {
-  retry: (failures: number, { status, retryAfter = 0 }: BulwarkError): boolean =>
+  retry: (
+    failures: number,
+    { status, retryAfter = 0 }: BulwarkError,
+  ): boolean =>
     failures < 3 &&
-    (status === 0 || status >= 500 || (status === 429 && retryAfter <= longestWait)),
+    (status === 0 || status >= 500 ||
+      (status === 429 && retryAfter <= longestWait)),
   retryDelay: (failures: number, { retryAfter }: BulwarkError): number =>
     1000 * (retryAfter ?? Math.min(2 ** failures, 30)),
 };
@@ -129,15 +160,26 @@ export function bulwarkQueries(
   { interval = 30_000 }: BulwarkQueriesOptions = {},
 ): BulwarkQueries {
   const spaces = Object.fromEntries(
-    (Object.keys(queryCalls) as Namespace[]).map((space) => [space, optionsOf(client, space)]),
+    (Object.keys(queryCalls) as Namespace[]).map((
+      space,
+    ) => [space, optionsOf(client, space)]),
   ) as unknown as Spaces;
-  const { audit, members, reviews, security } = lists(client);
+  const { audit, invitations, members, mfa, security, webhooks } = lists(
+    client,
+  );
   const permissions: BulwarkQueries["permissions"] = (organization) =>
-    queryOptions<KnownPermissions, BulwarkError, KnownPermissions, PermissionsKey>({
+    queryOptions<
+      KnownPermissions,
+      BulwarkError,
+      KnownPermissions,
+      PermissionsKey
+    >({
       ...patience,
       queryKey: ["bulwark", "permissions", organization],
       queryFn: async (context) => {
-        const known = context.client.getQueryData<KnownPermissions>(context.queryKey);
+        const known = context.client.getQueryData<KnownPermissions>(
+          context.queryKey,
+        );
         const told = await client.permissions(organization, known?.version);
         const names = told.permissions ?? known?.permissions ?? [];
         return { permissions: names, version: told.version };
@@ -146,22 +188,30 @@ export function bulwarkQueries(
   return {
     ...spaces,
     audit: { ...spaces.audit, ...audit },
+    invitations: { ...spaces.invitations, ...invitations },
     members: { ...spaces.members, ...members },
-    reviews: { ...spaces.reviews, ...reviews },
+    mfa: { ...spaces.mfa, ...mfa },
     security: { ...spaces.security, ...security },
+    webhooks: { ...spaces.webhooks, ...webhooks },
     queryKey: ["bulwark"],
     whoami: () => ({ ...whoami(client), refetchInterval: interval }),
     permissions,
     can: (permission, organization) => ({
       ...permissions(organization),
-      select: (known: KnownPermissions) => known.permissions.includes(permission),
+      select: (known: KnownPermissions) =>
+        known.permissions.includes(permission),
     }),
     signIn: () => mutation(["signIn"], client.signIn, ["everything"]),
   };
 }
 
 function whoami(client: Client<true>) {
-  return queryOptions<Whoami, BulwarkError, Whoami, readonly ["bulwark", "whoami"]>({
+  return queryOptions<
+    Whoami,
+    BulwarkError,
+    Whoami,
+    readonly ["bulwark", "whoami"]
+  >({
     ...patience,
     queryKey: ["bulwark", "whoami"],
     queryFn: async (context) => {
@@ -171,17 +221,21 @@ function whoami(client: Client<true>) {
       if (!told) return known;
       const others = {
         queryKey: ["bulwark"],
-        predicate: ({ queryKey }: { queryKey: QueryKey }) => queryKey[1] !== "whoami",
+        predicate: ({ queryKey }: { queryKey: QueryKey }) =>
+          queryKey[1] !== "whoami",
       };
-      if (told.user.id === known.user.id) void context.client.invalidateQueries(others);
-      else void context.client.resetQueries(others);
+      if (told.user.id === known.user.id) {
+        void context.client.invalidateQueries(others);
+      } else void context.client.resetQueries(others);
       return told;
     },
   });
 }
 
 /** Lists of any length, page by page. */
-function lists({ audit, members, reviews, security }: Client<true>) {
+function lists(
+  { audit, invitations, members, mfa, security, webhooks }: Client<true>,
+) {
   return {
     audit: {
       /** Entries that match a filter, newest first. */
@@ -190,9 +244,35 @@ function lists({ audit, members, reviews, security }: Client<true>) {
           ...patience,
           queryKey: ["bulwark", "audit", "entries", filter] as const,
           initialPageParam: filter.before,
-          queryFn: ({ pageParam }) => audit.search({ ...filter, before: pageParam }),
+          queryFn: ({ pageParam }) =>
+            audit.search({ ...filter, before: pageParam }),
           getNextPageParam: ({ next }) => next,
         }),
+    },
+    invitations: {
+      /** Invitations that match a filter, newest first. */
+      all: (organization: string, filter: InvitationFilter = {}) => {
+        const page_size = filter.page_size ?? 100;
+        return infiniteQueryOptions({
+          ...patience,
+          queryKey: [
+            "bulwark",
+            "invitations",
+            "all",
+            organization,
+            filter,
+          ] as const,
+          initialPageParam: filter.before,
+          queryFn: ({ pageParam }) =>
+            invitations.list(organization, {
+              ...filter,
+              page_size,
+              before: pageParam,
+            }),
+          getNextPageParam: (page) =>
+            page.length < page_size ? undefined : page.at(-1)?.invitation_id,
+        });
+      },
     },
     members: {
       /** Members that match a filter. */
@@ -200,25 +280,47 @@ function lists({ audit, members, reviews, security }: Client<true>) {
         const page_size = filter.page_size ?? 100;
         return infiniteQueryOptions({
           ...patience,
-          queryKey: ["bulwark", "members", "all", organization, filter] as const,
+          queryKey: [
+            "bulwark",
+            "members",
+            "all",
+            organization,
+            filter,
+          ] as const,
           initialPageParam: filter.after,
           queryFn: ({ pageParam }) =>
-            members.list(organization, { ...filter, page_size, after: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.page_key,
+            members.list(organization, {
+              ...filter,
+              page_size,
+              after: pageParam,
+            }),
+          getNextPageParam: (page) =>
+            page.length < page_size ? undefined : page.at(-1)?.page_key,
         });
       },
     },
-    reviews: {
-      /** Every access that a review is about. */
-      all: (review: string, filter: ReviewFilter = {}) => {
+    mfa: {
+      /** Members that match a filter, and their second factors. */
+      everyone: (organization: string, filter: ComplianceFilter = {}) => {
         const page_size = filter.page_size ?? 100;
         return infiniteQueryOptions({
           ...patience,
-          queryKey: ["bulwark", "reviews", "all", review, filter] as const,
+          queryKey: [
+            "bulwark",
+            "mfa",
+            "everyone",
+            organization,
+            filter,
+          ] as const,
           initialPageParam: filter.after,
           queryFn: ({ pageParam }) =>
-            reviews.items(review, { ...filter, page_size, after: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
+            mfa.compliance(organization, {
+              ...filter,
+              page_size,
+              after: pageParam,
+            }),
+          getNextPageParam: (page) =>
+            page.length < page_size ? undefined : page.at(-1)?.user_id,
         });
       },
     },
@@ -231,11 +333,41 @@ function lists({ audit, members, reviews, security }: Client<true>) {
         const page_size = filter.page_size ?? 100;
         return infiniteQueryOptions({
           ...patience,
-          queryKey: ["bulwark", "security", "events", organization, filter] as const,
+          queryKey: [
+            "bulwark",
+            "security",
+            "events",
+            organization,
+            filter,
+          ] as const,
           initialPageParam: filter.before,
           queryFn: ({ pageParam }) =>
-            security.list(organization, { ...filter, page_size, before: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
+            security.list(organization, {
+              ...filter,
+              page_size,
+              before: pageParam,
+            }),
+          getNextPageParam: (page) =>
+            page.length < page_size ? undefined : page.at(-1)?.id,
+        });
+      },
+    },
+    webhooks: {
+      /** Deliveries of an endpoint that match a filter, newest first. */
+      log: (endpoint: string, filter: DeliveryFilter = {}) => {
+        const page_size = filter.page_size ?? 50;
+        return infiniteQueryOptions({
+          ...patience,
+          queryKey: ["bulwark", "webhooks", "log", endpoint, filter] as const,
+          initialPageParam: filter.before,
+          queryFn: ({ pageParam }) =>
+            webhooks.deliveries(endpoint, {
+              ...filter,
+              page_size,
+              before: pageParam,
+            }),
+          getNextPageParam: (page) =>
+            page.length < page_size ? undefined : page.at(-1)?.sequence,
         });
       },
     },
@@ -257,11 +389,16 @@ function optionsOf(client: Client<true>, space: Namespace): object {
       queryFn: () => calls[name]!(...given),
     });
   }]);
-  const mutations = Object.entries<readonly string[]>(writes).map(([name, changed]) => [
+  const mutations = Object.entries<readonly string[]>(writes).map((
+    [name, changed],
+  ) => [
     name,
     () => mutation([space, name], calls[name]!, [space, ...changed]),
   ]);
-  return { queryKey: ["bulwark", space], ...Object.fromEntries([...queries, ...mutations]) };
+  return {
+    queryKey: ["bulwark", space],
+    ...Object.fromEntries([...queries, ...mutations]),
+  };
 }
 
 function mutation<Args extends readonly unknown[], Data>(
@@ -285,7 +422,11 @@ function mutation<Args extends readonly unknown[], Data>(
 }
 
 function invalidate(client: QueryClient, changed: readonly string[]): void {
-  for (const area of new Set(changed.includes("everything") ? [null] : changed)) {
-    void client.invalidateQueries({ queryKey: area === null ? ["bulwark"] : ["bulwark", area] });
+  for (
+    const area of new Set(changed.includes("everything") ? [null] : changed)
+  ) {
+    void client.invalidateQueries({
+      queryKey: area === null ? ["bulwark"] : ["bulwark", area],
+    });
   }
 }

@@ -1,3 +1,4 @@
+import type { AuthError } from "@supabase/auth-js";
 import type { ReactNode } from "react";
 import { useTitle } from "../ui/parts.tsx";
 
@@ -20,5 +21,27 @@ export function Frame(
         {children}
       </div>
     </main>
+  );
+}
+
+/** Says in words why Supabase Auth refused. */
+export function AuthProblem({ error }: { error: AuthError | null }) {
+  if (!error) return null;
+  const texts: Record<string, string> = {
+    otp_expired: "This code is wrong, or has ended. Ask for another message.",
+    same_password: "This is the password of before. Choose another one.",
+    over_email_send_rate_limit: "Too many messages were sent. Try again in a minute.",
+    over_request_rate_limit: "Too many attempts. Try again in a minute.",
+  };
+  return (
+    <p
+      role="alert"
+      data-code={error.code}
+      className="rounded-md bg-bad-soft px-3 py-2 text-bad"
+    >
+      {error.status === 0
+        ? "The server cannot be reached. Your input is kept; try again."
+        : texts[error.code ?? ""] ?? error.message}
+    </p>
   );
 }

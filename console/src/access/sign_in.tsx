@@ -32,6 +32,11 @@ export function SignIn() {
   };
   return (
     <Frame title="Sign in">
+      {new URLSearchParams(location.search).has("code") && (
+        <p role="status" className="rounded-md bg-warn-soft px-3 py-2 text-warn">
+          A link works only in the browser in which you asked for it.
+        </p>
+      )}
       <form onSubmit={submit} className="grid gap-4">
         <Field
           label="E-mail"
@@ -53,10 +58,13 @@ export function SignIn() {
           Sign in
         </button>
       </form>
-      <p className="text-quiet">
-        No account yet?{" "}
-        <Link to="/sign-up" search={to ? { to } : {}} className="link">Create one</Link>
-      </p>
+      <div className="flex flex-wrap justify-between gap-x-4">
+        <p className="text-quiet">
+          No account yet?{" "}
+          <Link to="/sign-up" search={to ? { to } : {}} className="link">Create one</Link>
+        </p>
+        <Link to="/recover" className="link">Forgot your password?</Link>
+      </div>
     </Frame>
   );
 }

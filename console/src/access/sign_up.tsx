@@ -4,7 +4,7 @@ import { Link, useRouter, useSearch } from "@tanstack/react-router";
 import type { FormEvent } from "react";
 import { auth } from "../connection.ts";
 import { Field } from "../ui/parts.tsx";
-import { Frame } from "./frame.tsx";
+import { AuthProblem, Frame } from "./frame.tsx";
 
 export function SignUp() {
   const { to } = useSearch({ from: "/sign-up" });
@@ -58,17 +58,7 @@ export function SignUp() {
           required
           hint="At least 8 characters; a password manager makes a good one"
         />
-        {signUp.error && (
-          <p
-            role="alert"
-            data-code={signUp.error.code}
-            className="rounded-md bg-bad-soft px-3 py-2 text-bad"
-          >
-            {signUp.error.status === 0
-              ? "The server cannot be reached. Your input is kept; try again."
-              : signUp.error.message}
-          </p>
-        )}
+        <AuthProblem error={signUp.error} />
         <button type="submit" className="button primary" disabled={signUp.isPending}>
           Create account
         </button>

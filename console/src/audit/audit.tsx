@@ -7,7 +7,7 @@ import { queries } from "../connection.ts";
 import { Missing } from "../failed.tsx";
 import { Ago, Badge, Empty, Heading, Initials, Problem, Skeleton, useTitle } from "../ui/parts.tsx";
 import { EntryDrawer } from "./drawer.tsx";
-import { type Filter, questionOf, severities } from "./filter.ts";
+import { type Filter, questionOf, severities, uuid } from "./filter.ts";
 import { Histogram } from "./histogram.tsx";
 import { Severity } from "./severity.tsx";
 
@@ -64,8 +64,9 @@ function Log({ organization }: { organization: string }) {
   const question = questionOf(organization, filter);
   const log = useInfiniteQuery({
     ...queries.audit.entries(question),
-    refetchInterval: 15_000,
-    maxPages: 0,
+    // Each time all pages are asked again, so somebody who scrolled far reads on undisturbed.
+    refetchInterval: ({ state }) => (state.data?.pages.length ?? 0) > 3 ? false : 15_000,
+    refetchOnWindowFocus: ({ state }) => (state.data?.pages.length ?? 0) <= 3,
   });
   const entries = useMemo(() => log.data?.pages.flatMap((page) => page.entries) ?? [], [log.data]);
   const actors = useMemo(
@@ -83,12 +84,24 @@ function Log({ organization }: { organization: string }) {
     const found = names?.find(({ user_id }) => user_id === id);
     return found?.name ?? found?.email ?? null;
   };
-  const opened = entries.find(({ id }) => id === filter.entry) ?? null;
+  const listed = entries.find(({ id }) => id === filter.entry);
+  // An entry of an address may be far down, or hidden by the filter.
+  const asked = !listed && !log.isPending && uuid.test(filter.entry ?? "");
+  const { data: alone } = useQuery({
+    ...queries.audit.get(organization, filter.entry ?? ""),
+    enabled: asked,
+  });
+  const opened = listed ?? (asked ? alone ?? null : null);
   return (
     <>
       <Filters filter={filter} onChange={change} nameOf={nameOf} />
       <Histogram organization={organization} since={filter.since} />
       <Problem error={log.error} />
+      {asked && alone === null && (
+        <p role="alert" className="rounded-md bg-warn-soft px-3 py-2 text-warn">
+          This log has no entry {filter.entry}.
+        </p>
+      )}
       <Table
         entries={entries}
         nameOf={nameOf}

@@ -1,6 +1,5 @@
-import { Dialog } from "@base-ui/react/dialog";
 import type { AuditEntry } from "@bulwark/client";
-import { type ReactNode, useRef } from "react";
+import { Drawer, DrawerHead, exactly, Fact, Facts, Json } from "../ui/drawer.tsx";
 import { Badge, Copy, Id } from "../ui/parts.tsx";
 import { Severity } from "./severity.tsx";
 
@@ -11,19 +10,10 @@ export function EntryDrawer({ entry, actor, onClose, onFilter }: {
   onClose(): void;
   onFilter(filter: { actor?: string; resource?: string }): void;
 }) {
-  // The last one stays while the drawer closes.
-  const last = useRef(entry);
-  if (entry) last.current = entry;
-  const shown = last.current;
   return (
-    <Dialog.Root open={entry !== null} onOpenChange={(open) => open || onClose()}>
-      <Dialog.Portal>
-        <Dialog.Backdrop className="backdrop" />
-        <Dialog.Popup className="fixed inset-y-0 right-0 z-20 w-[36rem] max-w-full overflow-auto border-l border-line bg-raised p-5 shadow-xl">
-          {shown && <Content entry={shown} actor={actor} onFilter={onFilter} />}
-        </Dialog.Popup>
-      </Dialog.Portal>
-    </Dialog.Root>
+    <Drawer item={entry} onClose={onClose}>
+      {(shown) => <Content entry={shown} actor={actor} onFilter={onFilter} />}
+    </Drawer>
   );
 }
 
@@ -34,22 +24,9 @@ function Content({ entry, actor, onFilter }: {
 }) {
   const { actor_id, resource_id } = entry;
   return (
-    <div className="grid gap-5">
-      <div className="flex items-start gap-3">
-        <div className="min-w-0 flex-1">
-          <Dialog.Title className="text-lg font-semibold break-words">
-            {entry.event_type}
-          </Dialog.Title>
-          <Dialog.Description className="text-quiet">
-            {new Date(entry.occurred_at).toLocaleString(undefined, {
-              dateStyle: "full",
-              timeStyle: "long",
-            })}
-          </Dialog.Description>
-        </div>
-        <Dialog.Close className="button plain px-2" aria-label="Close">×</Dialog.Close>
-      </div>
-      <dl className="grid grid-cols-[7rem_minmax(0,1fr)] items-center gap-x-4 gap-y-1.5">
+    <>
+      <DrawerHead title={entry.event_type}>{exactly(entry.occurred_at)}</DrawerHead>
+      <Facts>
         <Fact name="Severity">
           <Severity severity={entry.severity} />
         </Fact>
@@ -97,28 +74,11 @@ function Content({ entry, actor, onFilter }: {
         <Fact name="Entry">
           <Copy text={entry.id} label="Copy the id of the entry">{entry.id}</Copy>
         </Fact>
-      </dl>
+      </Facts>
       <Difference before={entry.before} after={entry.after} />
       {entry.details && Object.keys(entry.details).length > 0 && (
-        <section aria-label="Details">
-          <h3 className="mb-1 font-semibold">Details</h3>
-          <pre
-            tabIndex={0}
-            className="overflow-auto rounded-md border border-line bg-page p-3 font-mono text-xs"
-          >
-            {JSON.stringify(entry.details, null, 2)}
-          </pre>
-        </section>
+        <Json title="Details" value={entry.details} />
       )}
-    </div>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <>
-      <dt className="self-start text-quiet">{name}</dt>
-      <dd className="min-w-0 break-words">{children}</dd>
     </>
   );
 }

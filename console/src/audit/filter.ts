@@ -30,7 +30,8 @@ export function readFilter(given: Record<string, unknown>): Filter {
   return filter;
 }
 
-const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+/** An id, as those of entries and actors are. */
+export const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 /** The question to the database. A severity means this one and all above. */
 export function questionOf(organization: string, filter: Filter): AuditFilter {

@@ -1,6 +1,11 @@
-import type { AuditEntry } from "@bulwark/client";
+import type { Enums } from "@bulwark/client";
 
 const looks = {
+  // Of security events.
+  low: { shape: "○", colour: "text-quiet" },
+  medium: { shape: "▲", colour: "text-warn" },
+  high: { shape: "◆", colour: "text-bad" },
+  // Of the audit log.
   debug: { shape: "·", colour: "text-quiet" },
   info: { shape: "○", colour: "text-quiet" },
   warning: { shape: "▲", colour: "text-warn" },
@@ -10,7 +15,10 @@ const looks = {
 
 /** A severity as a shape and a word; on a phone, if compact, the word is for screen readers alone. */
 export function Severity(
-  { severity, compact = false }: { severity: AuditEntry["severity"]; compact?: boolean },
+  { severity, compact = false }: {
+    severity: Enums["audit_severity"] | Enums["security_severity"];
+    compact?: boolean;
+  },
 ) {
   const { shape, colour } = looks[severity];
   return (

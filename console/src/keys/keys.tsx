@@ -60,6 +60,7 @@ function List({ organization }: { organization: Organization }) {
           "Key",
           "State",
           "Scopes",
+          "Limits",
           "Owner",
           "Last used",
           "Ends",
@@ -85,6 +86,15 @@ function List({ organization }: { organization: Organization }) {
               {key.effective_scopes.length < key.scopes.length &&
                 key.status === "active" && (
                 <span className="text-warn">, {key.effective_scopes.length} in force</span>
+              )}
+            </Cell>
+            <Cell className="whitespace-nowrap" title={key.networks?.join(", ")}>
+              {key.rate_limit_rule}
+              {key.networks && (
+                <span className="text-quiet">
+                  ,{" "}
+                  {key.networks.length === 1 ? key.networks[0] : `${key.networks.length} networks`}
+                </span>
               )}
             </Cell>
             <Cell className="max-w-48 truncate">{nameOf(key.owner_id)}</Cell>

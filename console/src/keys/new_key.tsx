@@ -1,19 +1,21 @@
 import { Dialog } from "@base-ui/react/dialog";
 import type { IssuedApiKey, Permission } from "@bulwark/client";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import type { FormEvent } from "react";
 import { queries } from "../connection.ts";
+import { useOpened } from "../opened.ts";
 import type { Organization } from "../organization.tsx";
-import { Field, Problem, Skeleton } from "../ui/parts.tsx";
+import { Field, Problem, Select, Skeleton } from "../ui/parts.tsx";
 
 const day = 86_400_000;
+const number = new Intl.NumberFormat();
 
 /** Makes a key with scopes that the person holds, which ends on a day. */
 export function NewKey({ organization, onIssued }: {
   organization: Organization;
   onIssued(issued: IssuedApiKey): void;
 }) {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useOpened("key");
   const create = useMutation(queries.apiKeys.create());
   const change = (next: boolean) => {
     create.reset();
@@ -27,6 +29,7 @@ export function NewKey({ organization, onIssued }: {
       name: String(form.get("name")).trim(),
       scopes: form.getAll("scope") as Permission[],
       environment: String(form.get("environment")),
+      ...(form.has("limit") ? { rate_limit_rule: String(form.get("limit")) } : {}),
       expires_at: new Date(Date.now() + Number(form.get("days")) * day).toISOString(),
       ...(networks.length > 0 ? { networks } : {}),
     };
@@ -103,13 +106,21 @@ function Fields({ organization }: { organization: Organization }) {
           defaultValue={options.default_days}
           hint={`At most ${options.max_days}`}
         />
-        <label className="grid content-start gap-1 font-medium">
-          Environment
-          <select name="environment" className="field font-normal">
-            {options.environments.map((name) => <option key={name}>{name}</option>)}
-          </select>
-        </label>
+        <Select label="Environment" name="environment">
+          {options.environments.map((name) => <option key={name}>{name}</option>)}
+        </Select>
       </div>
+      <Select
+        label="Limit"
+        name="limit"
+        defaultValue={options.rate_limit_rules.find(({ name }) => name === "api_default")?.name}
+      >
+        {options.rate_limit_rules.map(({ name, description, capacity, window_seconds }) => (
+          <option key={name} value={name} title={description}>
+            {name}: {number.format(capacity)} calls in {number.format(window_seconds)} s
+          </option>
+        ))}
+      </Select>
       <Field
         label="Networks"
         name="networks"

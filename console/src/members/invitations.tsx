@@ -1,10 +1,12 @@
 import { Dialog } from "@base-ui/react/dialog";
 import type { SentInvitation } from "@bulwark/client";
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { queries } from "../connection.ts";
+import { useOpened } from "../opened.ts";
 import type { Organization } from "../organization.tsx";
-import { Ago, Badge, Copy, Empty, Field, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { Ago, Badge, Copy, Empty, Field, Problem } from "../ui/parts.tsx";
+import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { RoleSelect } from "./role_select.tsx";
 import { useRoles } from "./roles.ts";
 
@@ -18,52 +20,25 @@ const tones = {
 
 /** The invitations of an organization, and what became of them. */
 export function Invitations({ organization }: { organization: Organization }) {
-  const { data: sent, error } = useQuery(
-    queries.invitations.list(organization.id, { page_size: 100 }),
-  );
+  const sent = useInfiniteQuery(queries.invitations.all(organization.id));
   return (
-    <Section title="Invitations" about="Somebody who is invited joins with the address itself.">
-      {error
-        ? (
-          <div className="px-4 pb-3">
-            <Problem error={error} />
-          </div>
-        )
-        : !sent
-        ? <Skeleton />
-        : sent.length === 0
-        ? (
-          <div className="border-t border-line">
-            <Empty title="Nobody is invited">
-              Invite a colleague, and see here whether they came.
-            </Empty>
-          </div>
-        )
-        : (
-          <div
-            role="group"
-            aria-label="Invitations"
-            tabIndex={0}
-            className="relative overflow-x-auto border-t border-line"
-          >
-            <table className="w-full text-left">
-              <thead>
-                <tr className="h-8 border-b border-line">
-                  {["Address", "Role", "State", "Sent", "By"].map((name) => (
-                    <th key={name} scope="col" className="cell-head px-4">{name}</th>
-                  ))}
-                  <th scope="col" className="cell-head px-4">
-                    <span className="sr-only">Actions</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {sent.map((one) => <Sent key={one.invitation_id} invitation={one} />)}
-              </tbody>
-            </table>
-          </div>
-        )}
-    </Section>
+    <>
+      <h2 className="text-base font-semibold">Invitations</h2>
+      <Table
+        label="Invitations"
+        columns={["Address", "Role", "State", "Sent", "By", { hidden: "Actions" }]}
+        rows={sent.data?.pages.flat()}
+        error={sent.error}
+        pages={sent}
+        empty={
+          <Empty title="Nobody is invited">
+            Invite a colleague, and see here whether they came.
+          </Empty>
+        }
+      >
+        {(one) => <Sent key={one.invitation_id} invitation={one} />}
+      </Table>
+    </>
   );
 }
 
@@ -74,60 +49,55 @@ function Sent({ invitation }: { invitation: SentInvitation }) {
   const open = state === "pending" || state === "expired";
   return (
     <>
-      <tr
-        className="h-9 border-b border-line last:border-0 hover:bg-hover"
-        data-invitation={email}
-      >
-        <td className="px-4 font-medium whitespace-nowrap">{email}</td>
-        <td className="px-4">
+      <Row data-invitation={email}>
+        <Cell className="font-medium whitespace-nowrap">{email}</Cell>
+        <Cell>
           <Badge>{role}</Badge>
-        </td>
-        <td className="px-4 whitespace-nowrap">
+        </Cell>
+        <Cell className="whitespace-nowrap">
           <Badge tone={tones[state]}>{state}</Badge>{" "}
           {state === "pending" && (
             <span className="text-xs text-quiet">
               ends <Ago time={expires_at} />
             </span>
           )}
-        </td>
-        <td className="px-4 text-quiet">
+        </Cell>
+        <Cell className="text-quiet">
           <Ago time={created_at} />
-        </td>
-        <td className="px-4 whitespace-nowrap text-quiet">{invitation.invited_by_name ?? "—"}</td>
-        <td className="px-4">
-          <span className="flex justify-end gap-1">
-            {open && (
-              <button
-                type="button"
-                className="button plain h-7 px-2"
-                aria-label={`Resend to ${email}`}
-                disabled={resend.isPending}
-                onClick={() => resend.mutate([invitation_id])}
-              >
-                Resend
-              </button>
-            )}
-            {state === "pending" && (
-              <button
-                type="button"
-                className="button plain danger h-7 px-2"
-                aria-label={`Revoke for ${email}`}
-                disabled={revoke.isPending}
-                onClick={() => revoke.mutate([invitation_id])}
-              >
-                Revoke
-              </button>
-            )}
-          </span>
-        </td>
-      </tr>
+        </Cell>
+        <Cell className="whitespace-nowrap text-quiet">{invitation.invited_by_name ?? "—"}</Cell>
+        <Actions>
+          {open && (
+            <button
+              type="button"
+              className="button plain h-7 px-2"
+              aria-label={`Resend to ${email}`}
+              disabled={resend.isPending}
+              onClick={() => resend.mutate([invitation_id])}
+            >
+              Resend
+            </button>
+          )}
+          {state === "pending" && (
+            <button
+              type="button"
+              className="button plain danger h-7 px-2"
+              aria-label={`Revoke for ${email}`}
+              disabled={revoke.isPending}
+              onClick={() => revoke.mutate([invitation_id])}
+            >
+              Revoke
+            </button>
+          )}
+        </Actions>
+      </Row>
       {(revoke.error ?? resend.error ?? resend.data?.token) && (
-        <tr>
-          <td colSpan={6} className="px-4 py-2">
+        <Row>
+          <Cell colSpan={6} className="py-2">
             <Problem error={revoke.error ?? resend.error} />
             {resend.data?.token && <Token token={resend.data.token} email={email} />}
-          </td>
-        </tr>
+          </Cell>
+        </Row>
       )}
     </>
   );
@@ -149,7 +119,7 @@ function Token({ token, email }: { token: string; email: string }) {
 
 /** Invites an address into a role that one may give. */
 export function Invite({ organization }: { organization: Organization }) {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useOpened("invite");
   const [role, setRole] = useState("");
   const invite = useMutation(queries.invitations.create());
   const { roles, error } = useRoles(organization);

@@ -3,7 +3,7 @@ import { queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
 import { Confirm } from "../ui/confirm.tsx";
 import { Badge, Heading, Line, Problem, Section, Skeleton } from "../ui/parts.tsx";
-import { NewRole } from "./new_role.tsx";
+import { EditRole, NewRole } from "./role_dialog.tsx";
 import { type RoleContents, useRoles } from "./roles.ts";
 
 /** The permissions of each role of an organization, its own and the inherited ones. */
@@ -42,7 +42,7 @@ function Matrix({ organization }: { organization: Organization }) {
       {custom.length > 0 && (
         <Section title="Roles of this organization">
           <ul>
-            {custom.map((one) => <Custom key={one.role.id} {...one} organization={organization} />)}
+            {custom.map((one) => <Custom key={one.role.id} of={one} organization={organization} />)}
           </ul>
         </Section>
       )}
@@ -122,9 +122,8 @@ function Matrix({ organization }: { organization: Organization }) {
   );
 }
 
-function Custom({ role, own, inherits, mayGive, organization }: RoleContents & {
-  organization: Organization;
-}) {
+function Custom({ of, organization }: { of: RoleContents; organization: Organization }) {
+  const { role, own, inherits, beyond } = of;
   const remove = useMutation(queries.roles.delete());
   return (
     <Line>
@@ -134,19 +133,26 @@ function Custom({ role, own, inherits, mayGive, organization }: RoleContents & {
         {own.size} of its own
       </span>
       <span className="min-w-32 flex-1 truncate text-quiet">{role.description}</span>
-      {mayGive && organization.permissions.includes("role:manage") && (
-        <Confirm
-          trigger="Delete"
-          label={`Delete ${role.name}`}
-          title={`Delete ${role.name}?`}
-          action="Delete"
-          plain
-          mutation={remove}
-          onConfirm={(close) => remove.mutate([organization.id, role.name], { onSuccess: close })}
-        >
-          A role that somebody holds cannot be deleted.
-        </Confirm>
-      )}
+      {organization.permissions.includes("role:manage") &&
+        (beyond
+          ? <span className="text-xs text-quiet">{beyond}</span>
+          : (
+            <span className="flex gap-1">
+              <EditRole organization={organization} role={of} />
+              <Confirm
+                trigger="Delete"
+                label={`Delete ${role.name}`}
+                title={`Delete ${role.name}?`}
+                action="Delete"
+                plain
+                mutation={remove}
+                onConfirm={(close) =>
+                  remove.mutate([organization.id, role.name], { onSuccess: close })}
+              >
+                A role that somebody holds cannot be deleted.
+              </Confirm>
+            </span>
+          ))}
     </Line>
   );
 }

@@ -4,7 +4,7 @@ import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { queries } from "../connection.ts";
 import type { Organization } from "../organization.tsx";
-import { Ago, Badge, Field, Problem } from "../ui/parts.tsx";
+import { Ago, Badge, Field, Problem, Select } from "../ui/parts.tsx";
 import { RoleSelect } from "./role_select.tsx";
 import { useRoles } from "./roles.ts";
 
@@ -36,17 +36,33 @@ export function ChangeRoles({ member, called, organization }: {
   );
 }
 
+/** Durations that are offered, in days. */
+const days = [1, 3, 7, 30];
+
+/** When a grant begins and ends. The end of a duration counts from its beginning. */
+function windowOf(duration: string, from: string, until: string) {
+  const begins = from ? new Date(`${from}T00:00:00`) : null;
+  const starts_at = begins && begins > new Date() ? begins.toISOString() : undefined;
+  if (!duration) return { starts_at, expires_at: null };
+  const ends = duration === "until"
+    ? new Date(`${until}T23:59:59`)
+    : new Date((starts_at ? Date.parse(starts_at) : Date.now()) + Number(duration) * 86_400_000);
+  return { starts_at, expires_at: ends.toISOString() };
+}
+
 function Form({ member, organization }: { member: Member; organization: Organization }) {
   const { roles, error } = useRoles(organization);
   const [role, setRole] = useState("");
+  const [duration, setDuration] = useState("");
+  const today = new Date().toLocaleDateString("sv");
   const grant = useMutation(queries.roles.grant());
   const revoke = useMutation(queries.roles.revoke());
   const holder = { user: member.user_id, organization: organization.id };
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const until = String(new FormData(event.currentTarget).get("until"));
-    const expires_at = until ? new Date(`${until}T23:59:59`).toISOString() : null;
-    grant.mutate([{ ...holder, role, expires_at }], { onSuccess: () => setRole("") });
+    const form = new FormData(event.currentTarget);
+    const window = windowOf(duration, String(form.get("from")), String(form.get("until")));
+    grant.mutate([{ ...holder, role, ...window }], { onSuccess: () => setRole("") });
   };
   return (
     <>
@@ -89,13 +105,32 @@ function Form({ member, organization }: { member: Member; organization: Organiza
       </ul>
       <form onSubmit={submit} className="grid gap-4 border-t border-line pt-4">
         <RoleSelect roles={roles} chosen={role} onChange={setRole} />
-        <Field
-          label="Until"
-          name="until"
-          type="date"
-          min={new Date().toISOString().slice(0, 10)}
-          hint="The end of that day. Empty: no end."
-        />
+        <div className="grid grid-cols-2 gap-4">
+          <Field label="From" name="from" type="date" min={today} hint="Empty: at once" />
+          <Select
+            label="For"
+            value={duration}
+            onChange={({ target }) => setDuration(target.value)}
+          >
+            <option value="">good, without an end</option>
+            {days.map((amount) => (
+              <option key={amount} value={amount}>
+                {amount === 1 ? "a day" : `${amount} days`}
+              </option>
+            ))}
+            <option value="until">until a day</option>
+          </Select>
+        </div>
+        {duration === "until" && (
+          <Field
+            label="Until"
+            name="until"
+            type="date"
+            required
+            min={today}
+            hint="The end of that day"
+          />
+        )}
         <Problem error={grant.error ?? revoke.error ?? error} />
         <div className="flex justify-end gap-2">
           <Dialog.Close className="button">Close</Dialog.Close>

@@ -1,5 +1,6 @@
 import type { Member } from "@bulwark/client";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
@@ -8,6 +9,7 @@ import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { Leave, Remove } from "./ending.tsx";
 import { Invitations, Invite } from "./invitations.tsx";
 import { ChangeRoles } from "./member_roles.tsx";
+import { Why } from "./why.tsx";
 
 /** The people of an organization, their roles, and those who are invited. */
 export function Members() {
@@ -38,16 +40,29 @@ export function Members() {
 }
 
 function People({ organization }: { organization: Organization }) {
-  const [text, setText] = useState("");
-  const [search, setSearch] = useState("");
+  const { search = "", member = null } = useSearch({ from: "/shell/o/$slug/members" });
+  const navigate = useNavigate({ from: "/o/$slug/members" });
+  const [text, setText] = useState(search);
   useEffect(() => {
-    const timer = setTimeout(() => setSearch(text.trim()), 300);
+    if (text.trim() === search) return;
+    const timer = setTimeout(() => {
+      const given = text.trim() ? { search: text.trim() } : {};
+      void navigate({
+        search: ({ search: _, ...others }) => ({ ...others, ...given }),
+        replace: true,
+      });
+    }, 300);
     return () => clearTimeout(timer);
-  }, [text]);
+  }, [text, search, navigate]);
   const members = useInfiniteQuery({
     ...queries.members.all(organization.id, search ? { search } : {}),
     placeholderData: (before) => before,
   });
+  const explain = (user: string | null) =>
+    void navigate({
+      search: ({ member: _, ...others }) => user ? { ...others, member: user } : others,
+      replace: true,
+    });
   const seesSecurity = organization.permissions.includes("security:read");
   return (
     <>
@@ -74,23 +89,26 @@ function People({ organization }: { organization: Organization }) {
         pages={members}
         empty={<Empty title="Nobody matches">Search for a part of a name or an address.</Empty>}
       >
-        {(member) => (
+        {(one) => (
           <Person
-            key={member.user_id}
-            member={member}
+            key={one.user_id}
+            member={one}
             organization={organization}
             seesSecurity={seesSecurity}
+            onExplain={() => explain(one.user_id)}
           />
         )}
       </Table>
+      <Why user={member} organization={organization} onClose={() => explain(null)} />
     </>
   );
 }
 
-function Person({ member, organization, seesSecurity }: {
+function Person({ member, organization, seesSecurity, onExplain }: {
   member: Member;
   organization: Organization;
   seesSecurity: boolean;
+  onExplain(): void;
 }) {
   const { data: me } = useQuery(queries.whoami());
   const { user_id, name, email, roles, suspended, mfa_enrolled, last_sign_in_at } = member;
@@ -138,6 +156,14 @@ function Person({ member, organization, seesSecurity }: {
         </Cell>
       )}
       <Actions>
+        <button
+          type="button"
+          className="button plain h-7 px-2"
+          aria-label={`Permissions of ${called}`}
+          onClick={onExplain}
+        >
+          Permissions
+        </button>
         {permissions.includes("role:grant") && (
           <ChangeRoles member={member} called={called} organization={organization} />
         )}

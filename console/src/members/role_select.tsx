@@ -21,10 +21,10 @@ export function RoleSelect({ roles, chosen, onChange }: {
         onChange={({ target }) => onChange(target.value)}
       >
         <option value="" disabled>Choose a role</option>
-        {roles?.map(({ role, mayGive }) => (
-          <option key={role.id} value={role.name} disabled={!mayGive}>
+        {roles?.map(({ role, beyond }) => (
+          <option key={role.id} value={role.name} disabled={beyond !== null}>
             {role.name}
-            {mayGive ? "" : " (beyond your own)"}
+            {beyond ? ` (${beyond})` : ""}
           </option>
         ))}
       </select>

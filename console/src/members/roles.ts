@@ -12,6 +12,8 @@ export interface RoleContents {
   inherits: string[];
   /** Whether the person may give it: neither above theirs, nor with more than they have. */
   mayGive: boolean;
+  /** Why not. */
+  beyond: "above your own role" | "allows more than you may" | null;
 }
 
 const contents = queryOptions({
@@ -61,14 +63,40 @@ export function useRoles(organization: Organization) {
   const roles = list.data.map((role): RoleContents => {
     const own = new Set(ownOf(role.id));
     const inherited = new Set([...below(role.id)].flatMap(ownOf));
+    const beyond = role.level > rank
+      ? "above your own role"
+      : [...own, ...inherited].every((name) => held.has(name))
+      ? null
+      : "allows more than you may";
     return {
       role,
       own,
       inherited,
       inherits: list.data.filter(({ id }) => inheritedBy(role.id).includes(id))
         .map(({ name }) => name),
-      mayGive: role.level <= rank && [...own, ...inherited].every((name) => held.has(name)),
+      mayGive: beyond === null,
+      beyond,
     };
   });
   return { error: null, roles, permissions: names };
+}
+
+/** The shortest way from a role to the one that holds a permission itself; null if there is none. */
+export function pathTo(
+  role: string,
+  permission: string,
+  roles: readonly RoleContents[],
+): string[] | null {
+  const byName = new Map(roles.map((one) => [one.role.name, one]));
+  const paths = [[role]];
+  const seen = new Set([role]);
+  for (const path of paths) {
+    const last = byName.get(path.at(-1)!);
+    if (last?.own.has(permission)) return path;
+    for (const next of last?.inherits ?? []) {
+      if (!seen.has(next)) paths.push([...path, next]);
+      seen.add(next);
+    }
+  }
+  return null;
 }

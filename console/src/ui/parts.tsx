@@ -26,12 +26,18 @@ function explain(error: BulwarkError): string {
   }
 }
 
+/** Says in words why a call was refused. */
+export function Explanation({ error }: { error: BulwarkError }) {
+  const t = useText();
+  return t(explain(error), { seconds: error.retryAfter ?? 60 });
+}
+
 export function Problem({ error }: { error: BulwarkError | null | undefined }) {
   const t = useText();
   if (!error) return null;
   return (
     <div role="alert" data-code={error.code} className="rounded-md bg-bad-soft px-3 py-2 text-bad">
-      {t(explain(error), { seconds: error.retryAfter ?? 60 })}
+      <Explanation error={error} />
       {error.correlationId && (
         <span className="block font-mono text-xs">
           {t("Request {id}", { id: error.correlationId })}
@@ -56,6 +62,17 @@ export function Field(
         className="field"
       />
       {hint && <p id={`${id}-hint`} className="text-xs text-quiet">{hint}</p>}
+    </div>
+  );
+}
+
+/** A choice with its label above. Its children are the options. */
+export function Select({ label, ...select }: React.ComponentProps<"select"> & { label: string }) {
+  const id = useId();
+  return (
+    <div className="grid content-start gap-1">
+      <label htmlFor={id} className="font-medium">{label}</label>
+      <select id={id} {...select} className="field" />
     </div>
   );
 }

@@ -1,4 +1,5 @@
 import type { ExportVerdict } from "@bulwark/client/audit";
+import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { Ago, Copy, Section } from "../ui/parts.tsx";
 
@@ -32,7 +33,11 @@ const looks = {
 } as const;
 
 /** The result of a verification: what was found, and on whose word it rests. */
-export function Verdict({ verdict, origin }: { verdict: ExportVerdict; origin: string }) {
+export function Verdict({ verdict, origin, slug }: {
+  verdict: ExportVerdict;
+  origin: string;
+  slug: string;
+}) {
   const { outcome, findings, unproved, more, notes, checkpoint } = verdict;
   // While people work, the newest entries of a log are hardly ever signed yet.
   const waiting = outcome === "unproved" && verdict.covered > 0 &&
@@ -60,7 +65,16 @@ export function Verdict({ verdict, origin }: { verdict: ExportVerdict; origin: s
               <p className="flex flex-wrap gap-x-3 text-quiet">
                 {entry && (
                   <span>
-                    Entry <Copy text={entry} label="Copy the id of the entry">{entry}</Copy>
+                    Entry <Copy text={entry} label="Copy the id of the entry">{entry}</Copy>{" "}
+                    <Link
+                      to="/o/$slug/audit"
+                      params={{ slug }}
+                      search={{ entry }}
+                      target="_blank"
+                      className="link"
+                    >
+                      as it is in the log now
+                    </Link>
                   </span>
                 )}
                 {seal !== undefined && <span>Seal {number.format(seal)}</span>}

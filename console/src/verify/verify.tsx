@@ -135,7 +135,9 @@ function Verification({ organization }: { organization: Organization }) {
             <DropZone disabled={busy || keys.length === 0} onFile={verifyFile} />
           </div>
         </Section>
-        {state.step === "verified" && <Verdict verdict={state.verdict} origin={state.origin} />}
+        {state.step === "verified" && (
+          <Verdict verdict={state.verdict} origin={state.origin} slug={slug} />
+        )}
         <Keys text={text} onChange={setText} />
       </div>
     </>

@@ -1,11 +1,15 @@
 /** The built package of the client library, as projects install it. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { build, stop } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-import { tsc } from "../../checking/tsc.ts";
+import { blocksOf } from "../../documents/blocks.ts";
+import { pages, textOf } from "../../documents/markdown.ts";
+import { programOf } from "../../documents/program.ts";
+import { currentDeno } from "../../stack/binaries.ts";
 import { inRepository } from "../../stack/paths.ts";
 import { makeScratchFolder } from "../../stack/scratch.ts";
 import { buildClient, run } from "./package.ts";
@@ -210,50 +214,31 @@ Deno.test("CLIENT-20: the React bindings use names alone that React 18 has, too"
   assert.deepEqual(names.filter((name) => !(name in old)), []);
 });
 
-/** The names that the guide's examples take for granted. */
-const granted = `
-import type { BulwarkError, Client } from "@bulwark/client";
-import type { SupabaseClient } from "@supabase/supabase-js";
-import { textOf } from "@bulwark/client/errors";
-declare const acme: { id: string }, error: BulwarkError | null;
-declare const bulwark: Client, supabase: SupabaseClient;
-declare const url: string, publishableKey: string, token: string, secret: string;
-declare const file: { writable: WritableStream<Uint8Array> };
-declare const Deno: { serve(handler: (request: Request) => Promise<Response>): void };
-declare function act(value: unknown): Promise<void>;
-declare function receive(request: Request): Promise<Response>;
-declare function askForCode(): Promise<string | null>;
-declare function show(value: unknown): void;
-declare function suggestAnotherSlug(): void;
-declare const blob: Blob;
-`;
-
-Deno.test("CLIENT-15: the examples of the guide are free of type errors", async () => {
-  const guide = await Deno.readTextFile(inRepository("docs", "client.md"));
-  const imports = new Set<string>();
-  const examples = [...guide.matchAll(/```tsx?\n([^]*?)```/g)].map(([, text = ""], index) => {
-    const lines = text.split("\n");
-    for (const line of lines) if (line.startsWith("import ")) imports.add(line);
-    const body = lines.filter((line) => !line.startsWith("import ")).join("\n");
-    return body.includes("declare module")
-      ? body
-      : `export async function example${index}() {\n${
-        body.replaceAll(/^export (default )?/gm, "")
-      }\n}`;
-  });
-  assert.ok(examples.length > 8);
-  const project = join(consumer, "guide");
-  await Deno.mkdir(project);
+Deno.test("DOCS-02: the js and ts blocks of all documents are free of type errors", async () => {
+  const shared = pathToFileURL(inRepository("supabase", "functions", "_bulwark")).href;
+  const programs: string[] = [];
+  for (const page of await pages()) {
+    const program = programOf(blocksOf(await textOf(page)), { run: false });
+    if (!program) continue;
+    const path = join(consumer, `${page.replaceAll("/", "_").slice(0, -".md".length)}.tsx`);
+    // Edge functions import the shared code that is beside them.
+    await Deno.writeTextFile(path, program.replaceAll(/"(?:\.\.\/)+_bulwark\//g, `"${shared}/`));
+    programs.push(path);
+  }
+  assert.ok(programs.length > 8);
+  const config = join(consumer, "deno.json");
   await Deno.writeTextFile(
-    join(project, "main.tsx"),
-    [granted, ...imports, ...examples].join("\n"),
+    config,
+    JSON.stringify({
+      nodeModulesDir: "manual",
+      compilerOptions: {
+        ...JSON.parse(await Deno.readTextFile(inRepository("deno.json"))).compilerOptions,
+        jsx: "react-jsx",
+        lib: ["deno.window", "dom", "dom.iterable", "dom.asynciterable"],
+      },
+    }),
   );
-  await run("node", [
-    tsc,
-    ...["--noEmit", "--strict", "--noImplicitAny", "false", "--target", "ES2022"],
-    ...["--module", "NodeNext", "--jsx", "react-jsx", "--skipLibCheck", "--types", "node"],
-    join(project, "main.tsx"),
-  ]);
+  await run(currentDeno(), ["check", "--quiet", "--config", config, ...programs], consumer);
 });
 
 Deno.test.afterAll(async () => {

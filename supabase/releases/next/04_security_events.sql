@@ -4,12 +4,15 @@
 insert into bulwark_private.setting_rules (name, accepts) values
   ('security.resolved_retention_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
   ('security.open_events_about_nobody', '{"type": "integer", "minimum": 10, "maximum": 100000}');
-create or replace function bulwark.list_security_events(
+drop function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer);
+create function bulwark.list_security_events(
   organization_id uuid default null,
   include_resolved boolean default false,
   minimum_severity bulwark.security_severity default 'low',
   before uuid default null,
-  page_size integer default 50
+  page_size integer default 50,
+  assignee uuid default null,
+  unassigned boolean default false
 )
   returns setof bulwark.security_events
   language plpgsql
@@ -29,6 +32,8 @@ begin
     where e.organization_id is not distinct from list_security_events.organization_id
       and (include_resolved or e.resolved_at is null)
       and e.severity >= minimum_severity
+      and (assignee is null or e.assigned_to = assignee)
+      and (not unassigned or e.assigned_to is null)
       and (
         before is null
         or (e.raised_at, e.id) < (
@@ -40,11 +45,12 @@ begin
 end;
 $$;
 comment on function bulwark.list_security_events(
-  uuid, boolean, bulwark.security_severity, uuid, integer
+  uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
 ) is
   'The events of an organization (security:read there; null: those of the installation, for a
    super_admin), newest first, by page: before is the id of the last event of the previous page.
-   Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   With assignee only theirs; unassigned: only those that nobody has. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 create or replace function bulwark_private.evaluate_security_rule(
   rule bulwark.security_rules,
   timeline integer,
@@ -154,7 +160,13 @@ as $$
 $$;
 comment on function bulwark_private.security_event_levels() is
   'The levels of security events: see docs/metrics.md.';
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from public;
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from anon;
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from authenticated;
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from service_role;
 revoke all on function bulwark_private.security_event_levels() from public;
 revoke all on function bulwark_private.security_event_levels() from anon;
 revoke all on function bulwark_private.security_event_levels() from authenticated;
 revoke all on function bulwark_private.security_event_levels() from service_role;
+grant execute on function bulwark.list_security_events( uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean ) to authenticated;
+grant execute on function bulwark.list_security_events( uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean ) to service_role;

@@ -75,7 +75,9 @@ create function bulwark.list_security_events(
   include_resolved boolean default false,
   minimum_severity bulwark.security_severity default 'low',
   before uuid default null,
-  page_size integer default 50
+  page_size integer default 50,
+  assignee uuid default null,
+  unassigned boolean default false
 )
   returns setof bulwark.security_events
   language plpgsql
@@ -95,6 +97,8 @@ begin
     where e.organization_id is not distinct from list_security_events.organization_id
       and (include_resolved or e.resolved_at is null)
       and e.severity >= minimum_severity
+      and (assignee is null or e.assigned_to = assignee)
+      and (not unassigned or e.assigned_to is null)
       and (
         before is null
         or (e.raised_at, e.id) < (
@@ -106,11 +110,12 @@ begin
 end;
 $$;
 comment on function bulwark.list_security_events(
-  uuid, boolean, bulwark.security_severity, uuid, integer
+  uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
 ) is
   'The events of an organization (security:read there; null: those of the installation, for a
    super_admin), newest first, by page: before is the id of the last event of the previous page.
-   Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   With assignee only theirs; unassigned: only those that nobody has. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),

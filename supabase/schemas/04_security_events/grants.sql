@@ -6,7 +6,9 @@ grant select on
   to authenticated, service_role;
 
 grant execute on function
-  bulwark.list_security_events(uuid, boolean, bulwark.security_severity, uuid, integer),
+  bulwark.list_security_events(
+    uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
+  ),
   bulwark.assign_security_event(uuid, uuid),
   bulwark.resolve_security_event(uuid, text)
   to authenticated, service_role;

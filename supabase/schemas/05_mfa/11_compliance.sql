@@ -20,7 +20,8 @@ create function bulwark.mfa_compliance(
     locked boolean,
     locked_until timestamptz,
     last_used_at timestamptz,
-    suspended boolean
+    suspended boolean,
+    last_sign_in_at timestamptz
   )
   language plpgsql
   stable
@@ -56,7 +57,7 @@ begin
       case when v_names then p.email end,
       f.enrolled, v_required, v_required <= now() and not f.enrolled, l.locked, l.locked_until,
       (select max(s.last_used_at) from bulwark.mfa_secrets s where s.user_id = m.user_id),
-      m.suspended
+      m.suspended, p.last_sign_in_at
     from (
       select g.user_id, bool_or(g.suspended) as suspended
       from bulwark_private.unexpired_grants g
@@ -91,6 +92,6 @@ comment on function bulwark.mfa_compliance(uuid, text, uuid, integer) is
    without user:read), by user_id: after is that of the last row of the previous page. enrolled: has
    a second factor, of Bulwark or of Supabase Auth. overdue: MFA is required (since required_from,
    null: not) and there is none. locked: too many wrong codes; locked_until null: until a reset.
-   last_used_at: of the factors of Bulwark. state lists only those who are enrolled, missing (no
-   factor), overdue or locked. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_UNKNOWN_STATE,
-   MFA_NULL_ARGUMENT.';
+   last_used_at: of the factors of Bulwark; last_sign_in_at: of the account. state lists only those
+   who are enrolled, missing (no factor), overdue or locked. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED, MFA_UNKNOWN_STATE, MFA_NULL_ARGUMENT.';

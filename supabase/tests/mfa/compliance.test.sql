@@ -1,10 +1,19 @@
 -- Who has a second factor in an organization, and where an account is signed in.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(32);
+select plan(33);
 select tests.create_organizations();
 create function pg_temp.listed(state text default null) returns setof text language sql as $$
   select c.email from mfa_compliance(tests.acme(), state) c order by c.email;
+$$;
+update auth.users set last_sign_in_at = now() - interval '1 day'
+where email in ('analyst@acme.test', 'admin@globex.test');
+create function pg_temp.signed_in()
+  returns table (email text, last_sign_in_at timestamptz)
+  language sql
+  security definer
+as $$
+  select u.email::text, u.last_sign_in_at from auth.users u where u.email like '%@acme.test';
 $$;
 select tests.add_factor('analyst@acme.test');
 update bulwark.mfa_secrets set last_used_at = now()
@@ -30,6 +39,11 @@ select results_eq(
        ('api_user@acme.test', false, null, true, null, false, false),
        ('viewer@acme.test', false, null, false, null, false, false) $$,
   'MFC-02: who is enrolled, and who is locked and until when'
+);
+select results_eq(
+  $$ select email, last_sign_in_at from mfa_compliance(tests.acme()) order by email $$,
+  $$ select email, last_sign_in_at from pg_temp.signed_in() order by email $$,
+  'MFC-12: and when they signed in'
 );
 select results_eq(
   format('select * from pg_temp.listed(%L)', s), e, 'MFC-03: only those who are ' || s

@@ -1,7 +1,7 @@
 -- Security events: raised once while open, visible to those concerned, assigned and resolved.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(55);
+select plan(57);
 select tests.create_organizations();
 
 create function pg_temp.raise(
@@ -153,6 +153,18 @@ select is(
   (select assigned_to from bulwark.assign_security_event(
     pg_temp.event('acme', 'shared'), tests.user_id('admin@acme.test'))),
   tests.user_id('admin@acme.test'), 'SEC-27: it is assigned to a member who can'
+);
+select results_eq(
+  $$ select subject from bulwark.list_security_events(
+       tests.acme(), assignee => tests.user_id('admin@acme.test')) $$,
+  array['shared'], 'SEC-51: the list has the events of one assignee alone'
+);
+select results_eq(
+  $$ select subject from bulwark.list_security_events(tests.acme(), unassigned => true)
+     order by 1 $$,
+  $$ select subject from bulwark.security_events
+     where assigned_to is null and resolved_at is null order by 1 $$,
+  'SEC-52: or those that nobody has'
 );
 select is(
   (select assigned_to from bulwark.assign_security_event(pg_temp.event('acme', 'shared'), null)),

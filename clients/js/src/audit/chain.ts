@@ -29,7 +29,9 @@ export class Chain {
   /** The hash of the group of a seal, or null if the bundle has none. */
   hashOf(seal: number): Uint8Array | null {
     const index = this.#countThrough(seal) - 1;
-    return index >= 0 && this.#seals[index] === seal ? this.#at(index).hash : null;
+    return index >= 0 && this.#seals[index] === seal
+      ? this.#at(index).hash
+      : null;
   }
 
   /** The last group up to a seal, or null if there is none. */
@@ -67,12 +69,18 @@ export class Chain {
   }
 
   #grow(): void {
-    const copy = <Numbers extends Uint8Array | Float64Array>(from: Numbers, to: Numbers) => {
+    const copy = <Numbers extends Uint8Array | Float64Array>(
+      from: Numbers,
+      to: Numbers,
+    ) => {
       to.set(from);
       return to;
     };
     this.#hashes = copy(this.#hashes, new Uint8Array(2 * this.#hashes.length));
     this.#seals = copy(this.#seals, new Float64Array(2 * this.#seals.length));
-    this.#entries = copy(this.#entries, new Float64Array(2 * this.#entries.length));
+    this.#entries = copy(
+      this.#entries,
+      new Float64Array(2 * this.#entries.length),
+    );
   }
 }

@@ -26,7 +26,12 @@ export class Coverage {
   #newest: Checkpoint | null = null;
   #seal = 0;
 
-  constructor(keys: readonly VerifierKey[], groups: Groups, find: Find, signers: Set<string>) {
+  constructor(
+    keys: readonly VerifierKey[],
+    groups: Groups,
+    find: Find,
+    signers: Set<string>,
+  ) {
     this.#keys = keys;
     this.#groups = groups;
     this.#find = find;
@@ -51,7 +56,8 @@ export class Coverage {
     const { seal } = proof.group;
     const known = this.#groups.hashOf(seal);
     if (!known || !sameBytes(known, groupHash(proof.group))) {
-      const message = `the entries up to seal ${seal} are not those that were signed`;
+      const message =
+        `the entries up to seal ${seal} are not those that were signed`;
       this.#find("NOT_AS_SIGNED", message, { seal });
       return null;
     }
@@ -67,10 +73,18 @@ export class Coverage {
     }
     const newest = this.#newest;
     if (newest && newest.origin !== checkpoint.origin) {
-      const message = `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`;
+      const message =
+        `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`;
       this.#find("LOG_FORKED", message, { seal });
-    } else if (newest?.size === checkpoint.size && !sameBytes(newest.root, checkpoint.root)) {
-      this.#find("LOG_FORKED", `two logs of ${checkpoint.size} seals were signed`, { seal });
+    } else if (
+      newest?.size === checkpoint.size &&
+      !sameBytes(newest.root, checkpoint.root)
+    ) {
+      this.#find(
+        "LOG_FORKED",
+        `two logs of ${checkpoint.size} seals were signed`,
+        { seal },
+      );
     }
     this.#seal = Math.max(this.#seal, seal);
     if (!newest || checkpoint.size > newest.size) this.#newest = checkpoint;
@@ -98,7 +112,10 @@ export class Coverage {
       );
     }
     if (last.seal <= size) return [];
-    const message = `${last.entries - chain.entriesThrough(size)} entries were sealed after the ` +
+    const message =
+      `${
+        last.entries - chain.entriesThrough(size)
+      } entries were sealed after the ` +
       `${size} seals that the newest checkpoint covers`;
     return [{ code: "NOT_COVERED", message }];
   }
@@ -123,7 +140,9 @@ export async function signerOf(
 ): Promise<string> {
   const named = keys.map(as);
   const { signedBy } = await openNote(note, named);
-  const key = keys.find(({ name }, place) => name === origin && signedBy.includes(named[place]!));
+  const key = keys.find(({ name }, place) =>
+    name === origin && signedBy.includes(named[place]!)
+  );
   return `${origin}+${key && await keyId(key)}`;
 }
 
@@ -133,7 +152,8 @@ export async function signerOf(
  */
 export function refuseKeys({ problem, message }: NoteError): void {
   if (problem === "unknown_key") {
-    const text = `Cannot verify: ${message}; was the bundle signed by another key?`;
+    const text =
+      `Cannot verify: ${message}; was the bundle signed by another key?`;
     throw new VerificationError("WRONG_KEY", text);
   }
   if (problem === "ambiguous_key") {

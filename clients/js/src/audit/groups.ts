@@ -74,12 +74,15 @@ export class Groups {
 
   /** Whether the last group has more entries than were read. */
   get isWithin(): boolean {
-    return this.#closed !== null && this.#closed.place < this.#closed.group.entry_count;
+    return this.#closed !== null &&
+      this.#closed.place < this.#closed.group.entry_count;
   }
 
   /** The seal and hash of the last or current group. */
   get last(): { seal: number; hash: Uint8Array } | null {
-    return this.#open ? { seal: this.#open.group.seal, hash: this.#open.hash } : this.chain.last;
+    return this.#open
+      ? { seal: this.#open.group.seal, hash: this.#open.hash }
+      : this.chain.last;
   }
 
   /** The cursor after the entries read; null before the first group. */
@@ -89,7 +92,9 @@ export class Groups {
 
   /** The hash of the group of a seal, or null if there is none. */
   hashOf(seal: number): Uint8Array | null {
-    return this.#open?.group.seal === seal ? this.#open.hash : this.chain.hashOf(seal);
+    return this.#open?.group.seal === seal
+      ? this.#open.hash
+      : this.chain.hashOf(seal);
   }
 
   /** Starts the next bundle, which may continue within the last group. */
@@ -103,7 +108,8 @@ export class Groups {
     const hash = groupHash(group);
     this.close();
     if (this.#isNewBundle && !follows(group, beginning.previous)) {
-      const message = "the group before the first is not given, or not the one it is chained to";
+      const message =
+        "the group before the first is not given, or not the one it is chained to";
       this.#find("PREFIX_MISSING", `line ${lineNumber}: ${message}`, {
         seal: group.seal,
         line: lineNumber,
@@ -114,8 +120,18 @@ export class Groups {
       this.#count += 1;
     }
     this.#isNewBundle = false;
-    this.#open = { group, hash, line: lineNumber, place: first, suspect: null, isPart: false };
-    return this.#tree.appendNodes(before.map((node) => fromBase64(node, "before", 32)), first);
+    this.#open = {
+      group,
+      hash,
+      line: lineNumber,
+      place: first,
+      suspect: null,
+      isPart: false,
+    };
+    return this.#tree.appendNodes(
+      before.map((node) => fromBase64(node, "before", 32)),
+      first,
+    );
   }
 
   /** Adds leaves to the open group; false if none is open. */
@@ -135,7 +151,9 @@ export class Groups {
   /** Adds the nodes after the last entry; false if they cannot belong to the open group. */
   rest(nodes: string[]): boolean {
     const open = this.#open;
-    if (!open || open.isPart || open.place >= open.group.entry_count) return false;
+    if (!open || open.isPart || open.place >= open.group.entry_count) {
+      return false;
+    }
     open.isPart = true;
     const hashes = nodes.map((node) => fromBase64(node, "nodes", 32));
     return this.#tree.appendNodes(hashes, open.group.entry_count);
@@ -148,10 +166,14 @@ export class Groups {
     const { group, suspect, hash, isPart } = open;
     if (this.#tree.size !== group.entry_count) {
       this.#findMiscount(open);
-    } else if (!sameBytes(this.#tree.root(), fromBase64(group.root, "root", 32))) {
+    } else if (
+      !sameBytes(this.#tree.root(), fromBase64(group.root, "root", 32))
+    ) {
       this.#findAltered(open);
     } else if (suspect) {
-      const message = `${nameOf(suspect)} has another leaf than the one it is given`;
+      const message = `${
+        nameOf(suspect)
+      } has another leaf than the one it is given`;
       this.#find("ENTRY_ALTERED", message, placeOf(open));
     }
     this.chain.add({ seal: group.seal, hash, entries: this.#entries });
@@ -169,7 +191,12 @@ export class Groups {
   }
 
   /** Checks that a group follows the one before it in the organization's chain. */
-  #checkFollows(group: AuditGroup, first: number, line: number, beginning: Beginning): void {
+  #checkFollows(
+    group: AuditGroup,
+    first: number,
+    line: number,
+    beginning: Beginning,
+  ): void {
     const closed = this.#closed;
     if (!closed) {
       const start = this.#startOf(group, first, beginning);
@@ -179,7 +206,9 @@ export class Groups {
           "PREFIX_MISSING",
           `line ${line}: it begins with entry ${first} of seal ${group.seal}, after ` +
             `${group.entries_before + first} entries: what comes after ` +
-            `${beginning.after ?? "the beginning of the log"} is missing before it`,
+            `${
+              beginning.after ?? "the beginning of the log"
+            } is missing before it`,
           { seal: group.seal, line },
         );
       }
@@ -212,8 +241,15 @@ export class Groups {
    * Finds how the first group begins. Its hash contains that of the group before it, which proves
    * that nothing is left out after the cursor, or after the seal through which the log was pruned.
    */
-  #startOf(group: AuditGroup, first: number, { after, pruned, previous }: Beginning): Start | null {
-    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
+  #startOf(
+    group: AuditGroup,
+    first: number,
+    { after, pruned, previous }: Beginning,
+  ): Start | null {
+    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [
+      number,
+      number,
+    ];
     const isWithin = group.seal === seal && first === place;
     if (!isWithin && (first > 0 || group.seal <= seal)) return null;
     if (previous === null) return first > 0 ? "later" : "first";
@@ -234,11 +270,14 @@ export class Groups {
    */
   #isPrunedBefore(first: number, { pruned, previous }: Beginning): boolean {
     const { group, place } = this.#closed!;
-    if (!this.#isNewBundle || first > 0 || previous === null || pruned === null) return false;
+    if (
+      !this.#isNewBundle || first > 0 || previous === null || pruned === null
+    ) return false;
     if (previous.seal > pruned) return false;
     const isGap = previous.seal === group.seal
       ? this.isWithin && this.chain.endsWith(groupHash(previous))
-      : previous.seal > group.seal && previous.entries_before >= countThrough(group);
+      : previous.seal > group.seal &&
+        previous.entries_before >= countThrough(group);
     if (!isGap) return false;
     const gone = countThrough(previous) - group.entries_before - place;
     const entries = `${gone} entries after ${this.cursor}`;
@@ -251,12 +290,22 @@ export class Groups {
    * says which entries are gone; false if it was not.
    */
   endEmpty({ after, pruned }: Beginning): boolean {
-    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
+    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [
+      number,
+      number,
+    ];
     // Only a group that was read shows whether more entries follow in its seal.
-    const isRead = this.#closed?.group.seal === seal && place >= this.#closed.group.entry_count;
-    if (pruned === null || pruned < seal || pruned === seal && isRead) return false;
+    const isRead = this.#closed?.group.seal === seal &&
+      place >= this.#closed.group.entry_count;
+    if (pruned === null || pruned < seal || pruned === seal && isRead) {
+      return false;
+    }
     const entries = after === null ? "all entries" : afterCursor(after);
-    this.pruned.push({ through: pruned, entries, isBetween: this.#closed !== null });
+    this.pruned.push({
+      through: pruned,
+      entries,
+      isBetween: this.#closed !== null,
+    });
     return true;
   }
 
@@ -282,7 +331,9 @@ export class Groups {
     }
     this.#find(
       "GROUP_ALTERED",
-      `the entries of seal ${group.seal}, from line ${line + 1}, are not what was sealed`,
+      `the entries of seal ${group.seal}, from line ${
+        line + 1
+      }, are not what was sealed`,
       { seal: group.seal, line: line + 1 },
     );
   }
@@ -291,8 +342,11 @@ export class Groups {
 /** Whether a group is chained to the one before it; null: whether it is an organization's first. */
 function follows(group: AuditGroup, previous: AuditGroup | null): boolean {
   const chained = fromBase64(group.previous, "previous", 32);
-  if (previous === null) return group.entries_before === 0 && sameBytes(chained, nothing);
-  return sameBytes(chained, groupHash(previous)) && previous.seal < group.seal &&
+  if (previous === null) {
+    return group.entries_before === 0 && sameBytes(chained, nothing);
+  }
+  return sameBytes(chained, groupHash(previous)) &&
+    previous.seal < group.seal &&
     previous.organization_id === group.organization_id &&
     countThrough(previous) === group.entries_before;
 }

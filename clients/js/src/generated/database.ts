@@ -1,4 +1,10 @@
-export type Json = string | number | boolean | null | { [key: string]: Json } | Json[];
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | { [key: string]: Json }
+  | Json[];
 
 export interface AccessReviewItemsRow {
   access: Json;
@@ -1040,11 +1046,13 @@ export interface Functions {
   };
   list_security_events: {
     Args: {
+      assignee?: string | null | undefined;
       before?: string | null | undefined;
       include_resolved?: boolean | undefined;
       minimum_severity?: Enums["security_severity"] | undefined;
       organization_id?: string | null | undefined;
       page_size?: number | undefined;
+      unassigned?: boolean | undefined;
     };
     Returns: Rows["security_events"][];
   };
@@ -1086,6 +1094,7 @@ export interface Functions {
     Returns: {
       email: string;
       enrolled: boolean;
+      last_sign_in_at: string;
       last_used_at: string;
       locked: boolean;
       locked_until: string;

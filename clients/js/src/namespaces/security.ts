@@ -15,13 +15,35 @@ export function security<T extends boolean>(
     async *events(organization: string | null, filter: Filter = {}) {
       const page_size = filter.page_size ?? 100;
       for (let { before } = filter;;) {
-        const asked = { organization_id: organization, ...filter, page_size, before };
+        const asked = {
+          organization_id: organization,
+          ...filter,
+          page_size,
+          before,
+        };
         const page = await throwing.rpc("list_security_events", asked);
         yield* page;
         if (page.length < page_size) return;
         before = page.at(-1)?.id;
       }
     },
+    /** How many events are open by severity; counts the newest 1,000. */
+    open: (organization: string | null) =>
+      select(
+        "security_events",
+        (query) =>
+          (organization === null
+            ? query.is("organization_id", null)
+            : query.eq("organization_id", organization))
+            .is("resolved_at", null).order("raised_at", { ascending: false })
+            .limit(1000),
+        (rows) => {
+          const counts = { low: 0, medium: 0, high: 0, critical: 0 };
+          for (const { severity } of rows) counts[severity]++;
+          return counts;
+        },
+        "severity",
+      ),
     /** Assigns an event to a member, or to nobody. */
     assign: (event: string, assignee: string | null) =>
       rpc("assign_security_event", { event_id: event, assignee }),

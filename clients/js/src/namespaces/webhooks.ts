@@ -7,14 +7,29 @@ import type { Args } from "../overlay.ts";
 /** Which deliveries of an endpoint. */
 export interface DeliveryFilter {
   statuses?: readonly Enums["webhook_delivery_status"][] | undefined;
-  /** Only deliveries due before this time: that of the last one of the previous page. */
-  before?: string | undefined;
+  /** Only deliveries before this `sequence`: that of the last one of the previous page. */
+  before?: number | undefined;
   page_size?: number | undefined;
 }
 
 /** Endpoints for events, and their deliveries. */
-export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
-  const newest = (query: Query, column: string) => query.order(column, { ascending: false });
+export function webhooks<T extends boolean>(
+  { rpc, select, invoke }: Calls<T>,
+  throwing: Calls<true>,
+) {
+  const newest = (query: Query, column: string) =>
+    query.order(column, { ascending: false });
+  const page = (
+    query: Query,
+    endpoint: string,
+    { statuses, before, page_size = 50 }: DeliveryFilter,
+  ) => {
+    const some = statuses ? query.in("status", statuses) : query;
+    const rest = before === undefined ? some : some.lt("sequence", before);
+    return newest(rest.eq("endpoint_id", endpoint), "sequence").limit(
+      page_size,
+    );
+  };
   const path = (endpoint: string, action: string) =>
     `bulwark-webhooks/endpoints/${endpoint}/${action}`;
   return {
@@ -35,7 +50,10 @@ export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
         firstOrNull,
       ),
     subscriptions: (endpoint: string) =>
-      select("webhook_subscriptions", (query) => query.eq("endpoint_id", endpoint)),
+      select(
+        "webhook_subscriptions",
+        (query) => query.eq("endpoint_id", endpoint),
+      ),
     /** How an endpoint does; null before its first delivery. */
     health: (endpoint: string) =>
       select(
@@ -54,44 +72,79 @@ export function webhooks<T extends boolean>({ rpc, select, invoke }: Calls<T>) {
       ),
     /** Creates an endpoint and shows its secret, this once. */
     create: (endpoint: Inputs["bulwark-webhooks/endpoints"]) =>
-      invoke<FunctionAnswers["bulwark-webhooks/endpoints"]>("bulwark-webhooks/endpoints", {
-        body: endpoint,
-      }),
+      invoke<FunctionAnswers["bulwark-webhooks/endpoints"]>(
+        "bulwark-webhooks/endpoints",
+        {
+          body: endpoint,
+        },
+      ),
     update: (
       endpoint: string,
-      change: Omit<Args<"update_webhook_endpoint">, "endpoint_id" | "subscriptions"> & {
-        subscriptions?: Inputs["bulwark-webhooks/endpoints"]["subscriptions"] | undefined;
-      },
-    ) => rpc("update_webhook_endpoint", { ...change, endpoint_id: endpoint } as never),
+      change:
+        & Omit<Args<"update_webhook_endpoint">, "endpoint_id" | "subscriptions">
+        & {
+          subscriptions?:
+            | Inputs["bulwark-webhooks/endpoints"]["subscriptions"]
+            | undefined;
+        },
+    ) =>
+      rpc(
+        "update_webhook_endpoint",
+        { ...change, endpoint_id: endpoint } as never,
+      ),
     /** Moves an endpoint to another address. */
-    move: (endpoint: string, to: Inputs["bulwark-webhooks/endpoints/<id>/destination"]) =>
+    move: (
+      endpoint: string,
+      to: Inputs["bulwark-webhooks/endpoints/<id>/destination"],
+    ) =>
       invoke<null>(path(endpoint, "destination"), { method: "PUT", body: to }),
     /** Shows a new secret, this once; the old one signs too during the overlap. */
     rotateSecret: (
       endpoint: string,
       overlap: Inputs["bulwark-webhooks/endpoints/<id>/rotate"] = {},
     ) =>
-      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/rotate"]>(path(endpoint, "rotate"), {
-        body: overlap,
-      }),
+      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/rotate"]>(
+        path(endpoint, "rotate"),
+        {
+          body: overlap,
+        },
+      ),
     /** Sends a sample now. */
     test: (endpoint: string) =>
-      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/test"]>(path(endpoint, "test")),
-    enable: (endpoint: string) => rpc("enable_webhook_endpoint", { endpoint_id: endpoint }),
-    disable: (endpoint: string) => rpc("disable_webhook_endpoint", { endpoint_id: endpoint }),
-    delete: (endpoint: string) => rpc("delete_webhook_endpoint", { endpoint_id: endpoint }),
+      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/test"]>(
+        path(endpoint, "test"),
+      ),
+    enable: (endpoint: string) =>
+      rpc("enable_webhook_endpoint", { endpoint_id: endpoint }),
+    disable: (endpoint: string) =>
+      rpc("disable_webhook_endpoint", { endpoint_id: endpoint }),
+    delete: (endpoint: string) =>
+      rpc("delete_webhook_endpoint", { endpoint_id: endpoint }),
     /** A page of an endpoint's deliveries, newest first. */
-    deliveries: (endpoint: string, { statuses, before, page_size = 50 }: DeliveryFilter = {}) =>
-      select("webhook_deliveries", (query) => {
-        const some = statuses ? query.in("status", statuses) : query;
-        const page = before === undefined ? some : some.lt("occurred_at", before);
-        return newest(page.eq("endpoint_id", endpoint), "occurred_at").limit(page_size);
-      }),
+    deliveries: (endpoint: string, filter: DeliveryFilter = {}) =>
+      select("webhook_deliveries", (query) => page(query, endpoint, filter)),
+    /** All deliveries of an endpoint, page by page. Throws a BulwarkError. */
+    async *log(endpoint: string, filter: DeliveryFilter = {}) {
+      const { page_size = 50 } = filter;
+      for (let { before } = filter;;) {
+        const rows = await throwing.select(
+          "webhook_deliveries",
+          (query) => page(query, endpoint, { ...filter, before }),
+        );
+        yield* rows;
+        if (rows.length < page_size) return;
+        before = rows.at(-1)?.sequence;
+      }
+    },
     /** The attempts of a delivery, newest first. */
     attempts: (delivery: string) =>
-      select("webhook_attempts", (query) => newest(query.eq("delivery_id", delivery), "number")),
+      select(
+        "webhook_attempts",
+        (query) => newest(query.eq("delivery_id", delivery), "number"),
+      ),
     /** Delivers one again. */
-    replay: (delivery: string) => rpc("replay_webhook_delivery", { delivery_id: delivery }),
+    replay: (delivery: string) =>
+      rpc("replay_webhook_delivery", { delivery_id: delivery }),
     /** Delivers those of a range again, the dead ones unless it says otherwise; returns how many. */
     replayRange: (
       endpoint: string,

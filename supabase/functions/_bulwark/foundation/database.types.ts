@@ -2578,11 +2578,13 @@ export type Database = {
       };
       "list_security_events": {
         Args: {
+          "assignee"?: string;
           "before"?: string;
           "include_resolved"?: boolean;
           "minimum_severity"?: Database["bulwark"]["Enums"]["security_severity"];
           "organization_id"?: string;
           "page_size"?: number;
+          "unassigned"?: boolean;
         };
         Returns: {
           "assigned_to": string | null;
@@ -2642,6 +2644,7 @@ export type Database = {
         Returns: {
           "email": string;
           "enrolled": boolean;
+          "last_sign_in_at": string;
           "last_used_at": string;
           "locked": boolean;
           "locked_until": string;

@@ -1,0 +1,27 @@
+/** The filter of the security events, as it stands in the address. */
+export interface Filter {
+  /** This severity and all above. */
+  severity?: (typeof severities)[number];
+  /** Open ones, unless it says all. */
+  status?: "all";
+  /** The id of an account, or `nobody`. */
+  assignee?: string;
+  /** The event whose drawer is open. */
+  event?: string;
+}
+
+export const severities = ["low", "medium", "high", "critical"] as const;
+
+/** Reads a filter from an address; ignores what is none. */
+export function readFilter(given: Record<string, unknown>): Filter {
+  const severity = severities.find((one) => one === given["severity"]);
+  const { assignee, event } = given;
+  return {
+    ...(severity ? { severity } : {}),
+    ...(given["status"] === "all" ? { status: "all" } : {}),
+    ...(typeof assignee === "string" && /^(nobody|[\da-f-]{36})$/.test(assignee)
+      ? { assignee }
+      : {}),
+    ...(typeof event === "string" && event ? { event } : {}),
+  };
+}

@@ -1,0 +1,67 @@
+/** A client that openapi-typescript generates from the document. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import openapiTS, { astToString } from "openapi-typescript";
+import { inRepository } from "../../scripts/stack/paths.ts";
+import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
+import { document } from "./document.ts";
+
+const program = `
+import createClient from "openapi-fetch";
+import type { paths } from "./api.ts";
+
+const api = createClient<paths>({ baseUrl: "https://project.example" });
+const header = { "Content-Profile": "bulwark" } as const;
+
+export async function main(): Promise<string | undefined> {
+  const made = await api.POST("/rest/v1/rpc/create_organization", {
+    params: { header },
+    body: { name: "Acme", slug: "acme" },
+  });
+  const slug: string | undefined = made.data?.slug;
+  await api.POST("/rest/v1/rpc/create_organization", {
+    params: { header },
+    // @ts-expect-error the slug is missing
+    body: { name: "Acme" },
+  });
+  const { data, error } = await api.POST("/functions/v1/bulwark-mfa/verify", {
+    body: { code: "123456" },
+  });
+  const left: number | undefined = data?.backup_codes_left;
+  // @ts-expect-error no such code
+  if (error?.code === "MFA_CODE_REFUSE") return slug;
+  const { data: exported } = await api.GET("/functions/v1/bulwark-audit/export", {
+    // @ts-expect-error no such format
+    params: { query: { format: "xml" } },
+    parseAs: "text",
+  });
+  const id: string | undefined = made.data?.id;
+  await api.PUT("/functions/v1/bulwark-webhooks/endpoints/{id}/destination", {
+    params: { path: { id: id ?? "" } },
+    body: { url: "https://example.com" },
+  });
+  return [left, exported, error?.correlation_id].join();
+}
+`;
+
+Deno.test("API-05: a typed client is generated from the document, and knows inputs, answers and codes", async () => {
+  const scratch = await makeScratchFolder("openapi");
+  try {
+    await Deno.symlink(inRepository("node_modules"), join(scratch.path, "node_modules"));
+    const types = astToString(await openapiTS(structuredClone(document)));
+    await Deno.writeTextFile(join(scratch.path, "api.ts"), types);
+    await Deno.writeTextFile(join(scratch.path, "main.ts"), program);
+    const { success, stdout } = await new Deno.Command("node", {
+      args: [
+        inRepository("node_modules", "typescript-7", "bin", "tsc"),
+        ...["--noEmit", "--strict", "--target", "ES2022", "--lib", "ES2022,DOM,DOM.Iterable"],
+        ...["--module", "ESNext", "--moduleResolution", "Bundler", "--allowImportingTsExtensions"],
+        ...["--exactOptionalPropertyTypes", "--types", "", "--skipLibCheck"],
+        join(scratch.path, "main.ts"),
+      ],
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stdout));
+  } finally {
+    await scratch.remove();
+  }
+});
