@@ -93,7 +93,7 @@ export function outcomeOf(
     case "lost":
       return "the worker never reported";
     case null:
-      return "not known yet";
+      return "a worker has it, see below";
   }
 }
 
