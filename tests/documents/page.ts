@@ -70,11 +70,16 @@ export function pageTest(
   });
 }
 
-/** A folder with the content of the repository, in which commands may leave files. */
+/**
+ * A folder with the content of the repository, in which commands may leave files. Without the packages:
+ * a command that installs others would change those of the repository.
+ */
 async function folderOfLinks(): Promise<string> {
   const folder = await Deno.makeTempDir({ prefix: "bulwark-checkout-" });
   for await (const { name } of Deno.readDir(inRepository())) {
-    if (!/^\.(git|bulwark)$/.test(name)) await Deno.symlink(inRepository(name), join(folder, name));
+    if (!/^(\.git|\.bulwark|node_modules)$/.test(name)) {
+      await Deno.symlink(inRepository(name), join(folder, name));
+    }
   }
   return folder;
 }
