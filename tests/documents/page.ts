@@ -199,6 +199,9 @@ function scriptOf(page: string, blocks: Block[], cast: Cast) {
     bulwark: ada?.bulwark,
     show: print,
     suggestAnotherSlug: () => print("another slug"),
+    askForCode: () => Promise.resolve(null),
+    file: { writable: new WritableStream() },
+    blob: new Blob(["no export"]),
     console: { ...console, log: print, error: print, info: print, warn: print },
     as: (name: string) => cast.actors[name],
     createClient: (url: string, key: string, options: Options = {}) => {
