@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { queries } from "./connection.ts";
 import { start } from "./organization.tsx";
+import { AcceptInvitation } from "./organizations/accept_invitation.tsx";
 import {
   Badge,
   Empty,
@@ -23,7 +24,7 @@ export function Home() {
   return (
     <>
       <Heading action={<CreateOrganization />}>Organizations</Heading>
-      <Invitations />
+      <AcceptInvitation />
       <Section title="Your organizations">
         {!me ? <Skeleton /> : me.organizations.length === 0
           ? (
@@ -64,44 +65,6 @@ export function Home() {
         />
       )}
     </>
-  );
-}
-
-function Invitations() {
-  const { data: invitations } = useQuery(queries.invitations.mine());
-  const accept = useMutation(queries.invitations.acceptMine());
-  const decline = useMutation(queries.invitations.decline());
-  if (!invitations?.length) return null;
-  return (
-    <Section title="Invitations" about="Somebody asks you to join.">
-      <ul>
-        {invitations.map(({ invitation_id, organization_name, role, invited_by_name }) => (
-          <Line key={invitation_id}>
-            <span className="font-medium">{organization_name}</span>
-            <Badge>{role}</Badge>
-            {invited_by_name && <span className="text-quiet">by {invited_by_name}</span>}
-            <span className="ml-auto flex gap-2">
-              <button
-                type="button"
-                className="button"
-                onClick={() =>
-                  decline.mutate([invitation_id])}
-              >
-                Decline
-              </button>
-              <button
-                type="button"
-                className="button primary"
-                onClick={() => accept.mutate([invitation_id])}
-              >
-                Accept
-              </button>
-            </span>
-          </Line>
-        ))}
-      </ul>
-      <Problem error={accept.error ?? decline.error} />
-    </Section>
   );
 }
 

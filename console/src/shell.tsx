@@ -7,6 +7,7 @@ import { auth, queries } from "./connection.ts";
 import { OpenEvents } from "./events/badge.tsx";
 import { placesOf, start } from "./organization.tsx";
 import { PaletteButton, PaletteByKeys } from "./palette/open.tsx";
+import { OrganizationSwitcher } from "./organizations/switcher.tsx";
 import { projectPlacesOf } from "./project.tsx";
 import { Initials, Problem } from "./ui/parts.tsx";
 
@@ -61,12 +62,18 @@ const entry =
 
 function Navigation({ onFollow, onSearch }: { onFollow?: () => void; onSearch?: () => void }) {
   const { data: me } = useQuery(queries.whoami());
+  const navigate = useNavigate();
   const { slug } = useParams({ strict: false });
   const organization = me?.organizations.find((one) => one.slug === slug) ?? me?.organizations[0];
   const projectPlaces = me ? projectPlacesOf(me) : [];
   return (
     <>
-      <Switcher current={organization?.slug} />
+      <OrganizationSwitcher
+        current={organization?.id}
+        icon={<img src="./icon.svg" alt="" className="size-4" />}
+        onSwitch={(one) => void navigate({ to: start, params: { slug: one.slug } })}
+        onAll={() => void navigate({ to: "/" })}
+      />
       {onSearch && <PaletteButton onClick={onSearch} />}
       <nav
         aria-label="Main"
@@ -111,44 +118,6 @@ function Group({ name, children }: { name: string; children: ReactNode }) {
       <span aria-hidden className="px-2 pb-1 text-xs font-medium text-quiet">{name}</span>
       {children}
     </div>
-  );
-}
-
-/** Changes the organization. */
-function Switcher({ current }: { current: string | undefined }) {
-  const { data: me } = useQuery(queries.whoami());
-  const navigate = useNavigate();
-  const chosen = me?.organizations.find(({ slug }) => slug === current);
-  return (
-    <Menu.Root>
-      <Menu.Trigger className="button w-full justify-between px-2">
-        <span className="flex min-w-0 items-center gap-2">
-          <img src="./icon.svg" alt="" className="size-4" />
-          <span className="sr-only">Organization:</span>
-          <span className="truncate">{chosen?.name ?? "No organization"}</span>
-        </span>
-        <span aria-hidden className="text-quiet">⌄</span>
-      </Menu.Trigger>
-      <Menu.Portal>
-        <Menu.Positioner sideOffset={4} align="start" className="z-30">
-          <Menu.Popup className="popup w-56">
-            {me?.organizations.map((one) => (
-              <Menu.Item
-                key={one.id}
-                className="item"
-                onClick={() => navigate({ to: start, params: { slug: one.slug } })}
-              >
-                <span className="flex-1 truncate">{one.name}</span>
-                {one.slug === current && <span aria-label="current">✓</span>}
-              </Menu.Item>
-            ))}
-            <Menu.Item className="item" onClick={() => navigate({ to: "/" })}>
-              All organizations
-            </Menu.Item>
-          </Menu.Popup>
-        </Menu.Positioner>
-      </Menu.Portal>
-    </Menu.Root>
   );
 }
 

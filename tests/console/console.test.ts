@@ -229,7 +229,7 @@ Deno.test({
 
     const viewer = await openConsole(chromium!, `/o/${slug}/audit`);
     await signIn(viewer.page, mia);
-    await viewer.page.getByText("The audit log is not open to you").waitFor();
+    await viewer.page.getByText("This is not open to you").waitFor();
     assert.equal(await viewer.page.getByRole("link", { name: "Audit log" }).count(), 0);
     await judge(viewer.page, "audit-refused");
     assert.deepEqual(viewer.faults, []);

@@ -1,4 +1,5 @@
 import type { AuditEntry } from "@bulwark/client";
+import { useText } from "../blocks/provider.tsx";
 import { Drawer, DrawerHead, exactly, Fact, Facts, Json } from "../ui/drawer.tsx";
 import { Badge, Copy, Id } from "../ui/parts.tsx";
 import { Severity } from "./severity.tsx";
@@ -22,20 +23,21 @@ function Content({ entry, actor, onFilter }: {
   actor: string | null;
   onFilter(filter: { actor?: string; resource?: string }): void;
 }) {
+  const t = useText();
   const { actor_id, resource_id } = entry;
   return (
     <>
       <DrawerHead title={entry.event_type}>{exactly(entry.occurred_at)}</DrawerHead>
       <Facts>
-        <Fact name="Severity">
+        <Fact name={t("Severity")}>
           <Severity severity={entry.severity} />
         </Fact>
-        <Fact name="Result">
-          <Badge tone={entry.result === "success" ? "good" : "bad"}>{entry.result}</Badge>
+        <Fact name={t("Result")}>
+          <Badge tone={entry.result === "success" ? "good" : "bad"}>{t(entry.result)}</Badge>
         </Fact>
-        <Fact name="Actor">
+        <Fact name={t("Actor")}>
           <span className="flex flex-wrap items-center gap-2">
-            {actor ?? entry.actor_type}
+            {actor ?? (entry.actor_type && t(entry.actor_type))}
             {actor_id && <Id id={actor_id} />}
             {actor_id && (
               <button
@@ -43,41 +45,43 @@ function Content({ entry, actor, onFilter }: {
                 className="link"
                 onClick={() => onFilter({ actor: actor_id })}
               >
-                Everything by this actor
+                {t("Everything by this actor")}
               </button>
             )}
           </span>
         </Fact>
         {entry.resource_type && (
-          <Fact name="Resource">
+          <Fact name={t("Resource")}>
             <span className="flex flex-wrap items-center gap-2">
               {entry.resource_type}
-              {resource_id && <Copy text={resource_id} label="Copy the id">{resource_id}</Copy>}
+              {resource_id && (
+                <Copy text={resource_id} label={t("Copy the id")}>{resource_id}</Copy>
+              )}
               {resource_id && (
                 <button
                   type="button"
                   className="link"
                   onClick={() => onFilter({ resource: resource_id })}
                 >
-                  Its history
+                  {t("Its history")}
                 </button>
               )}
             </span>
           </Fact>
         )}
-        {entry.action && <Fact name="Action">{entry.action}</Fact>}
+        {entry.action && <Fact name={t("Action")}>{entry.action}</Fact>}
         {entry.ip !== null && (
-          <Fact name="Address">
+          <Fact name={t("Address")}>
             <span className="font-mono text-xs">{String(entry.ip)}</span>
           </Fact>
         )}
-        <Fact name="Entry">
-          <Copy text={entry.id} label="Copy the id of the entry">{entry.id}</Copy>
+        <Fact name={t("Entry")}>
+          <Copy text={entry.id} label={t("Copy the id of the entry")}>{entry.id}</Copy>
         </Fact>
       </Facts>
       <Difference before={entry.before} after={entry.after} />
       {entry.details && Object.keys(entry.details).length > 0 && (
-        <Json title="Details" value={entry.details} />
+        <Json title={t("Details")} value={entry.details} />
       )}
     </>
   );
@@ -87,24 +91,29 @@ type Columns = Record<string, unknown> | null;
 
 /** The columns that changed, before and after. */
 function Difference({ before, after }: { before: Columns; after: Columns }) {
+  const t = useText();
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].sort()
     .filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]));
   if (names.length === 0) return null;
   return (
-    <section aria-label="Changes">
-      <h3 className="mb-1 font-semibold">Changes</h3>
+    <section aria-label={t("Changes")}>
+      <h3 className="mb-1 font-semibold">{t("Changes")}</h3>
       <div
         tabIndex={0}
         role="group"
-        aria-label="Changed columns"
+        aria-label={t("Changed columns")}
         className="overflow-auto rounded-md border border-line"
       >
         <table className="w-full text-left font-mono text-xs">
           <thead>
             <tr className="border-b border-line">
-              <th scope="col" className="cell-head px-2 py-1.5 font-sans">Column</th>
-              {before && <th scope="col" className="cell-head px-2 py-1.5 font-sans">Before</th>}
-              {after && <th scope="col" className="cell-head px-2 py-1.5 font-sans">After</th>}
+              <th scope="col" className="cell-head px-2 py-1.5 font-sans">{t("Column")}</th>
+              {before && (
+                <th scope="col" className="cell-head px-2 py-1.5 font-sans">{t("Before")}</th>
+              )}
+              {after && (
+                <th scope="col" className="cell-head px-2 py-1.5 font-sans">{t("After")}</th>
+              )}
             </tr>
           </thead>
           <tbody>

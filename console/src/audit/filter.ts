@@ -14,6 +14,18 @@ export interface Filter {
   entry?: string;
 }
 
+/** Another value for parts of a filter; undefined and an empty text remove them. */
+export type Change = { [Name in keyof Filter]?: Filter[Name] | undefined };
+
+/** A filter after a change. */
+export function withChange(filter: Filter, change: Change): Filter {
+  return Object.fromEntries(
+    Object.entries({ ...filter, ...change }).filter(([, value]) =>
+      value !== undefined && value !== ""
+    ),
+  );
+}
+
 /** Reads a filter from an address; ignores what is none. */
 export function readFilter(given: Record<string, unknown>): Filter {
   const filter: Filter = {};

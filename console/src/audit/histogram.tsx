@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import { queries } from "../connection.ts";
+import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Problem } from "../ui/parts.tsx";
 import { severities } from "./filter.ts";
 
@@ -20,6 +20,8 @@ export function Histogram({ organization, since }: {
   organization: string;
   since: string | undefined;
 }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const [asTable, setAsTable] = useState(false);
   const range = useMemo(() => rangeOf(since), [since]);
   const { data, error } = useQuery({
@@ -47,11 +49,16 @@ export function Histogram({ organization, since }: {
     ...(range.width < day ? { timeStyle: "short" } : { timeZone: "UTC" }),
   });
   return (
-    <section className="card px-3 py-2" aria-label="Entries by time">
+    <section className="card px-3 py-2" aria-label={t("Entries by time")}>
       <div className="flex items-center gap-3 text-xs text-quiet">
         <span className="flex-1" data-histogram={data ? all : undefined}>
-          {data ? `${number.format(all)} entries since ${words.format(bars[0]?.time)}` : "Counting"}
-          {data?.next && ", and more that were not counted in time"}
+          {data
+            ? t("{count} entries since {time}", {
+              count: number.format(all),
+              time: words.format(bars[0]?.time),
+            })
+            : t("Counting")}
+          {data?.next && t(", and more that were not counted in time")}
         </span>
         <button
           type="button"
@@ -59,13 +66,15 @@ export function Histogram({ organization, since }: {
           aria-expanded={asTable}
           onClick={() => setAsTable(!asTable)}
         >
-          {asTable ? "As a chart" : "As a table"}
+          {asTable ? t("As a chart") : t("As a table")}
         </button>
       </div>
       {asTable ? <Numbers bars={bars} words={words} /> : (
         <svg
           role="img"
-          aria-label={`Entries by time, at most ${number.format(most)}; the table has the numbers`}
+          aria-label={t("Entries by time, at most {count}; the table has the numbers", {
+            count: number.format(most),
+          })}
           viewBox={`0 0 ${bars.length * 10} 40`}
           preserveAspectRatio="none"
           className="mt-1 h-12 w-full"
@@ -104,19 +113,20 @@ function Numbers({ bars, words }: {
   bars: readonly { time: number; counts: number[]; total: number }[];
   words: Intl.DateTimeFormat;
 }) {
+  const t = useText();
   return (
     <div
       tabIndex={0}
       role="group"
-      aria-label="Numbers of entries"
+      aria-label={t("Numbers of entries")}
       className="mt-1 max-h-48 overflow-auto"
     >
       <table className="w-full text-right text-xs">
         <thead>
           <tr>
-            <th scope="col" className="cell-head text-left">From</th>
+            <th scope="col" className="cell-head text-left">{t("From")}</th>
             {severities.map((name) => (
-              <th key={name} scope="col" className="cell-head px-2">{name}</th>
+              <th key={name} scope="col" className="cell-head px-2">{t(name)}</th>
             ))}
           </tr>
         </thead>

@@ -1,4 +1,5 @@
 import type { Enums } from "@bulwark/client";
+import { useText } from "../blocks/provider.tsx";
 
 const looks = {
   // Of security events.
@@ -20,11 +21,12 @@ export function Severity(
     compact?: boolean;
   },
 ) {
+  const t = useText();
   const { shape, colour } = looks[severity];
   return (
     <span className={`flex items-center gap-1.5 ${colour}`}>
       <span aria-hidden className="w-3 text-center">{shape}</span>
-      <span className={compact ? "sr-only md:not-sr-only" : ""}>{severity}</span>
+      <span className={compact ? "sr-only md:not-sr-only" : ""}>{t(severity)}</span>
     </span>
   );
 }

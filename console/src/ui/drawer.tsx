@@ -1,5 +1,6 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { type ReactNode, useRef } from "react";
+import { useText } from "../blocks/provider.tsx";
 
 /** Shows one item of a list at the right; null closes it. */
 export function Drawer<Item>({ item, onClose, children }: {
@@ -24,13 +25,14 @@ export function Drawer<Item>({ item, onClose, children }: {
 
 /** The title of a drawer, and its close button. */
 export function DrawerHead({ title, children }: { title: string; children: ReactNode }) {
+  const t = useText();
   return (
     <div className="flex items-start gap-3">
       <div className="min-w-0 flex-1">
         <Dialog.Title className="text-lg font-semibold break-words">{title}</Dialog.Title>
         <Dialog.Description className="text-quiet" render={<div />}>{children}</Dialog.Description>
       </div>
-      <Dialog.Close className="button plain px-2" aria-label="Close">×</Dialog.Close>
+      <Dialog.Close className="button plain px-2" aria-label={t("Close")}>×</Dialog.Close>
     </div>
   );
 }

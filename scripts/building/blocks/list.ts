@@ -63,4 +63,29 @@ export const blocks: readonly Block[] = [
     exports: "Devices",
     use: "<Devices />",
   },
+  {
+    name: "organization-switcher",
+    title: "Organization switcher",
+    description: "A menu of the person's organizations",
+    file: "organizations/switcher.tsx",
+    exports: "OrganizationSwitcher",
+    use: "<OrganizationSwitcher current={organization.id} onSwitch={open} />",
+  },
+  {
+    name: "accept-invitation",
+    title: "Accept an invitation",
+    description: "The invitations of the person, to accept or to decline",
+    file: "organizations/accept_invitation.tsx",
+    exports: "AcceptInvitation",
+    use: "<AcceptInvitation />",
+  },
+  {
+    name: "audit-log-table",
+    title: "Audit log",
+    description: "The audit log of an organization: filtered, of any length, an entry in a drawer",
+    file: "audit/log.tsx",
+    exports: "AuditLog",
+    use: "<AuditLog organization={organization.id} filter={filter} onFilter={setFilter} />\n" +
+      "with useState<Filter>({}); readFilter of bulwark/audit/filter reads one from an address",
+  },
 ];

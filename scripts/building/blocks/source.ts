@@ -21,8 +21,8 @@ interface Edit {
 }
 
 /**
- * Reads a file. Imports lose their endings, which few bundlers accept; classes and colours become those
- * of the registry.
+ * Reads a file. Imports lose their endings, which few bundlers accept; classes and colours become
+ * those of the registry.
  */
 export async function readSource(folder: string, path: string, styles: Styles): Promise<Source> {
   const text = await Deno.readTextFile(join(folder, path));
