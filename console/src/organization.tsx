@@ -19,6 +19,8 @@ const places = [
   { to: "/o/$slug/events", name: "Security events", needs: ["security:read"] },
   { to: "/o/$slug/mfa", name: "MFA", needs: ["security:read", "mfa:reset", "settings:write"] },
   { to: "/o/$slug/webhooks", name: "Webhooks", needs: ["webhook:read"] },
+  { to: "/o/$slug/encryption", name: "Encryption", needs: ["encryption:rotate"] },
+  { to: "/o/$slug/compliance", name: "Compliance", needs: ["compliance:read"] },
 ] as const;
 
 /** Those of them that are open to the person. */

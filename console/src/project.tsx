@@ -12,7 +12,12 @@ interface Place {
   needs: readonly Permission[];
 }
 
-const places: readonly Place[] = [];
+const places: readonly Place[] = [
+  { to: "/project/metrics", name: "Metrics", needs: ["system:monitor"] },
+  { to: "/project/rate-limits", name: "Rate limits", needs: ["system:admin"] },
+  { to: "/project/encryption", name: "Encryption", needs: ["encryption:rotate"] },
+  { to: "/project/settings", name: "Settings and health", needs: ["system:admin"] },
+];
 
 /** The screens of the project that are open to the person. */
 export function projectPlacesOf({ permissions }: Whoami): readonly Place[] {

@@ -15,12 +15,17 @@ import { readMembers } from "./members/search.ts";
 import { readFilter as readMfa } from "./mfa/address.ts";
 import { readOpened } from "./opened.ts";
 import { readShown } from "./webhooks/address.ts";
+import { readMetricsSearch } from "./metrics/range.ts";
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
 
 /** A place in the console to return to. */
 const returning = ({ to }: Record<string, unknown>): { to?: string } =>
   typeof to === "string" && /^\/(?!\/)/.test(to) && !to.startsWith("/sign-") ? { to } : {};
+
+/** A part of a screen. */
+const readPart = ({ part }: Record<string, unknown>): { part?: string } =>
+  typeof part === "string" ? { part } : {};
 
 async function session() {
   return (await auth.getSession()).data.session;
@@ -161,6 +166,58 @@ const mfa = createRoute({
 
 // Supabase Auth leads to the page with the error of a link in the hash.
 if (/[#&]error_code=/.test(location.hash)) history.replaceState(null, "", "#/recover?ended=true");
+const compliance = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/compliance",
+  validateSearch: readPart,
+  component: lazyRouteComponent(() => import("./compliance/compliance.tsx"), "Compliance"),
+});
+
+const review = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/reviews/$review",
+  validateSearch: ({ undecided }: Record<string, unknown>): { undecided?: true } =>
+    undecided === true ? { undecided } : {},
+  component: lazyRouteComponent(() => import("./compliance/review.tsx"), "Review"),
+});
+
+const metrics = createRoute({
+  getParentRoute: () => shell,
+  path: "/project/metrics",
+  validateSearch: readMetricsSearch,
+  component: lazyRouteComponent(() => import("./metrics/metrics.tsx"), "Metrics"),
+});
+
+const rateLimits = createRoute({
+  getParentRoute: () => shell,
+  path: "/project/rate-limits",
+  validateSearch: readPart,
+  component: lazyRouteComponent(() => import("./rate_limits/rate_limits.tsx"), "RateLimits"),
+});
+
+const encryption = createRoute({
+  getParentRoute: () => shell,
+  path: "/project/encryption",
+  validateSearch: ({ organization }: Record<string, unknown>): { organization?: string } =>
+    typeof organization === "string" ? { organization } : {},
+  component: lazyRouteComponent(() => import("./encryption/encryption.tsx"), "Encryption"),
+});
+
+const organizationEncryption = createRoute({
+  getParentRoute: () => shell,
+  path: "/o/$slug/encryption",
+  component: lazyRouteComponent(
+    () => import("./encryption/of_organization.tsx"),
+    "OrganizationEncryption",
+  ),
+});
+
+const settings = createRoute({
+  getParentRoute: () => shell,
+  path: "/project/settings",
+  validateSearch: readPart,
+  component: lazyRouteComponent(() => import("./settings/settings.tsx"), "Settings"),
+});
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -182,6 +239,13 @@ export const router = createRouter({
       endpoint,
       events,
       mfa,
+      compliance,
+      review,
+      metrics,
+      rateLimits,
+      encryption,
+      organizationEncryption,
+      settings,
     ]),
   ]),
   history: createHashHistory(),

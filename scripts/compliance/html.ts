@@ -1,6 +1,5 @@
 import { controls } from "./controls.ts";
-import type { Report, ReportSection } from "./shapes.ts";
-import type { CheckedReport } from "./verifying.ts";
+import type { Report, ReportSection, ShownReport } from "./shapes.ts";
 
 /** Markup, as against text, which is escaped. */
 class Html {
@@ -41,7 +40,7 @@ const style = `
 `;
 
 /** A report as a page for people, without scripts and without anything to load. */
-export function htmlOf({ report, sha256, note }: CheckedReport): string {
+export function htmlOf({ report, sha256, note }: ShownReport): string {
   return html`
     <!doctype html>
     <html lang="en">

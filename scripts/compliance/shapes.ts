@@ -177,3 +177,12 @@ export interface Report {
     by_type: { type: string; result: string; count: number }[];
   };
 }
+
+/** A report, with what its page says of its text. */
+export interface ShownReport {
+  report: Report;
+  /** Of the report's bytes. */
+  sha256: string;
+  /** The signed note; null: none. */
+  note: string | null;
+}

@@ -9,15 +9,10 @@ import {
   sha256Hex,
 } from "../../supabase/functions/_bulwark/compliance/statement.ts";
 import { Failure } from "../stack/failure.ts";
-import type { Report } from "./shapes.ts";
+import type { Report, ShownReport } from "./shapes.ts";
 
 /** A report that was read, and what can be said of it. */
-export interface CheckedReport {
-  report: Report;
-  /** Of the report's bytes. */
-  sha256: string;
-  /** The signed note; null: none. */
-  note: string | null;
+export interface CheckedReport extends ShownReport {
   /** 0: proved; 1: altered; 2: not proved. */
   verdict: 0 | 1 | 2;
   lines: string[];

@@ -153,9 +153,7 @@ function retryAfterSeconds(
   now: number = Date.now(),
 ): number {
   const value = (text ?? "").trim();
-  const seconds = /^\d+$/.test(value)
-    ? Number(value)
-    : (dateOf(value, now) - now) / 1000;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (dateOf(value, now) - now) / 1000;
   return seconds > 0 ? Math.min(Math.ceil(seconds), maximum) : 0;
 }
 

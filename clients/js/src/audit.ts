@@ -93,30 +93,23 @@ export async function verifyExport(
     );
   }
   if (given(options.consistency) && !given(options.checkpoint)) {
-    const message =
-      "Cannot verify: a consistency proof says nothing without the checkpoint";
+    const message = "Cannot verify: a consistency proof says nothing without the checkpoint";
     throw new VerificationError("BAD_OPTIONS", message);
   }
   await demandEd25519();
   const read = "Cannot read the key";
   const keys = await Promise.all(
-    options.keys.map((text) =>
-      trying("BAD_KEY", read, () => parseVerifierKey(text.trim()))
-    ),
+    options.keys.map((text) => trying("BAD_KEY", read, () => parseVerifierKey(text.trim()))),
   );
   const kept = await trying(
     "BAD_CHECKPOINT",
     "Cannot use the checkpoint",
-    () =>
-      given(options.checkpoint)
-        ? openCheckpoint(options.checkpoint, keys)
-        : null,
+    () => given(options.checkpoint) ? openCheckpoint(options.checkpoint, keys) : null,
   );
   const proof = await trying(
     "BAD_PROOF",
     "Cannot use the consistency proof",
-    () =>
-      given(options.consistency) ? readConsistency(options.consistency) : null,
+    () => given(options.consistency) ? readConsistency(options.consistency) : null,
   );
   const { verdict, checkpoint } = await verifyBundle(source, {
     ...parts,
@@ -154,9 +147,7 @@ function askedOf(
   { organization, after, until, pruned, empty }: VerifyExportOptions,
 ): Asked {
   return {
-    ...(organization === undefined
-      ? {}
-      : { organization: organization?.toLowerCase() ?? null }),
+    ...(organization === undefined ? {} : { organization: organization?.toLowerCase() ?? null }),
     ...(after === undefined ? {} : { after }),
     ...(until === undefined ? {} : { until }),
     ...(pruned === undefined ? {} : { pruned }),

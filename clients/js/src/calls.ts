@@ -1,10 +1,5 @@
 // deno-lint-ignore-file no-explicit-any -- a client of any database fits
-import {
-  BulwarkError,
-  type DataApiAnswer,
-  dataApiError,
-  functionError,
-} from "./error.ts";
+import { BulwarkError, type DataApiAnswer, dataApiError, functionError } from "./error.ts";
 import type { Rows } from "./generated/database.ts";
 import type { Args, FunctionName, Returns } from "./overlay.ts";
 import type { Answer, Result } from "./result.ts";
@@ -166,9 +161,7 @@ export function openCalls<Throws extends boolean>(
     ) {
       return result;
     }
-    question ??= verify(result.error, onVerificationRequired).finally(() =>
-      question = undefined
-    );
+    question ??= verify(result.error, onVerificationRequired).finally(() => question = undefined);
     const refusal = await question;
     return refusal ? failed(refusal) : await call();
   };
@@ -201,10 +194,8 @@ export function openCalls<Throws extends boolean>(
       ),
     invoke: (path, request = {}) =>
       // functions-js gives an empty text where there is no body.
-      settle(() => reply(path, request), ({ data }) =>
-        (data === "" ? null : data) as never),
-    reply: (path, request) =>
-      settle(() => reply(path, request), (answer) => answer),
+      settle(() => reply(path, request), ({ data }) => (data === "" ? null : data) as never),
+    reply: (path, request) => settle(() => reply(path, request), (answer) => answer),
   };
 }
 
@@ -223,9 +214,7 @@ function failed(error: BulwarkError): Result<never> {
 }
 
 function queryOf(query: FunctionRequest["query"] = {}): string {
-  const given = Object.entries(query).filter(([, value]) =>
-    value !== null && value !== undefined
-  );
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
   return given.length === 0 ? "" : `?${new URLSearchParams(
     given.map(([name, value]) => [name, String(value)]),
   )}`;

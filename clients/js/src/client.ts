@@ -1,10 +1,4 @@
-import {
-  type Calls,
-  type ClientOptions,
-  first,
-  openCalls,
-  type SupabaseLike,
-} from "./calls.ts";
+import { type Calls, type ClientOptions, first, openCalls, type SupabaseLike } from "./calls.ts";
 import { BulwarkError } from "./error.ts";
 import { apiKeys } from "./namespaces/api_keys.ts";
 import { audit } from "./namespaces/audit.ts";
@@ -102,8 +96,7 @@ export function createBulwark<Throws extends boolean = false>(
   const throwing = openCalls(supabase, { ...options, throwOnError: true });
   const { rpc } = calls;
   return {
-    whoami: (knownVersion?: string) =>
-      rpc("whoami", { known_version: knownVersion }) as never,
+    whoami: (knownVersion?: string) => rpc("whoami", { known_version: knownVersion }) as never,
     can: (permission, organization) =>
       rpc("has_permission", { permission, organization_id: organization }),
     canAll: (permissions, organization) =>
@@ -127,9 +120,7 @@ export function createBulwark<Throws extends boolean = false>(
           body: credentials,
         });
         await supabase.auth?.setSession(session);
-        return (options.throwOnError
-          ? session
-          : { data: session, error: null }) as never;
+        return (options.throwOnError ? session : { data: session, error: null }) as never;
       } catch (error) {
         if (options.throwOnError || !(error instanceof BulwarkError)) {
           throw error;
@@ -150,7 +141,7 @@ export function createBulwark<Throws extends boolean = false>(
     metrics: metrics(calls),
     encryption: encryption(calls),
     compliance: compliance(calls, throwing),
-    reviews: reviews(calls),
+    reviews: reviews(calls, throwing),
     sessions: sessions(calls),
     settings: settings(calls),
   };

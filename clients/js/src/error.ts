@@ -119,9 +119,7 @@ export async function functionError(error: unknown): Promise<BulwarkError> {
     code: isOurs ? code : codeOf("", status),
     message: typeof told === "string" ? told : message ?? `HTTP ${status}`,
     status,
-    correlationId: isOurs
-      ? correlation_id
-      : headers.get("x-correlation-id") ?? undefined,
+    correlationId: isOurs ? correlation_id : headers.get("x-correlation-id") ?? undefined,
     retryAfter: wait >= 0 ? wait : undefined,
     cause: error,
   });
@@ -142,9 +140,7 @@ function withoutAnswer(
     code: isAborted ? "CLIENT_ABORTED" : "CLIENT_NETWORK",
     message: isAborted
       ? "Cannot finish the call: it was aborted"
-      : `Cannot reach the project: ${
-        reason ?? message.replace(/^\w*Error: /, "")
-      }`,
+      : `Cannot reach the project: ${reason ?? message.replace(/^\w*Error: /, "")}`,
     status: 0,
     cause,
   });

@@ -64,16 +64,12 @@ export function exportLog(
         signal,
       );
       const text = String(reply.data);
-      const part = format === "ndjson"
-        ? bundleOf(text)
-        : listOf(text, format, reply.headers);
+      const part = format === "ndjson" ? bundleOf(text) : listOf(text, format, reply.headers);
       progress.entries += part.entries;
       progress.cursor = part.next ?? part.cursor ?? progress.cursor;
       progress.done = part.next === null;
       // A later part of a CSV file needs no header.
-      const body = format === "csv" && !isFirst
-        ? text.slice(text.indexOf("\n") + 1)
-        : text;
+      const body = format === "csv" && !isFirst ? text.slice(text.indexOf("\n") + 1) : text;
       isFirst = false;
       controller.enqueue(encoder.encode(body));
       onProgress?.({ ...progress });
@@ -107,9 +103,8 @@ function listOf(
   const next = headers?.get("x-next-cursor");
   if (next === null || next === undefined) throw brokenOff();
   // Line breaks within quotes belong to a cell.
-  const lines =
-    (format === "csv" ? text.replace(/"[^"]*"/g, "") : text).split("\n")
-      .length - 1;
+  const lines = (format === "csv" ? text.replace(/"[^"]*"/g, "") : text).split("\n")
+    .length - 1;
   const cursor = format === "csv"
     ? /([\d:]+)\r?\n$/.exec(text)?.[1]
     : /"cursor":"([\d:]+)"[^\n]*\n$/.exec(text)?.[1];
@@ -120,8 +115,7 @@ function listOf(
 function brokenOff(): BulwarkError {
   return new BulwarkError({
     code: "CLIENT_NETWORK",
-    message:
-      "Cannot export the audit log: the answer broke off, or its headers cannot be read",
+    message: "Cannot export the audit log: the answer broke off, or its headers cannot be read",
     status: 0,
   });
 }
@@ -135,10 +129,9 @@ async function patiently<Data>(
     try {
       return await call();
     } catch (thrown) {
-      const wait =
-        thrown instanceof BulwarkError && thrown.code === "RATE_LIMIT_EXCEEDED"
-          ? thrown.retryAfter
-          : undefined;
+      const wait = thrown instanceof BulwarkError && thrown.code === "RATE_LIMIT_EXCEEDED"
+        ? thrown.retryAfter
+        : undefined;
       if (!wait || wait > longestWait || signal?.aborted) throw thrown;
       await pause(wait * 1000, signal);
     }

@@ -158,23 +158,19 @@ interface NullableArguments {
 export type FunctionName = keyof Generated;
 
 /** The arguments of a function. */
-export type Args<Name extends FunctionName> = Name extends
-  keyof NullableArguments
+export type Args<Name extends FunctionName> = Name extends keyof NullableArguments
   ? WithNull<Generated[Name]["Args"], NullableArguments[Name]>
   : Generated[Name]["Args"];
 
 /** The answer of a function. */
-export type Returns<Name extends FunctionName> = Name extends keyof Shapes
-  ? Shapes[Name]
-  : Name extends keyof NullableColumns
-    ? WithNull<Generated[Name]["Returns"], NullableColumns[Name]>
+export type Returns<Name extends FunctionName> = Name extends keyof Shapes ? Shapes[Name]
+  : Name extends keyof NullableColumns ? WithNull<Generated[Name]["Returns"], NullableColumns[Name]>
   // A function without a result answers null.
   : Generated[Name]["Returns"] extends undefined ? null
   : Generated[Name]["Returns"];
 
 /** A type with some fields that can be null. */
-export type WithNull<Type, Keys> = Type extends (infer Row)[]
-  ? WithNull<Row, Keys>[]
+export type WithNull<Type, Keys> = Type extends (infer Row)[] ? WithNull<Row, Keys>[]
   : Simplify<
     { [Key in keyof Type]: Key extends Keys ? Type[Key] | null : Type[Key] }
   >;

@@ -2,8 +2,7 @@ import type { Client } from "./client.ts";
 
 /** The names of the namespaces of a client. */
 export type Namespace = {
-  [Name in keyof Client<true>]: Client<true>[Name] extends
-    (...args: never) => unknown ? never
+  [Name in keyof Client<true>]: Client<true>[Name] extends (...args: never) => unknown ? never
     : Name;
 }[keyof Client<true>];
 

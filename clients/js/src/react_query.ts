@@ -18,6 +18,7 @@ import type { AuditFilter } from "./namespaces/audit.ts";
 import type { InvitationFilter } from "./namespaces/invitations.ts";
 import type { MemberFilter } from "./namespaces/members.ts";
 import type { ComplianceFilter } from "./namespaces/mfa.ts";
+import type { ReviewFilter } from "./namespaces/reviews.ts";
 import type { DeliveryFilter } from "./namespaces/webhooks.ts";
 import type { Permission } from "./permissions.ts";
 import { type Namespace, queryCalls } from "./query_calls.ts";
@@ -30,12 +31,11 @@ export type BulwarkQuery<Data, Key extends QueryKey, Selected = Data> =
   & { queryKey: DataTag<Key, Data, BulwarkError> };
 
 /** Options of a mutation. Its variable is the array of the call's arguments; none, if it needs none. */
-export type BulwarkMutation<Data, Args extends readonly unknown[]> =
-  UseMutationOptions<
-    Data,
-    BulwarkError,
-    Variables<Args>
-  >;
+export type BulwarkMutation<Data, Args extends readonly unknown[]> = UseMutationOptions<
+  Data,
+  BulwarkError,
+  Variables<Args>
+>;
 
 type Variables<Args extends readonly unknown[]> = [] extends Args ? Args | void
   : Args;
@@ -83,7 +83,7 @@ type PermissionsKey = readonly ["bulwark", "permissions", string | null];
 export type BulwarkQueries =
   & Omit<
     Spaces,
-    "audit" | "invitations" | "members" | "mfa" | "security" | "webhooks"
+    "audit" | "invitations" | "members" | "mfa" | "reviews" | "security" | "webhooks"
   >
   & {
     /** The beginning of the keys of all queries. */
@@ -117,6 +117,9 @@ export type BulwarkQueries =
     readonly mfa:
       & Spaces["mfa"]
       & Pick<ReturnType<typeof lists>["mfa"], "everyone">;
+    readonly reviews:
+      & Spaces["reviews"]
+      & Pick<ReturnType<typeof lists>["reviews"], "all">;
     readonly security:
       & Spaces["security"]
       & Pick<ReturnType<typeof lists>["security"], "events">;
@@ -164,7 +167,7 @@ export function bulwarkQueries(
       space,
     ) => [space, optionsOf(client, space)]),
   ) as unknown as Spaces;
-  const { audit, invitations, members, mfa, security, webhooks } = lists(
+  const { audit, invitations, members, mfa, reviews, security, webhooks } = lists(
     client,
   );
   const permissions: BulwarkQueries["permissions"] = (organization) =>
@@ -191,6 +194,7 @@ export function bulwarkQueries(
     invitations: { ...spaces.invitations, ...invitations },
     members: { ...spaces.members, ...members },
     mfa: { ...spaces.mfa, ...mfa },
+    reviews: { ...spaces.reviews, ...reviews },
     security: { ...spaces.security, ...security },
     webhooks: { ...spaces.webhooks, ...webhooks },
     queryKey: ["bulwark"],
@@ -198,8 +202,7 @@ export function bulwarkQueries(
     permissions,
     can: (permission, organization) => ({
       ...permissions(organization),
-      select: (known: KnownPermissions) =>
-        known.permissions.includes(permission),
+      select: (known: KnownPermissions) => known.permissions.includes(permission),
     }),
     signIn: () => mutation(["signIn"], client.signIn, ["everything"]),
   };
@@ -221,8 +224,7 @@ function whoami(client: Client<true>) {
       if (!told) return known;
       const others = {
         queryKey: ["bulwark"],
-        predicate: ({ queryKey }: { queryKey: QueryKey }) =>
-          queryKey[1] !== "whoami",
+        predicate: ({ queryKey }: { queryKey: QueryKey }) => queryKey[1] !== "whoami",
       };
       if (told.user.id === known.user.id) {
         void context.client.invalidateQueries(others);
@@ -234,7 +236,7 @@ function whoami(client: Client<true>) {
 
 /** Lists of any length, page by page. */
 function lists(
-  { audit, invitations, members, mfa, security, webhooks }: Client<true>,
+  { audit, invitations, members, mfa, reviews, security, webhooks }: Client<true>,
 ) {
   return {
     audit: {
@@ -244,8 +246,7 @@ function lists(
           ...patience,
           queryKey: ["bulwark", "audit", "entries", filter] as const,
           initialPageParam: filter.before,
-          queryFn: ({ pageParam }) =>
-            audit.search({ ...filter, before: pageParam }),
+          queryFn: ({ pageParam }) => audit.search({ ...filter, before: pageParam }),
           getNextPageParam: ({ next }) => next,
         }),
     },
@@ -294,8 +295,7 @@ function lists(
               page_size,
               after: pageParam,
             }),
-          getNextPageParam: (page) =>
-            page.length < page_size ? undefined : page.at(-1)?.page_key,
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.page_key,
         });
       },
     },
@@ -319,8 +319,21 @@ function lists(
               page_size,
               after: pageParam,
             }),
-          getNextPageParam: (page) =>
-            page.length < page_size ? undefined : page.at(-1)?.user_id,
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.user_id,
+        });
+      },
+    },
+    reviews: {
+      /** Every access that a review is about. */
+      all: (review: string, filter: ReviewFilter = {}) => {
+        const page_size = filter.page_size ?? 100;
+        return infiniteQueryOptions({
+          ...patience,
+          queryKey: ["bulwark", "reviews", "all", review, filter] as const,
+          initialPageParam: filter.after,
+          queryFn: ({ pageParam }) =>
+            reviews.items(review, { ...filter, page_size, after: pageParam }),
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
         });
       },
     },
@@ -347,8 +360,7 @@ function lists(
               page_size,
               before: pageParam,
             }),
-          getNextPageParam: (page) =>
-            page.length < page_size ? undefined : page.at(-1)?.id,
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
         });
       },
     },
@@ -366,8 +378,7 @@ function lists(
               page_size,
               before: pageParam,
             }),
-          getNextPageParam: (page) =>
-            page.length < page_size ? undefined : page.at(-1)?.sequence,
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.sequence,
         });
       },
     },

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { queries } from "../connection.ts";
-import { Heading, useTitle } from "../ui/parts.tsx";
+import { SubjectFile } from "../compliance/subject_file.tsx";
+import { Heading, Section, useTitle } from "../ui/parts.tsx";
 import { BackupCodes, RenewBackupCodes } from "./backup_codes.tsx";
 import { Devices } from "./devices.tsx";
 import { Factors } from "./factors.tsx";
@@ -22,6 +23,14 @@ export function Account() {
       {status?.enrolled && <RenewBackupCodes onCodes={setCodes} />}
       <Devices />
       {status?.enrolled && <Usage />}
+      <Section
+        title="Your data"
+        about="Everything that is known of you, in all organizations, one row of JSON a line."
+      >
+        <div className="border-t border-line px-4 py-3">
+          <SubjectFile subject={{}} name="my-data" />
+        </div>
+      </Section>
     </div>
   );
 }

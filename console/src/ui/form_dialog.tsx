@@ -5,22 +5,26 @@ import { Problem } from "./parts.tsx";
 
 /** A button that opens a form. The input stays when the call is refused. */
 export function FormDialog(
-  { trigger, label, look = "", title, about, action, mutation, onSubmit, children }: {
-    trigger: ReactNode;
-    /** The name of the button, if its text alone does not tell. */
-    label?: string;
-    /** Classes of the button, such as `primary`. */
-    look?: string;
-    title: string;
-    about?: ReactNode;
-    action: string;
-    mutation: { error: BulwarkError | null; isPending: boolean; reset(): void };
-    onSubmit(form: FormData, close: () => void): void;
-    children?: ReactNode;
-  },
+  { trigger, label, look = "", danger = false, title, about, action, mutation, onSubmit, children }:
+    {
+      trigger: ReactNode;
+      /** The name of the button, if its text alone does not tell. */
+      label?: string;
+      /** Classes of the button, such as `primary`. */
+      look?: string;
+      /** Whether it takes something away for good. */
+      danger?: boolean;
+      title: string;
+      about?: ReactNode;
+      action: string;
+      mutation: { error: BulwarkError | null; isPending: boolean; reset(): void };
+      onSubmit(form: FormData, close: () => void): void;
+      children?: ReactNode;
+    },
 ) {
   const [open, setOpen] = useState(false);
   const change = (next: boolean) => {
+    if (mutation.isPending) return;
     mutation.reset();
     setOpen(next);
   };
@@ -41,7 +45,11 @@ export function FormDialog(
             <Problem error={mutation.error} />
             <div className="flex justify-end gap-2">
               <Dialog.Close className="button">Cancel</Dialog.Close>
-              <button type="submit" className="button primary" disabled={mutation.isPending}>
+              <button
+                type="submit"
+                className={`button ${danger ? "danger" : "primary"}`}
+                disabled={mutation.isPending}
+              >
                 {action}
               </button>
             </div>

@@ -1,7 +1,4 @@
-import {
-  sameBytes,
-  toBase64,
-} from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { sameBytes, toBase64 } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import type { Checkpoint } from "../../../../supabase/functions/_bulwark/audit/note.ts";
 import { verifyConsistency } from "../../../../supabase/functions/_bulwark/audit/proof.ts";
 import type { ConsistencyProof } from "../../../../supabase/functions/_bulwark/audit/records.ts";
@@ -23,16 +20,14 @@ export async function compareWithKept(
   proof: ConsistencyProof | null,
 ): Promise<Finding | NotCompared | null> {
   if (!own) {
-    const message =
-      "no signed checkpoint of the bundle says how old its end is, to compare it " +
+    const message = "no signed checkpoint of the bundle says how old its end is, to compare it " +
       "with the one that was kept";
     return { code: "NOT_COMPARED", message };
   }
   if (own.origin !== kept.origin) {
     return {
       code: "LOG_FORKED",
-      message:
-        `the bundle is of log ${own.origin}, the checkpoint of ${kept.origin}`,
+      message: `the bundle is of log ${own.origin}, the checkpoint of ${kept.origin}`,
     };
   }
   if (own.size < kept.size) {
@@ -49,13 +44,10 @@ export async function compareWithKept(
   // Every log extends the empty one.
   if (kept.size === 0) return null;
   if (proof?.from_size !== kept.size || proof.to_size !== own.size) {
-    const given = proof
-      ? `, not one from ${proof.from_size} to ${proof.to_size}`
-      : "";
+    const given = proof ? `, not one from ${proof.from_size} to ${proof.to_size}` : "";
     return {
       code: "NOT_COMPARED",
-      message:
-        `whether the ${kept.size} seals signed before are unchanged: give --consistency ` +
+      message: `whether the ${kept.size} seals signed before are unchanged: give --consistency ` +
         `with the answer of /audit/proof/consistency?from=${kept.size}&to=${own.size}${given}`,
     };
   }
@@ -67,7 +59,6 @@ export async function compareWithKept(
 function forked({ size }: Checkpoint): Finding {
   return {
     code: "LOG_FORKED",
-    message:
-      `the bundle's log does not contain the ${size} seals that were signed before`,
+    message: `the bundle's log does not contain the ${size} seals that were signed before`,
   };
 }

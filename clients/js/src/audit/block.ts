@@ -167,9 +167,7 @@ function isWrittenOnce(
 function isWellFormed(value: unknown): boolean {
   if (typeof value === "string") return value.isWellFormed();
   if (typeof value !== "object" || value === null) return true;
-  return Object.entries(value).every(([key, each]) =>
-    key.isWellFormed() && isWellFormed(each)
-  );
+  return Object.entries(value).every(([key, each]) => key.isWellFormed() && isWellFormed(each));
 }
 
 function whyMalformed(thrown: unknown): string {

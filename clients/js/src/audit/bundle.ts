@@ -133,9 +133,7 @@ export class BundleVerifier {
     entriesUpTo(block.entries);
     bytesUpTo(block.bytes.length);
     for (const { id, line } of block.misdated) {
-      const message = `entry ${id} (line ${
-        first + line
-      }): its id is of another time`;
+      const message = `entry ${id} (line ${first + line}): its id is of another time`;
       this.#find("ENTRY_BACKDATED", message, { entry: id, line: first + line });
     }
     this.#removals.add(block);
@@ -292,15 +290,12 @@ export class BundleVerifier {
     const isPruned = this.#groupsInBundle === 0 &&
       this.#groups.endEmpty(this.#header!);
     if (end.next === null && this.#groups.isWithin && !isPruned) {
-      const message =
-        `line ${this.#line}: it ends within a seal, at ${this.#groups.cursor}, and ` +
+      const message = `line ${this.#line}: it ends within a seal, at ${this.#groups.cursor}, and ` +
         "says that nothing follows";
       const seal = this.#groups.last?.seal;
       this.#find("ENTRY_MISSING", message, { seal, line: this.#line });
     }
-    const cursor = this.#groupsInBundle > 0
-      ? this.#groups.cursor
-      : this.#header!.after;
+    const cursor = this.#groupsInBundle > 0 ? this.#groups.cursor : this.#header!.after;
     const claims: [string, unknown, unknown][] = [
       ["entries", end.entries, this.#entries - this.#entriesBefore],
       ["cursor", end.cursor, cursor],
@@ -337,9 +332,7 @@ export class BundleVerifier {
       isEnd: next === null,
       entries,
       groups: this.#groupsInBundle,
-      lastGroup: this.#groupsInBundle > 0
-        ? this.#groups.last?.hash ?? null
-        : null,
+      lastGroup: this.#groupsInBundle > 0 ? this.#groups.last?.hash ?? null : null,
       tree: this.#checkpoint &&
         { size: this.#checkpoint.size, root: this.#checkpoint.root },
     };
@@ -402,8 +395,7 @@ export class BundleVerifier {
 
   #checkRemovals(isWhole: boolean): void {
     if (!isWhole && this.#removals.count > 0) {
-      const message =
-        "whether the removed payloads were removed under a record: the bundle is " +
+      const message = "whether the removed payloads were removed under a record: the bundle is " +
         "not the whole log";
       this.#leaveOpen("REMOVAL_UNDECIDED", message);
       return;
@@ -412,8 +404,7 @@ export class BundleVerifier {
     for (
       const { record, entries, entry, stated } of this.#removals.unrecorded()
     ) {
-      const what =
-        `${entries} payloads, the first that of entry ${entry}, were removed under ` +
+      const what = `${entries} payloads, the first that of entry ${entry}, were removed under ` +
         `record ${record}`;
       const isLater = stated !== null &&
         stated.at > this.#exportedFrom - clockTolerance;
@@ -421,8 +412,7 @@ export class BundleVerifier {
         stated !== null && stated.entries > entries &&
         (pruned.length > 0 || isLater)
       ) {
-        const rest =
-          `it names ${stated.entries}, the rest of which may have been ` +
+        const rest = `it names ${stated.entries}, the rest of which may have been ` +
           (isLater ? "exported before it" : "pruned");
         this.#leaveOpen("REMOVAL_UNDECIDED", `${what}: ${rest}`);
       } else if (stated === null && pruned.some(({ isBetween }) => isBetween)) {
@@ -431,9 +421,7 @@ export class BundleVerifier {
           `${what}, which may have been pruned`,
         );
       } else {
-        const why = stated === null
-          ? "which is not in the log"
-          : "which names other entries";
+        const why = stated === null ? "which is not in the log" : "which names other entries";
         this.#find("REMOVAL_UNRECORDED", `${what}, ${why}`, { entry });
       }
     }

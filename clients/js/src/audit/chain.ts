@@ -29,9 +29,7 @@ export class Chain {
   /** The hash of the group of a seal, or null if the bundle has none. */
   hashOf(seal: number): Uint8Array | null {
     const index = this.#countThrough(seal) - 1;
-    return index >= 0 && this.#seals[index] === seal
-      ? this.#at(index).hash
-      : null;
+    return index >= 0 && this.#seals[index] === seal ? this.#at(index).hash : null;
   }
 
   /** The last group up to a seal, or null if there is none. */

@@ -49,8 +49,7 @@ export class Clock {
         timelines[index] === anchor.timeline &&
           transactions[index]! >= anchor.firstLater;
       if (isLater) {
-        const why =
-          `it says a time before seal ${anchor.seal}, which was made before it`;
+        const why = `it says a time before seal ${anchor.seal}, which was made before it`;
         const entry = idOf(ids, 16 * index);
         this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, {
           entry,

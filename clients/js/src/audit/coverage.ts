@@ -56,8 +56,7 @@ export class Coverage {
     const { seal } = proof.group;
     const known = this.#groups.hashOf(seal);
     if (!known || !sameBytes(known, groupHash(proof.group))) {
-      const message =
-        `the entries up to seal ${seal} are not those that were signed`;
+      const message = `the entries up to seal ${seal} are not those that were signed`;
       this.#find("NOT_AS_SIGNED", message, { seal });
       return null;
     }
@@ -73,8 +72,7 @@ export class Coverage {
     }
     const newest = this.#newest;
     if (newest && newest.origin !== checkpoint.origin) {
-      const message =
-        `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`;
+      const message = `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`;
       this.#find("LOG_FORKED", message, { seal });
     } else if (
       newest?.size === checkpoint.size &&
@@ -112,10 +110,7 @@ export class Coverage {
       );
     }
     if (last.seal <= size) return [];
-    const message =
-      `${
-        last.entries - chain.entriesThrough(size)
-      } entries were sealed after the ` +
+    const message = `${last.entries - chain.entriesThrough(size)} entries were sealed after the ` +
       `${size} seals that the newest checkpoint covers`;
     return [{ code: "NOT_COVERED", message }];
   }
@@ -140,9 +135,7 @@ export async function signerOf(
 ): Promise<string> {
   const named = keys.map(as);
   const { signedBy } = await openNote(note, named);
-  const key = keys.find(({ name }, place) =>
-    name === origin && signedBy.includes(named[place]!)
-  );
+  const key = keys.find(({ name }, place) => name === origin && signedBy.includes(named[place]!));
   return `${origin}+${key && await keyId(key)}`;
 }
 
@@ -152,8 +145,7 @@ export async function signerOf(
  */
 export function refuseKeys({ problem, message }: NoteError): void {
   if (problem === "unknown_key") {
-    const text =
-      `Cannot verify: ${message}; was the bundle signed by another key?`;
+    const text = `Cannot verify: ${message}; was the bundle signed by another key?`;
     throw new VerificationError("WRONG_KEY", text);
   }
   if (problem === "ambiguous_key") {

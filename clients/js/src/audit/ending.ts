@@ -109,9 +109,7 @@ function differences(one: ExportStatement, other: ExportStatement): string[] {
     bytes: one.bytes === other.bytes,
     digest: sameBytes(one.digest, other.digest),
   };
-  return Object.entries(same).filter(([, isSame]) => !isSame).map(([name]) =>
-    name
-  );
+  return Object.entries(same).filter(([, isSame]) => !isSame).map(([name]) => name);
 }
 
 function sameOrNull(one: Uint8Array | null, other: Uint8Array | null): boolean {

@@ -41,17 +41,14 @@ const names = fields.map((name) => encoder.encode(name));
 /** Fields by the length and the first character of their names. */
 const byName = new Int8Array(16 * 128).fill(-1);
 names.forEach((name, index) => byName[128 * name.length + name[0]!] = index);
-const hashedNames =
-  (["source", "severity", "result", "event_type", "resource_type"] as const)
-    .map((name) => place[name]);
+const hashedNames = (["source", "severity", "result", "event_type", "resource_type"] as const)
+  .map((name) => place[name]);
 const removal = encoder.encode("compliance.data_deleted");
 const start = encoder.encode('{"type":"entry",');
 
 /** The value of a hexadecimal digit in lower case; 16 for any other byte. */
 const digits = new Uint8Array(256).fill(16);
-encoder.encode("0123456789abcdef").forEach((code, value) =>
-  digits[code] = value
-);
+encoder.encode("0123456789abcdef").forEach((code, value) => digits[code] = value);
 /** The character of an escape such as `\n`; 0 for those that JSON.stringify() does not write. */
 const escapes = new Uint8Array(256);
 encoder.encode('""\\\\b\bf\fn\nr\rt\t').forEach((code, index, pairs) => {
@@ -257,9 +254,7 @@ function lengthOfCharacter(bytes: Uint8Array, at: number): number {
     return 3;
   }
   if (lead < 0xf0 || lead > 0xf4 || bytes[at + 3]! >> 6 !== 2) return 0;
-  return lead === 0xf0 && second < 0x90 || lead === 0xf4 && second > 0x8f
-    ? 0
-    : 4;
+  return lead === 0xf0 && second < 0x90 || lead === 0xf4 && second > 0x8f ? 0 : 4;
 }
 
 /** Writes all that is hashed before the commitment; its length, or -1. */

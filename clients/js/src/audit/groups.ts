@@ -80,9 +80,7 @@ export class Groups {
 
   /** The seal and hash of the last or current group. */
   get last(): { seal: number; hash: Uint8Array } | null {
-    return this.#open
-      ? { seal: this.#open.group.seal, hash: this.#open.hash }
-      : this.chain.last;
+    return this.#open ? { seal: this.#open.group.seal, hash: this.#open.hash } : this.chain.last;
   }
 
   /** The cursor after the entries read; null before the first group. */
@@ -92,9 +90,7 @@ export class Groups {
 
   /** The hash of the group of a seal, or null if there is none. */
   hashOf(seal: number): Uint8Array | null {
-    return this.#open?.group.seal === seal
-      ? this.#open.hash
-      : this.chain.hashOf(seal);
+    return this.#open?.group.seal === seal ? this.#open.hash : this.chain.hashOf(seal);
   }
 
   /** Starts the next bundle, which may continue within the last group. */
@@ -108,8 +104,7 @@ export class Groups {
     const hash = groupHash(group);
     this.close();
     if (this.#isNewBundle && !follows(group, beginning.previous)) {
-      const message =
-        "the group before the first is not given, or not the one it is chained to";
+      const message = "the group before the first is not given, or not the one it is chained to";
       this.#find("PREFIX_MISSING", `line ${lineNumber}: ${message}`, {
         seal: group.seal,
         line: lineNumber,
@@ -171,9 +166,7 @@ export class Groups {
     ) {
       this.#findAltered(open);
     } else if (suspect) {
-      const message = `${
-        nameOf(suspect)
-      } has another leaf than the one it is given`;
+      const message = `${nameOf(suspect)} has another leaf than the one it is given`;
       this.#find("ENTRY_ALTERED", message, placeOf(open));
     }
     this.chain.add({ seal: group.seal, hash, entries: this.#entries });
@@ -206,9 +199,7 @@ export class Groups {
           "PREFIX_MISSING",
           `line ${line}: it begins with entry ${first} of seal ${group.seal}, after ` +
             `${group.entries_before + first} entries: what comes after ` +
-            `${
-              beginning.after ?? "the beginning of the log"
-            } is missing before it`,
+            `${beginning.after ?? "the beginning of the log"} is missing before it`,
           { seal: group.seal, line },
         );
       }
@@ -331,9 +322,7 @@ export class Groups {
     }
     this.#find(
       "GROUP_ALTERED",
-      `the entries of seal ${group.seal}, from line ${
-        line + 1
-      }, are not what was sealed`,
+      `the entries of seal ${group.seal}, from line ${line + 1}, are not what was sealed`,
       { seal: group.seal, line: line + 1 },
     );
   }

@@ -1,8 +1,5 @@
 import { uuidBytes } from "../../../../supabase/functions/_bulwark/audit/bytes.ts";
-import {
-  concat,
-  toBase64,
-} from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { concat, toBase64 } from "../../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import type { AuditEntry } from "../../../../supabase/functions/_bulwark/audit/records.ts";
 import type { Block } from "./block.ts";
 import { sha256 } from "./hashes.ts";

@@ -48,9 +48,7 @@ function iteratorOf(source: ExportSource): AsyncIterator<Uint8Array> {
   if (!(source instanceof Blob) && !("getReader" in source)) {
     return source[Symbol.asyncIterator]();
   }
-  const stream: ReadableStream<Uint8Array> = source instanceof Blob
-    ? source.stream()
-    : source;
+  const stream: ReadableStream<Uint8Array> = source instanceof Blob ? source.stream() : source;
   const reader = stream.getReader();
   return {
     next: () => reader.read() as Promise<IteratorResult<Uint8Array>>,

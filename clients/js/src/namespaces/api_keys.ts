@@ -11,8 +11,7 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
       page: Omit<Args<"list_api_keys">, "organization_id"> = {},
     ) => rpc("list_api_keys", { organization_id: organization, ...page }),
     /** The caller's choices for a new key. */
-    options: (organization: string) =>
-      rpc("api_key_options", { organization_id: organization }),
+    options: (organization: string) => rpc("api_key_options", { organization_id: organization }),
     /** Issues a key and shows it, this once. */
     create: (
       organization: string,
@@ -25,8 +24,7 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
       key: string,
       options: Omit<Args<"rotate_api_key">, "key_id"> = {},
     ) => rpc("rotate_api_key", { key_id: key, ...options }),
-    revoke: (key: string, because: string) =>
-      rpc("revoke_api_key", { key_id: key, because }),
+    revoke: (key: string, because: string) => rpc("revoke_api_key", { key_id: key, because }),
     /** The decisions of an organization about keys; null if it has decided nothing. */
     policy: (organization: string) =>
       select(
@@ -37,7 +35,6 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
     setPolicy: (
       organization: string,
       policy: Omit<Args<"set_api_key_policy">, "organization_id">,
-    ) =>
-      rpc("set_api_key_policy", { organization_id: organization, ...policy }),
+    ) => rpc("set_api_key_policy", { organization_id: organization, ...policy }),
   };
 }

@@ -41,8 +41,7 @@ export function audit<T extends boolean>(
         (rows) => firstOrNull(rows) as AuditEntry | null,
       ),
     /** Counts entries by time, and by one of their fields. */
-    histogram: (asked: Args<"audit_histogram">) =>
-      rpc("audit_histogram", asked),
+    histogram: (asked: Args<"audit_histogram">) => rpc("audit_histogram", asked),
     /** Follows a log: the newest page, then with its `cursor` what became visible since. */
     tail: (organization: string | null, after?: string, page_size?: number) =>
       rpc("tail_audit_log", {
@@ -91,11 +90,9 @@ export function audit<T extends boolean>(
         (query) => query.order("placed_at", { ascending: false }),
       ),
     /** Keeps entries from retention and erasure, and returns the hold's id. */
-    placeHold: (hold: Args<"place_legal_hold">) =>
-      rpc("place_legal_hold", hold),
+    placeHold: (hold: Args<"place_legal_hold">) => rpc("place_legal_hold", hold),
     releaseHold: (hold: string) => rpc("release_legal_hold", { hold_id: hold }),
     /** Removes what is known of a person, one step of it; `next_after` continues as `after`. */
-    erase: (subject: Args<"erase_subject">) =>
-      rpc("erase_subject", subject, first),
+    erase: (subject: Args<"erase_subject">) => rpc("erase_subject", subject, first),
   };
 }

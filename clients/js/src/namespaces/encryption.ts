@@ -16,8 +16,7 @@ export function encryption<T extends boolean>({ rpc, invoke }: Calls<T>) {
     decrypt: (rows: Inputs["bulwark-encryption/decrypt"]) =>
       post("bulwark-encryption/decrypt", rows),
     /** The primary keys of rows that have a text. */
-    find: (search: Inputs["bulwark-encryption/find"]) =>
-      post("bulwark-encryption/find", search),
+    find: (search: Inputs["bulwark-encryption/find"]) => post("bulwark-encryption/find", search),
     /** Makes a new data key; values under the old one are encrypted again in the background. */
     rotate: (organization: string | null, purpose?: "field" | "index") =>
       post("bulwark-encryption/rotate", {

@@ -51,20 +51,16 @@ export function invitations<T extends boolean>(
         { invitation_id: invitation, expires_in },
         first,
       ),
-    revoke: (invitation: string) =>
-      rpc("revoke_invitation", { invitation_id: invitation }),
+    revoke: (invitation: string) => rpc("revoke_invitation", { invitation_id: invitation }),
     /** The invitations of the caller's confirmed address. */
     mine: () => rpc("my_invitations", {}),
     /** The invitation behind a token, also for somebody without an account; null if there is none. */
-    preview: (token: string) =>
-      rpc("preview_invitation", { token }, firstOrNull),
+    preview: (token: string) => rpc("preview_invitation", { token }, firstOrNull),
     /** Accepts an invitation to the caller's own confirmed address. */
     accept: (token: string) => rpc("accept_invitation", { token }),
     /** Accepts one of `mine`. */
-    acceptMine: (invitation: string) =>
-      rpc("accept_my_invitation", { invitation_id: invitation }),
+    acceptMine: (invitation: string) => rpc("accept_my_invitation", { invitation_id: invitation }),
     /** Declines one of `mine`. */
-    decline: (invitation: string) =>
-      rpc("decline_invitation", { invitation_id: invitation }),
+    decline: (invitation: string) => rpc("decline_invitation", { invitation_id: invitation }),
   };
 }

@@ -45,8 +45,7 @@ export function members<T extends boolean>(
     grants: (organization: string) =>
       select(
         "user_roles",
-        (query) =>
-          query.eq("organization_id", organization).order("created_at"),
+        (query) => query.eq("organization_id", organization).order("created_at"),
       ),
   };
 }

@@ -27,20 +27,16 @@ export function mfa<T extends boolean>(
     activate: (code: string) => post("bulwark-mfa/activate", { code }),
     /** Verifies the session by a code of a factor or a backup code. */
     verify: (code: string) => post("bulwark-mfa/verify", { code }),
-    verifyBackupCode: (code: string) =>
-      post("bulwark-mfa/verify-backup-code", { code }),
+    verifyBackupCode: (code: string) => post("bulwark-mfa/verify-backup-code", { code }),
     /** Replaces the backup codes by ten new ones. */
     newBackupCodes: () => post("bulwark-mfa/backup-codes", {}),
     /** Removes one factor, or all of them by a backup code. */
-    disable: (by: Inputs["bulwark-mfa/disable"]) =>
-      post("bulwark-mfa/disable", by),
+    disable: (by: Inputs["bulwark-mfa/disable"]) => post("bulwark-mfa/disable", by),
     /** Makes this device a second factor for a while. Keep the token on it. */
     trustDevice: (name?: string) => post("bulwark-mfa/devices", { name }),
-    presentDevice: (token: string) =>
-      post("bulwark-mfa/devices/present", { token }),
+    presentDevice: (token: string) => post("bulwark-mfa/devices/present", { token }),
     /** Revokes one trusted device, or all of them. */
-    revokeDevice: (device?: string) =>
-      post("bulwark-mfa/devices/revoke", { device_id: device }),
+    revokeDevice: (device?: string) => post("bulwark-mfa/devices/revoke", { device_id: device }),
     /** Whether this session has to verify a factor there. */
     required: (organization: string | null) =>
       rpc("mfa_required", { organization_id: organization }),
@@ -86,11 +82,8 @@ export function mfa<T extends boolean>(
         "mfa_resets",
         (query) => query.order("requested_at", { ascending: false }),
       ),
-    requestReset: (reset: Inputs["bulwark-mfa/resets"]) =>
-      post("bulwark-mfa/resets", reset),
-    approveReset: (reset: string) =>
-      post("bulwark-mfa/resets/approve", { reset_id: reset }),
-    cancelReset: (reset: string) =>
-      post("bulwark-mfa/resets/cancel", { reset_id: reset }),
+    requestReset: (reset: Inputs["bulwark-mfa/resets"]) => post("bulwark-mfa/resets", reset),
+    approveReset: (reset: string) => post("bulwark-mfa/resets/approve", { reset_id: reset }),
+    cancelReset: (reset: string) => post("bulwark-mfa/resets/cancel", { reset_id: reset }),
   };
 }

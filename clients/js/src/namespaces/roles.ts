@@ -19,10 +19,7 @@ export function roles<T extends boolean>({ rpc, select }: Calls<T>) {
       select(
         "roles",
         (query) => query.order("level", { ascending: false }).order("name"),
-        (rows) =>
-          rows.filter((role) =>
-            [organization, null].includes(role.organization_id)
-          ),
+        (rows) => rows.filter((role) => [organization, null].includes(role.organization_id)),
       ),
     create: (organization: string, role: Definition<"create_role">) =>
       rpc("create_role", { organization_id: organization, ...role }),

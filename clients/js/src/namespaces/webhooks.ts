@@ -17,8 +17,7 @@ export function webhooks<T extends boolean>(
   { rpc, select, invoke }: Calls<T>,
   throwing: Calls<true>,
 ) {
-  const newest = (query: Query, column: string) =>
-    query.order(column, { ascending: false });
+  const newest = (query: Query, column: string) => query.order(column, { ascending: false });
   const page = (
     query: Query,
     endpoint: string,
@@ -96,8 +95,7 @@ export function webhooks<T extends boolean>(
     move: (
       endpoint: string,
       to: Inputs["bulwark-webhooks/endpoints/<id>/destination"],
-    ) =>
-      invoke<null>(path(endpoint, "destination"), { method: "PUT", body: to }),
+    ) => invoke<null>(path(endpoint, "destination"), { method: "PUT", body: to }),
     /** Shows a new secret, this once; the old one signs too during the overlap. */
     rotateSecret: (
       endpoint: string,
@@ -114,12 +112,9 @@ export function webhooks<T extends boolean>(
       invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/test"]>(
         path(endpoint, "test"),
       ),
-    enable: (endpoint: string) =>
-      rpc("enable_webhook_endpoint", { endpoint_id: endpoint }),
-    disable: (endpoint: string) =>
-      rpc("disable_webhook_endpoint", { endpoint_id: endpoint }),
-    delete: (endpoint: string) =>
-      rpc("delete_webhook_endpoint", { endpoint_id: endpoint }),
+    enable: (endpoint: string) => rpc("enable_webhook_endpoint", { endpoint_id: endpoint }),
+    disable: (endpoint: string) => rpc("disable_webhook_endpoint", { endpoint_id: endpoint }),
+    delete: (endpoint: string) => rpc("delete_webhook_endpoint", { endpoint_id: endpoint }),
     /** A page of an endpoint's deliveries, newest first. */
     deliveries: (endpoint: string, filter: DeliveryFilter = {}) =>
       select("webhook_deliveries", (query) => page(query, endpoint, filter)),
@@ -143,8 +138,7 @@ export function webhooks<T extends boolean>(
         (query) => newest(query.eq("delivery_id", delivery), "number"),
       ),
     /** Delivers one again. */
-    replay: (delivery: string) =>
-      rpc("replay_webhook_delivery", { delivery_id: delivery }),
+    replay: (delivery: string) => rpc("replay_webhook_delivery", { delivery_id: delivery }),
     /** Delivers those of a range again, the dead ones unless it says otherwise; returns how many. */
     replayRange: (
       endpoint: string,

@@ -1,0 +1,20 @@
+import { useQuery } from "@tanstack/react-query";
+import { queries } from "../connection.ts";
+
+/** Names people by their ids; null organization: of the installation. */
+export function useNames(
+  organization: string | null,
+  ids: readonly (string | null | undefined)[],
+): (id: string | null) => string {
+  const asked = [...new Set(ids.filter((id) => typeof id === "string"))].sort().slice(0, 1000);
+  const { data: names } = useQuery({
+    ...queries.members.names(organization, asked),
+    enabled: asked.length > 0,
+    placeholderData: (before) => before,
+  });
+  return (id) => {
+    if (id === null) return "the operator";
+    const found = names?.find(({ user_id }) => user_id === id);
+    return found?.name ?? found?.email ?? `${id.slice(0, 8)}…`;
+  };
+}
