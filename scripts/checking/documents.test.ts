@@ -158,6 +158,15 @@ Deno.test("links between documents lead somewhere, to headings too", async () =>
   assert.deepEqual(wrong, []);
 });
 
+Deno.test("figures of speed are on the page that benchmarks write, and guides link to it", async () => {
+  const unlinked: string[] = [];
+  for (const page of await pages()) {
+    const [, speed] = /^## Speed\n([^]*?)(?=^## |$(?![^]))/m.exec(await textOf(page)) ?? [];
+    if (speed && !/\]\((?:\.\.\/)?benchmarks\.md#?/.test(speed)) unlinked.push(page);
+  }
+  assert.deepEqual(unlinked, []);
+});
+
 Deno.test("blocks of documents keep to the convention of CONTRIBUTING.md", async () => {
   const wrong: string[] = [];
   for (const page of await pages()) {
