@@ -126,7 +126,7 @@ Deno.test({
 
     await page.getByRole("link", { name: "Data about people" }).click();
     await page.getByRole("radio", { name: mia.email }).check();
-    const file = await downloaded(page, "Download");
+    const file = await downloaded(page, "Save as a file");
     assert.ok(file.trimEnd().split("\n").every((line) => JSON.parse(line).source));
     assert.ok(file.includes(mia.email));
     const erase = async () => {

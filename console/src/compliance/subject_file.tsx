@@ -18,7 +18,7 @@ export function SubjectFile({ subject, name }: { subject: Subject; name: string 
         disabled={make.isPending}
         onClick={() => make.mutate()}
       >
-        {make.isPending ? "Collecting" : "Download"}
+        {make.isPending ? "Collecting" : "Save as a file"}
       </button>
       <Problem error={make.error} />
       {make.isSuccess && <p role="status" className="text-good">The file is saved.</p>}
