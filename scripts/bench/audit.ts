@@ -3,22 +3,16 @@
  * and with supa_audit: `npm run bench -- audit [--supa-audit <its SQL file>]`. Measured with
  * pgbench on Debian's PostgreSQL 15, with durable settings and a running sealer.
  */
-import { join } from "node:path";
-import { debianPostgres, exists, type PostgresInstallation } from "../stack/binaries.ts";
 import type { Sql } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
 import { canCount, instructionCounter } from "./instructions.ts";
+import { debian, pgbenchOn, whileIdling } from "./pgbench.ts";
 import { whileSealing } from "./sealing.ts";
-import {
-  bench,
-  type BenchContext,
-  type BenchPeer,
-  type BenchRow,
-  milliseconds,
-} from "./harness.ts";
+import { bench, type BenchPeer, type BenchRow, milliseconds } from "./harness.ts";
 
-const seconds = 3;
 const bulkTable = "ours_bulk";
+const writersCost =
+  "A statement of an application, its commit and its table take half of the time already.";
 const perRow = { ratio: 1, cause: "The stamp runs for every row." };
 
 /** The columns and indexes of the log, filled by a trigger that only appends. */
@@ -150,6 +144,21 @@ export default bench({
       return { name, unit: "instructions", better: "lower", ours: run(table), peers: compared };
     };
     const many = (table: string) => insert(table, 1000);
+    // Where the disk is not what is measured.
+    const unwaited = (name: string, organizations: number): BenchRow => {
+      const run = (table: string) => () =>
+        pgbench(16, insert(table, organizations), { synchronous_commit: "off" });
+      const compared = peers(run).map((peer) =>
+        peer.name === names["supa"] ? { ...peer, aim: { ratio: 2.5, cause: writersCost } } : peer
+      );
+      return {
+        name,
+        unit: "tx/s",
+        better: "higher",
+        ours: () => sealing(run("ours")),
+        peers: compared,
+      };
+    };
 
     log("about a minute a round");
     return [
@@ -157,6 +166,8 @@ export default bench({
       transactions("insert, 4 clients, 1,000 organizations", 4, many),
       transactions("insert, 16 clients, 1,000 organizations", 16, many),
       transactions("insert, 16 clients, one organization", 16, (table) => insert(table, 1)),
+      unwaited("insert, 16 clients, 1,000 organizations, commits not waited for", 1000),
+      unwaited("insert, 16 clients, one organization, commits not waited for", 1),
       transactions("update, 4 clients", 4, update),
       transactions(
         "insert, 4 clients, while a transaction idles 200 ms at a time",
@@ -203,6 +214,16 @@ export default bench({
         "lower",
         () => longestWait(postgres, () => pgbench(16, many("ours"))),
       ),
+      alone(
+        "sealing of 100,000 entries",
+        "entries/s",
+        "higher",
+        () => sealingOf(postgres, 100_000),
+        {
+          value: 100_000,
+          cause: "As in a verification: the bytes of a leaf are joined value by value in SQL.",
+        },
+      ),
       alone("verification with trees", "entries/s", "higher", () => verification(postgres), {
         value: 100_000,
         cause: "Most of it goes into the bytes of a leaf, which SQL joins value by value.",
@@ -216,69 +237,6 @@ export default bench({
     ];
   },
 });
-
-function debian(): PostgresInstallation {
-  const found = debianPostgres();
-  if (found && exists(join(found.bin, "pgbench"))) return found;
-  throw new Failure(
-    "NO_PGBENCH",
-    "Cannot measure the audit log: PostgreSQL 15 with pgbench is not installed (Debian: postgresql-15)",
-  );
-}
-
-/** Runs a script with so many clients and returns transactions a second. */
-function pgbenchOn({ url }: BenchContext): (clients: number, script: string) => Promise<number> {
-  return async (clients, script) => {
-    const file = await Deno.makeTempFile({ suffix: ".sql" });
-    try {
-      await Deno.writeTextFile(
-        file,
-        script.replace(/\n\s+/g, "\n").replace(/\n(?!\\|insert|update)/g, " "),
-      );
-      const { success, stdout, stderr } = await new Deno.Command(join(debian().bin, "pgbench"), {
-        args: [
-          ...["--no-vacuum", "--protocol=prepared", `--client=${clients}`, "--jobs=2"],
-          ...[`--time=${seconds}`, `--file=${file}`, url("postgres")],
-        ],
-      }).output();
-      const rate = /tps = ([0-9.]+)/.exec(new TextDecoder().decode(stdout))?.[1];
-      if (!success || !rate) {
-        throw new Failure("PGBENCH", `pgbench failed: ${new TextDecoder().decode(stderr)}`);
-      }
-      return Number(rate);
-    } finally {
-      await Deno.remove(file);
-    }
-  };
-}
-
-/** Runs a task while transactions that have written to a table stay open for 200 ms each. */
-async function whileIdling<T>(
-  { connect }: BenchContext,
-  table: string,
-  task: () => Promise<T>,
-): Promise<T> {
-  const pool = connect("postgres", { max: 1 });
-  let done = false;
-  const loop = async () => {
-    while (!done) {
-      await pool.begin(async (transaction) => {
-        await transaction.unsafe(
-          `insert into bench.${table} (organization_id) values (md5('1')::uuid)`,
-        );
-        await pause(200);
-      });
-    }
-  };
-  const idler = loop();
-  try {
-    return await task();
-  } finally {
-    done = true;
-    await idler;
-    await pool.end();
-  }
-}
 
 /** The longest time between an entry and its seal while a task writes, in milliseconds. */
 async function longestWait(postgres: Sql, task: () => Promise<unknown>): Promise<number> {
@@ -295,6 +253,26 @@ async function longestWait(postgres: Sql, task: () => Promise<unknown>): Promise
     where s.number > ${start?.seal}
   `;
   return row?.wait;
+}
+
+/** Entries sealed a second, out of so many that wait. */
+async function sealingOf(postgres: Sql, entries: number): Promise<number> {
+  await postgres`select bulwark.seal_audit_log()`;
+  await postgres`
+    insert into bench.ours_bulk (organization_id, customer, amount, status)
+    select md5((i % 100)::text)::uuid, 'customer ' || i, i, 'open'
+    from generate_series(1, ${entries}) i
+  `;
+  return entries / await milliseconds(() => sealAll(postgres)) * 1000;
+}
+
+/** Seals until nothing is left: one run seals for three seconds at most. */
+async function sealAll(postgres: Sql): Promise<void> {
+  let number: unknown;
+  do {
+    const [row] = await postgres`select bulwark.seal_audit_log() as number`;
+    number = row?.number;
+  } while (number !== null);
 }
 
 /** Entries verified a second, over up to two million sealed entries. */
