@@ -5,38 +5,13 @@
  */
 import type { Sql } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
-import { canCount, instructionCounter } from "./instructions.ts";
+import { auditedTables } from "./audit/tables.ts";
 import { debian, pgbenchOn, whileIdling } from "./pgbench.ts";
 import { whileSealing } from "./sealing.ts";
 import { bench, type BenchPeer, type BenchRow, milliseconds } from "./harness.ts";
 
-const bulkTable = "ours_bulk";
 const writersCost =
   "A statement of an application, its commit and its table take half of the time already.";
-const perRow = { ratio: 1, cause: "The stamp runs for every row." };
-
-/** The columns and indexes of the log, filled by a trigger that only appends. */
-const floor = `
-  create table bench.log (like bulwark.audit_logs including indexes);
-  alter table bench.log alter id set default gen_random_uuid(),
-    alter xid set default pg_current_xact_id(), alter occurred_at set default clock_timestamp(),
-    alter timeline set default 1, alter salt set default gen_random_uuid(),
-    alter result set default 'success', alter actor_type set default 'database',
-    alter correlation_id set default gen_random_uuid(),
-    alter database_user set default session_user;
-  create function bench.append() returns trigger language plpgsql security definer
-    set search_path = pg_catalog, pg_temp as $$
-  begin
-    insert into bench.log (source, severity, organization_id, event_type, resource_type,
-      resource_id, action, before, after)
-    values ('table', 'info', new.organization_id, 'data.create', 'bench.floor', new.id::text,
-      'insert', to_jsonb(old), to_jsonb(new));
-    return null;
-  end;
-  $$;
-  create trigger append after insert or update on bench.floor
-    for each row execute function bench.append();
-`;
 
 const insert = (table: string, organizations: number) =>
   `\\set organization random(1, ${organizations})
@@ -49,52 +24,13 @@ const bulk = (table: string) =>
   `insert into bench.${table} (organization_id, customer, amount, status)
    select md5((i % 1000)::text)::uuid, 'customer ' || i, i, 'open' from generate_series(1, 10000) i`;
 
-const insertOne = (table: string) =>
-  `insert into bench.${table} (organization_id, customer, amount, status)
-   values ('c4ca4238-a0b9-2382-0dcc-509a6f75849b', 'customer 1', 1, 'open')`;
-const updateOne = (table: string) =>
-  `update bench.${table} set status = 'paid at ' || clock_timestamp() where id = 1`;
-const insertMany = (table: string) =>
-  `insert into bench.${table} (organization_id, customer, amount, status)
-   select md5((i % 100)::text)::uuid, 'customer ' || i, i, 'open' from generate_series(1, 1000) i`;
-const updateMany = (table: string) =>
-  `update bench.${table} set status = 'paid at ' || clock_timestamp() where id <= 1000`;
-
 export default bench({
   installation: debian,
   settings: { fsync: "on", synchronous_commit: "on", full_page_writes: "on", autovacuum: "on" },
   options: ["supa-audit"],
   async setup(context) {
-    const { postgres, admin, options, log } = context;
-    const supaAudit = options["supa-audit"];
-    const names: Record<string, string> = {
-      plain: "no audit",
-      floor: "append only, no seals",
-      ...(supaAudit ? { supa: "supa_audit" } : {}),
-    };
-    await postgres.unsafe("create schema bench");
-    for (const table of ["ours", "ours_bulk", ...Object.keys(names)]) {
-      await postgres.unsafe(`
-        create table bench.${table} (
-          id bigint generated always as identity primary key, organization_id uuid, customer text,
-          amount numeric, status text, created_at timestamptz not null default now()
-        );
-        insert into bench.${table} (status) select 'open' from generate_series(1, 10000);
-      `);
-    }
-    await postgres.unsafe(floor);
-    await postgres.unsafe(`
-      select bulwark.enable_audit('bench.ours', organization_column => 'organization_id');
-      select bulwark.enable_audit('bench.ours_bulk', organization_column => 'organization_id',
-        bulk => true);
-    `);
-    if (typeof supaAudit === "string") {
-      // The file is an extension script; outside of an extension this call fails.
-      const script = (await Deno.readTextFile(supaAudit))
-        .replaceAll(/^select pg_catalog\.pg_extension_config_dump.*$/gm, "");
-      await admin.unsafe(`set search_path = public, extensions; ${script}; reset search_path`);
-      await admin.unsafe("select audit.enable_tracking('bench.supa'::regclass)");
-    }
+    const { postgres, log } = context;
+    const names = await auditedTables(context);
     const pgbench = pgbenchOn(context);
     const sealing = <T>(task: () => Promise<T>) => whileSealing(postgres, task);
     const peers = (run: (table: string) => () => Promise<number>): BenchPeer[] =>
@@ -128,21 +64,6 @@ export default bench({
       ours: BenchRow["ours"],
       aim?: BenchRow["aim"],
     ): BenchRow => ({ name, unit, better, ours, peers: [], ...aim && { aim } });
-    const count = instructionCounter(context);
-    const counted = (
-      name: string,
-      statement: (table: string) => string,
-      aim: BenchPeer["aim"],
-      rows = 1,
-      table = "ours",
-    ): BenchRow => {
-      const run = (table: string) => async () =>
-        await count({ text: statement(table), times: rows > 1 ? 4 : 100 }) / rows;
-      const compared = peers(run).map((peer) =>
-        aim && peer.name === names["floor"] ? { ...peer, aim } : peer
-      );
-      return { name, unit: "instructions", better: "lower", ours: run(table), peers: compared };
-    };
     const many = (table: string) => insert(table, 1000);
     // Where the disk is not what is measured.
     const unwaited = (name: string, organizations: number): BenchRow => {
@@ -177,37 +98,6 @@ export default bench({
       ),
       statements("10,000 rows in one statement, row triggers", "ours"),
       statements("10,000 rows in one statement, statement triggers", "ours_bulk"),
-      ...(canCount()
-        ? [
-          counted("insert, a transaction of its own", insertOne, {
-            ratio: 1 / 1.2,
-            cause:
-              "The stamp (correlation id, timeline, actor, time of the id, secure salt) is a " +
-              "trigger whose expressions are initialized in each transaction.",
-          }),
-          counted("update, a transaction of its own", updateOne, {
-            ratio: 1 / 1.5,
-            cause:
-              "As for an insert, and only changed columns are kept, which compares two images.",
-          }),
-          counted("a row of 1,000 inserted, row triggers", insertMany, perRow, 1000),
-          counted(
-            "a row of 1,000 inserted, statement triggers",
-            insertMany,
-            perRow,
-            1000,
-            bulkTable,
-          ),
-          counted("a row of 1,000 updated, row triggers", updateMany, perRow, 1000),
-          counted(
-            "a row of 1,000 updated, statement triggers",
-            updateMany,
-            perRow,
-            1000,
-            bulkTable,
-          ),
-        ]
-        : []),
       alone(
         "longest wait for a seal, 16 clients",
         "ms",

@@ -1,0 +1,70 @@
+/**
+ * The instructions that the audit log costs a writer, compared as in `npm run bench -- audit`:
+ * `npm run bench -- audit_instructions --rounds 1 [--supa-audit <its SQL file>]`. A busy machine does not
+ * change them, and one round is enough.
+ */
+import { Failure } from "../stack/failure.ts";
+import { auditedTables } from "./audit/tables.ts";
+import { bench, type BenchPeer, type BenchRow } from "./harness.ts";
+import { canCount, instructionCounter } from "./instructions.ts";
+import { debian } from "./pgbench.ts";
+
+const perRow = { ratio: 1, cause: "The stamp runs for every row." };
+
+const insertOne = (table: string) =>
+  `insert into bench.${table} (organization_id, customer, amount, status)
+   values ('c4ca4238-a0b9-2382-0dcc-509a6f75849b', 'customer 1', 1, 'open')`;
+const updateOne = (table: string) =>
+  `update bench.${table} set status = 'paid at ' || clock_timestamp() where id = 1`;
+const insertMany = (table: string) =>
+  `insert into bench.${table} (organization_id, customer, amount, status)
+   select md5((i % 100)::text)::uuid, 'customer ' || i, i, 'open' from generate_series(1, 1000) i`;
+const updateMany = (table: string) =>
+  `update bench.${table} set status = 'paid at ' || clock_timestamp() where id <= 1000`;
+
+export default bench({
+  installation: debian,
+  options: ["supa-audit"],
+  async setup(context) {
+    if (!canCount()) {
+      throw new Failure(
+        "NO_VALGRIND",
+        "Cannot count instructions: install valgrind (Debian: valgrind)",
+      );
+    }
+    const names = await auditedTables(context);
+    const count = instructionCounter(context);
+    const counted = (
+      name: string,
+      statement: (table: string) => string,
+      aim: NonNullable<BenchPeer["aim"]>,
+      rows = 1,
+      table = "ours",
+    ): BenchRow => {
+      const run = (table: string) => async () =>
+        await count({ text: statement(table), times: rows > 1 ? 4 : 100 }) / rows;
+      const peers = Object.entries(names).map(([table, name]) => ({
+        name,
+        run: run(table),
+        ...table === "floor" && { aim },
+      }));
+      return { name, unit: "instructions", better: "lower", ours: run(table), peers };
+    };
+    return [
+      counted("insert, a transaction of its own", insertOne, {
+        ratio: 1 / 1.2,
+        cause:
+          "The stamp (correlation id, timeline, actor, time of the id, secure salt) is a trigger " +
+          "whose expressions are initialized in each transaction.",
+      }),
+      counted("update, a transaction of its own", updateOne, {
+        ratio: 1 / 1.5,
+        cause: "As for an insert, and only changed columns are kept, which compares two images.",
+      }),
+      counted("a row of 1,000 inserted, row triggers", insertMany, perRow, 1000),
+      counted("a row of 1,000 inserted, statement triggers", insertMany, perRow, 1000, "ours_bulk"),
+      counted("a row of 1,000 updated, row triggers", updateMany, perRow, 1000),
+      counted("a row of 1,000 updated, statement triggers", updateMany, perRow, 1000, "ours_bulk"),
+    ];
+  },
+});
