@@ -713,8 +713,8 @@ create table bulwark.mfa_policies (
   constraint mfa_policies_required_from_is_finite check (isfinite(required_from))
 );
 comment on table bulwark.mfa_policies is
-  'What an organization requires of second factors; organization_id null: what the installation
-   requires of system-wide roles. Members read it, set_mfa_policy writes it.';
+  'The second factors that an organization requires; organization_id null: those that the
+   installation requires of system-wide roles. Members read it, set_mfa_policy writes it.';
 comment on column bulwark.mfa_policies.required_from is
   'The end of the grace period: from then on sessions without a second factor get no permission.
    Null: MFA is not required.';
@@ -3324,7 +3324,7 @@ begin
   ) then
     raise exception 'Cannot make organization: another one had its key and was deleted'
       using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
-            hint = 'Use a new key: with this one, it would read the log of the other';
+            hint = 'Use a new key: with this one, the organization could read the log of the other';
   end if;
   return new;
 end;
@@ -4003,8 +4003,8 @@ begin
 end;
 $$;
 comment on function bulwark.use_organizations(regclass, text, text, text, text) is
-  'Makes a table of yours the one where organizations are made, renamed and deleted: ours follow it
-   in the same transaction, and its rows are taken over. id: a unique column (uuid, bigint, integer,
+  'Takes organizations from a table of yours: ours are made, renamed and deleted with its rows, in
+   the same transaction, and its rows are taken over. id: a unique column (uuid, bigint, integer,
    smallint, text); name and slug: columns of text, slug null: org- and the id. helper: the name of
    the function of policies that returns keys of your type, as in
    team_id = any (array(select bulwark.team_ids(''analytics:read''))); null: made of the table''s
@@ -4202,7 +4202,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.host_role(bulwark_private.host_members, text) is
-  'The system role that a value of the host''s stands for; null: none. Errors:
+  'The system role for a value of the host''s role column; null: none. Errors:
    RBAC_HOST_ROLE_UNKNOWN, RBAC_UNKNOWN_ROLE.';
 
 create function bulwark_private.require_members_host(relation oid)
@@ -4290,7 +4290,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.host_grants(text, uuid[]) is
-  'The grants that the host''s rows stand for: of some members in the organization with a key, or
+  'The grants that follow from the host''s rows: of some members in the organization with a key, or
    all. Whether the organization exists is not asked. Errors: RBAC_HOST_ROLE_UNKNOWN,
    RBAC_HOST_TABLE_CHANGED.';
 
@@ -4333,7 +4333,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.follow_members(text, uuid[]) is
-  'Grants members of an organization what the host''s rows stand for, and revokes the rest.';
+  'Grants members of an organization the roles of the host''s rows, and revokes the rest.';
 
 create function bulwark_private.follow_members_of(key text default null, member uuid default null)
   returns void
@@ -4708,7 +4708,7 @@ begin
 end;
 $$;
 comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
-  'Makes a table of yours the one that says who is a member: roles are granted and revoked with its
+  'Takes memberships from a table of yours: roles are granted and revoked with its
    rows, in the same transaction, and the present rows are taken over. organization and member name
    its columns (member: uuid, the id of an account), role the column that roles maps to system
    roles: {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are

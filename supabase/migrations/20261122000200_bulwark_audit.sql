@@ -8646,7 +8646,7 @@ begin
   ) then
     raise exception 'Cannot remove from the audit log: a legal hold was placed meanwhile'
       using errcode = 'PT409', detail = 'AUDIT_HOLD_PLACED',
-            hint = 'Run it again: it then leaves what the hold keeps';
+            hint = 'Run it again: entries under the new hold are then kept';
   end if;
 end;
 $$;
@@ -10085,7 +10085,7 @@ begin
   ) then
     raise exception 'Cannot restore the archive: the month was pruned'
       using errcode = 'PT410', detail = 'AUDIT_ARCHIVE_PRUNED',
-            hint = 'Its files prove themselves: npm run verify-audit';
+            hint = 'Verify its files instead: npm run verify-audit';
   end if;
   perform bulwark_private.append_audit_entry(
     'compliance.data_deleted',

@@ -68,7 +68,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.report_access(uuid) is
-  'Who has access and since when: up to 5,000 members, as bulwark.list_members lists them.';
+  'People with access and since when: up to 5,000 members, as bulwark.list_members lists them.';
 
 create function bulwark_private.report_mfa(organization_id uuid)
   returns jsonb
@@ -1075,7 +1075,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.subject_account(uuid, uuid) is
-  'What Supabase Auth knows of a person, without tokens and hashes; of a member of an organization
+  'Data of Supabase Auth about a person, without tokens and hashes; of a member of an organization
    only the name and the address.';
 
 create function bulwark_private.subject_sources()
@@ -1291,7 +1291,7 @@ begin
 end;
 $$;
 comment on function bulwark.export_subject(uuid, uuid, text, integer) is
-  'What is known of a person: a page of rows of { source, names, row }, where names are the columns
+  'All data about a person: a page of rows of { source, names, row }, where names are the columns
    that name them, of the account, our tables, tables of declare_personal_data and the log. next
    continues as after, and is null at the end; a page takes about two seconds. A caller who has a
    second factor needs a fresh one. For the person (null: oneself) without what others did to them
@@ -1312,7 +1312,7 @@ create type bulwark.access_review_decision as enum ('keep', 'end');
 comment on type bulwark.access_review_decision is 'Whether access stays or ends.';
 create type bulwark.access_review_outcome as enum ('kept', 'ended', 'gone');
 comment on type bulwark.access_review_outcome is
-  'What became of the access: kept, ended by the review, or gone before the decision.';
+  'The result for the reviewed access: kept, ended by the review, or gone before the decision.';
 
 create table bulwark.access_reviews (
   id uuid primary key default gen_random_uuid(),
@@ -1360,7 +1360,7 @@ create table bulwark.access_review_items (
     check (decided_by is distinct from user_id)
 );
 comment on table bulwark.access_review_items is
-  'What a campaign reviews: a member, or an API key of the member user_id. access is what they could
+  'An item of a campaign: a member, or an API key of the member user_id. access is what they could
    do at the start and, once decided, at the decision.';
 create unique index access_review_items_review_id_idx
   on bulwark.access_review_items (review_id, user_id, api_key_id) nulls not distinct;
@@ -1427,7 +1427,7 @@ as $$
   where k.id = key_id and k.revoked_at is null and k.expires_at > now();
 $$;
 comment on function bulwark_private.access_of_key(uuid) is
-  'What an API key in force could do at most; null: it is not in force.';
+  'The most that an API key in force could do; null: it is not in force.';
 
 create function bulwark_private.access_version(access jsonb)
   returns text
@@ -1671,7 +1671,7 @@ begin
 end;
 $$;
 comment on function bulwark.list_access_review(uuid, boolean, uuid, integer) is
-  'What a review is about, for its reviewers (user:read) and readers (compliance:read; email and
+  'The items of a review, for its reviewers (user:read) and readers (compliance:read; email and
    name need user:read, too), by id: after is that of the last row of the previous page. access is
    what a member or key can do now (null: nothing any more) or, once decided, could do then;
    version goes with the decision. Errors:
@@ -1788,7 +1788,8 @@ as $$
   from bulwark.access_review_items i
   where i.review_id = access_review_totals.review_id;
 $$;
-comment on function bulwark_private.access_review_totals(uuid) is 'Where a review stands.';
+comment on function bulwark_private.access_review_totals(uuid) is
+  'How many items of a review are decided, and how.';
 
 create function bulwark.close_access_review(review_id uuid)
   returns jsonb

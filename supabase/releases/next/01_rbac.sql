@@ -19,6 +19,9 @@ insert into bulwark_private.setting_rules (name, accepts) values
 drop function bulwark_private.require_room_for_invitation(organization_id uuid);
 drop function bulwark_private.require_organization_names(name text, slug text);
 drop function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid);
+comment on table bulwark.mfa_policies is
+  'The second factors that an organization requires; organization_id null: those that the
+   installation requires of system-wide roles. Members read it, set_mfa_policy writes it.';
 create or replace view bulwark_private.unexpired_grants with (security_invoker = true) as
   select
     g.user_id,
@@ -488,6 +491,55 @@ comment on function bulwark.invite_member(uuid, text, text, interval) is
    RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
    RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
    RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
+create or replace function bulwark_private.organizations_refuse_id()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The UUID of zeros stands for the installation, in indexes of keys and endpoints.
+  if new.id = '00000000-0000-0000-0000-000000000000' then
+    raise exception 'Cannot make organization: no organization has the UUID of zeros'
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+  end if;
+  if bulwark_private.setting('rbac.reuse_organization_keys') is distinct from 'true' and exists (
+    select from bulwark_private.former_organizations f where f.organization_id = new.id
+  ) then
+    raise exception 'Cannot make organization: another one had its key and was deleted'
+      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+            hint = 'Use a new key: with this one, the organization could read the log of the other';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark.use_organizations(regclass, text, text, text, text) is
+  'Takes organizations from a table of yours: ours are made, renamed and deleted with its rows, in
+   the same transaction, and its rows are taken over. id: a unique column (uuid, bigint, integer,
+   smallint, text); name and slug: columns of text, slug null: org- and the id. helper: the name of
+   the function of policies that returns keys of your type, as in
+   team_id = any (array(select bulwark.team_ids(''analytics:read''))); null: made of the table''s
+   name, none for UUIDs. For the owner (migrations). Call it again after altering the table, and to
+   repair what was written while its triggers were disabled. Errors: RBAC_HOST_TABLE_UNSUITABLE,
+   RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_IN_USE, RBAC_HOST_HELPER_TAKEN, RBAC_HOST_KEY_REFUSED.';
+comment on function bulwark_private.host_role(bulwark_private.host_members, text) is
+  'The system role for a value of the host''s role column; null: none. Errors:
+   RBAC_HOST_ROLE_UNKNOWN, RBAC_UNKNOWN_ROLE.';
+comment on function bulwark_private.host_grants(text, uuid[]) is
+  'The grants that follow from the host''s rows: of some members in the organization with a key, or
+   all. Whether the organization exists is not asked. Errors: RBAC_HOST_ROLE_UNKNOWN,
+   RBAC_HOST_TABLE_CHANGED.';
+comment on function bulwark_private.follow_members(text, uuid[]) is
+  'Grants members of an organization the roles of the host''s rows, and revokes the rest.';
+comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
+  'Takes memberships from a table of yours: roles are granted and revoked with its
+   rows, in the same transaction, and the present rows are taken over. organization and member name
+   its columns (member: uuid, the id of an account), role the column that roles maps to system
+   roles: {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are
+   an error. With role null every row stands for otherwise. Rows without an organization, an account
+   or a role grant nothing. It may be called for several tables. For the owner (migrations). Call it
+   again after altering the table, and to repair what was written while its triggers were disabled.
+   Errors: RBAC_HOST_TABLE_UNSUITABLE, RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_ROLE_UNKNOWN,
+   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_NULL_ARGUMENT.';
 create view bulwark_private.people with (security_invoker = true) as
   select
     u.id as user_id,

@@ -3963,6 +3963,33 @@ comment on function bulwark.audit_coverage(uuid) is
    sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
    still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create or replace function bulwark_private.finish_audit_removal(
+  known_holds uuid[], organizations uuid[] default null
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Holds are placed under this lock: a hold in progress is waited for, and none is placed until
+  -- the commit.
+  perform pg_advisory_xact_lock_shared(hashtextextended('bulwark.audit_holds', 0));
+  -- A removed payload no longer names its subject, so every new hold in its organization counts.
+  if exists (
+    select from bulwark.audit_legal_holds h
+    where h.released_at is null
+      and h.id <> all (known_holds)
+      and (organizations is null
+        or h.organization_id is null and organizations <> '{}'
+        or h.organization_id = any (organizations))
+  ) then
+    raise exception 'Cannot remove from the audit log: a legal hold was placed meanwhile'
+      using errcode = 'PT409', detail = 'AUDIT_HOLD_PLACED',
+            hint = 'Run it again: entries under the new hold are then kept';
+  end if;
+end;
+$$;
 create or replace function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
   returns void
   language plpgsql
@@ -4916,7 +4943,7 @@ begin
   ) then
     raise exception 'Cannot restore the archive: the month was pruned'
       using errcode = 'PT410', detail = 'AUDIT_ARCHIVE_PRUNED',
-            hint = 'Its files prove themselves: npm run verify-audit';
+            hint = 'Verify its files instead: npm run verify-audit';
   end if;
   perform bulwark_private.append_audit_entry(
     'compliance.data_deleted',

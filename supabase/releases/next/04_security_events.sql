@@ -5,6 +5,8 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('security.resolved_retention_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
   ('security.open_events_about_nobody', '{"type": "integer", "minimum": 10, "maximum": 100000}');
 drop function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer);
+comment on column bulwark.security_events.resolved_by is
+  'The person who resolved it; null with resolved_at set: the operator.';
 create function bulwark.list_security_events(
   organization_id uuid default null,
   include_resolved boolean default false,

@@ -12,6 +12,9 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('mfa.usage_log_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
   ('mfa.reset_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
   ('mfa.resets_per_day', '{"type": "integer", "minimum": 1, "maximum": 1000}');
+comment on table bulwark_private.mfa_reset_consents is
+  'The people who consented to a reset, for which organization. A consent counts while its giver
+   may reset.';
 create function bulwark.mfa_compliance(
   organization_id uuid,
   state text default null,

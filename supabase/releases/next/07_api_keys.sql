@@ -11,6 +11,8 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('api_keys.rate_limit_rules', '{"type": "array", "minItems": 1, "maxItems": 100, "items":
       {"type": "string", "pattern": "^[a-z][a-z0-9_]{2,62}$"}}'),
   ('api_keys.use_precision_seconds', '{"type": "integer", "minimum": 1, "maximum": 86400}');
+comment on column bulwark.api_keys.revoked_by is
+  'The person who revoked it; null with revoked_at set: the operator, or a report of a leak.';
 create view bulwark_private.api_key_member_roles with (security_invoker = true) as
   select k.*, g.role_id
   from bulwark_private.api_key_states k

@@ -17,8 +17,8 @@ create table bulwark.mfa_policies (
   constraint mfa_policies_required_from_is_finite check (isfinite(required_from))
 );
 comment on table bulwark.mfa_policies is
-  'What an organization requires of second factors; organization_id null: what the installation
-   requires of system-wide roles. Members read it, set_mfa_policy writes it.';
+  'The second factors that an organization requires; organization_id null: those that the
+   installation requires of system-wide roles. Members read it, set_mfa_policy writes it.';
 comment on column bulwark.mfa_policies.required_from is
   'The end of the grace period: from then on sessions without a second factor get no permission.
    Null: MFA is not required.';

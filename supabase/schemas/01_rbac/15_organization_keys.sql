@@ -110,7 +110,7 @@ begin
   ) then
     raise exception 'Cannot make organization: another one had its key and was deleted'
       using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
-            hint = 'Use a new key: with this one, it would read the log of the other';
+            hint = 'Use a new key: with this one, the organization could read the log of the other';
   end if;
   return new;
 end;

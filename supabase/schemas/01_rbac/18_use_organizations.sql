@@ -231,8 +231,8 @@ begin
 end;
 $$;
 comment on function bulwark.use_organizations(regclass, text, text, text, text) is
-  'Makes a table of yours the one where organizations are made, renamed and deleted: ours follow it
-   in the same transaction, and its rows are taken over. id: a unique column (uuid, bigint, integer,
+  'Takes organizations from a table of yours: ours are made, renamed and deleted with its rows, in
+   the same transaction, and its rows are taken over. id: a unique column (uuid, bigint, integer,
    smallint, text); name and slug: columns of text, slug null: org- and the id. helper: the name of
    the function of policies that returns keys of your type, as in
    team_id = any (array(select bulwark.team_ids(''analytics:read''))); null: made of the table''s

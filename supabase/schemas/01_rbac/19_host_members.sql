@@ -97,7 +97,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.host_role(bulwark_private.host_members, text) is
-  'The system role that a value of the host''s stands for; null: none. Errors:
+  'The system role for a value of the host''s role column; null: none. Errors:
    RBAC_HOST_ROLE_UNKNOWN, RBAC_UNKNOWN_ROLE.';
 
 create function bulwark_private.require_members_host(relation oid)
@@ -185,7 +185,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.host_grants(text, uuid[]) is
-  'The grants that the host''s rows stand for: of some members in the organization with a key, or
+  'The grants that follow from the host''s rows: of some members in the organization with a key, or
    all. Whether the organization exists is not asked. Errors: RBAC_HOST_ROLE_UNKNOWN,
    RBAC_HOST_TABLE_CHANGED.';
 
@@ -228,7 +228,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.follow_members(text, uuid[]) is
-  'Grants members of an organization what the host''s rows stand for, and revokes the rest.';
+  'Grants members of an organization the roles of the host''s rows, and revokes the rest.';
 
 create function bulwark_private.follow_members_of(key text default null, member uuid default null)
   returns void

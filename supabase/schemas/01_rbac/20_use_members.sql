@@ -153,7 +153,7 @@ begin
 end;
 $$;
 comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
-  'Makes a table of yours the one that says who is a member: roles are granted and revoked with its
+  'Takes memberships from a table of yours: roles are granted and revoked with its
    rows, in the same transaction, and the present rows are taken over. organization and member name
    its columns (member: uuid, the id of an account), role the column that roles maps to system
    roles: {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are

@@ -184,7 +184,7 @@ begin
   ) then
     raise exception 'Cannot remove from the audit log: a legal hold was placed meanwhile'
       using errcode = 'PT409', detail = 'AUDIT_HOLD_PLACED',
-            hint = 'Run it again: it then leaves what the hold keeps';
+            hint = 'Run it again: entries under the new hold are then kept';
   end if;
 end;
 $$;

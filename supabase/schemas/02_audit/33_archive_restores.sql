@@ -97,7 +97,7 @@ begin
   ) then
     raise exception 'Cannot restore the archive: the month was pruned'
       using errcode = 'PT410', detail = 'AUDIT_ARCHIVE_PRUNED',
-            hint = 'Its files prove themselves: npm run verify-audit';
+            hint = 'Verify its files instead: npm run verify-audit';
   end if;
   perform bulwark_private.append_audit_entry(
     'compliance.data_deleted',

@@ -47,7 +47,7 @@ comment on column bulwark.security_events.subject is
 comment on column bulwark.security_events.details is
   'The details of the first occurrence.';
 comment on column bulwark.security_events.resolved_by is
-  'Who resolved it; null with resolved_at set: the operator.';
+  'The person who resolved it; null with resolved_at set: the operator.';
 create unique index security_events_is_open_once on bulwark.security_events
   (event_type, organization_id, user_id, subject) nulls not distinct
   where resolved_at is null;

@@ -38,7 +38,8 @@ create table bulwark_private.mfa_reset_consents (
     unique nulls not distinct (reset_id, organization_id, user_id)
 );
 comment on table bulwark_private.mfa_reset_consents is
-  'Who consented to a reset, for which organization. A consent counts while its giver may reset.';
+  'The people who consented to a reset, for which organization. A consent counts while its giver
+   may reset.';
 create index mfa_reset_consents_organization_id_idx on bulwark_private.mfa_reset_consents (
   organization_id
 );

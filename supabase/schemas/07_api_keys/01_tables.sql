@@ -65,7 +65,7 @@ comment on column bulwark.api_keys.networks is
 comment on column bulwark.api_keys.issued_with_mfa is
   'Whether the session that issued the key had a freshly verified second factor.';
 comment on column bulwark.api_keys.revoked_by is
-  'Who revoked it; null with revoked_at set: the operator, or a report of a leak.';
+  'The person who revoked it; null with revoked_at set: the operator, or a report of a leak.';
 
 create table bulwark_private.api_key_hashes (
   api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,

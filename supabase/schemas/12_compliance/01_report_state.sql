@@ -57,7 +57,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.report_access(uuid) is
-  'Who has access and since when: up to 5,000 members, as bulwark.list_members lists them.';
+  'People with access and since when: up to 5,000 members, as bulwark.list_members lists them.';
 
 create function bulwark_private.report_mfa(organization_id uuid)
   returns jsonb

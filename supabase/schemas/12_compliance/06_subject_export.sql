@@ -66,7 +66,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.subject_account(uuid, uuid) is
-  'What Supabase Auth knows of a person, without tokens and hashes; of a member of an organization
+  'Data of Supabase Auth about a person, without tokens and hashes; of a member of an organization
    only the name and the address.';
 
 create function bulwark_private.subject_sources()
@@ -282,7 +282,7 @@ begin
 end;
 $$;
 comment on function bulwark.export_subject(uuid, uuid, text, integer) is
-  'What is known of a person: a page of rows of { source, names, row }, where names are the columns
+  'All data about a person: a page of rows of { source, names, row }, where names are the columns
    that name them, of the account, our tables, tables of declare_personal_data and the log. next
    continues as after, and is null at the end; a page takes about two seconds. A caller who has a
    second factor needs a fresh one. For the person (null: oneself) without what others did to them

@@ -7,7 +7,7 @@ create type bulwark.access_review_decision as enum ('keep', 'end');
 comment on type bulwark.access_review_decision is 'Whether access stays or ends.';
 create type bulwark.access_review_outcome as enum ('kept', 'ended', 'gone');
 comment on type bulwark.access_review_outcome is
-  'What became of the access: kept, ended by the review, or gone before the decision.';
+  'The result for the reviewed access: kept, ended by the review, or gone before the decision.';
 
 create table bulwark.access_reviews (
   id uuid primary key default gen_random_uuid(),
@@ -55,7 +55,7 @@ create table bulwark.access_review_items (
     check (decided_by is distinct from user_id)
 );
 comment on table bulwark.access_review_items is
-  'What a campaign reviews: a member, or an API key of the member user_id. access is what they could
+  'An item of a campaign: a member, or an API key of the member user_id. access is what they could
    do at the start and, once decided, at the decision.';
 create unique index access_review_items_review_id_idx
   on bulwark.access_review_items (review_id, user_id, api_key_id) nulls not distinct;
@@ -122,7 +122,7 @@ as $$
   where k.id = key_id and k.revoked_at is null and k.expires_at > now();
 $$;
 comment on function bulwark_private.access_of_key(uuid) is
-  'What an API key in force could do at most; null: it is not in force.';
+  'The most that an API key in force could do; null: it is not in force.';
 
 create function bulwark_private.access_version(access jsonb)
   returns text

@@ -200,7 +200,7 @@ begin
 end;
 $$;
 comment on function bulwark.list_access_review(uuid, boolean, uuid, integer) is
-  'What a review is about, for its reviewers (user:read) and readers (compliance:read; email and
+  'The items of a review, for its reviewers (user:read) and readers (compliance:read; email and
    name need user:read, too), by id: after is that of the last row of the previous page. access is
    what a member or key can do now (null: nothing any more) or, once decided, could do then;
    version goes with the decision. Errors:
@@ -317,7 +317,8 @@ as $$
   from bulwark.access_review_items i
   where i.review_id = access_review_totals.review_id;
 $$;
-comment on function bulwark_private.access_review_totals(uuid) is 'Where a review stands.';
+comment on function bulwark_private.access_review_totals(uuid) is
+  'How many items of a review are decided, and how.';
 
 create function bulwark.close_access_review(review_id uuid)
   returns jsonb
