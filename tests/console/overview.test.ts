@@ -62,7 +62,7 @@ Deno.test({
       const { page, faults } = await openConsoleAs(chromium, ada, `/o/${slug}`);
       await page.locator("[data-answer=bad]").waitFor();
       const standings = await page.locator("[data-check]").evaluateAll((lines) =>
-        lines.map((line) => [line.dataset["check"], line.dataset["standing"]])
+        lines.map((line) => [line.getAttribute("data-check"), line.getAttribute("data-standing")])
       );
       assert.deepEqual(standings, [
         ["Audit log", "good"],
@@ -103,7 +103,7 @@ Deno.test({
       await viewer.page.locator("[data-answer=look]").waitFor();
       assert.deepEqual(
         await viewer.page.locator("[data-check]").evaluateAll((lines) =>
-          lines.map((line) => line.dataset["check"])
+          lines.map((line) => line.getAttribute("data-check"))
         ),
         ["Your account"],
       );

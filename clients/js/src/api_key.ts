@@ -40,15 +40,11 @@ const longestWait = 300;
  * @throws ApiKeyRefused if the key is refused; Error if no token is available, and at once for an
  * empty key or one with invalid characters
  */
-export function apiKeyToken(
-  options: ApiKeyTokenOptions,
-): () => Promise<string> {
+export function apiKeyToken(options: ApiKeyTokenOptions): () => Promise<string> {
   const { url, fetch: ask = fetch, now = steadyClock() } = options;
   const apiKey = String(options.apiKey ?? "").trim();
   // fetch() quotes an invalid header in its error, so the key is checked first.
-  if (!/^\w+$/.test(apiKey)) {
-    throw new Error("Cannot use the API key: it does not look like one");
-  }
+  if (!/^\w+$/.test(apiKey)) throw new Error("Cannot use the API key: it does not look like one");
   const nothing = { token: "", renewAt: -Infinity, endsAt: -Infinity };
   let cached = nothing;
   let failed: { thrown: unknown; until: number } | undefined;
@@ -58,33 +54,21 @@ export function apiKeyToken(
     const asked = now();
     let wait = 0;
     try {
-      const answer = await ask(
-        `${url.replace(/\/+$/, "")}/functions/v1/bulwark-api-keys/token`,
-        {
-          method: "POST",
-          headers: { "x-api-key": apiKey },
-          // A redirect would send the key to another server.
-          redirect: "error",
-          signal: AbortSignal.timeout(timeoutMs),
-        },
-      );
-      const body: {
-        code?: unknown;
-        access_token?: unknown;
-        expires_in?: unknown;
-      } = await answer.json().catch(() => null) ?? {};
+      const answer = await ask(`${url.replace(/\/+$/, "")}/functions/v1/bulwark-api-keys/token`, {
+        method: "POST",
+        headers: { "x-api-key": apiKey },
+        // A redirect would send the key to another server.
+        redirect: "error",
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      const body: { code?: unknown; access_token?: unknown; expires_in?: unknown } =
+        await answer.json().catch(() => null) ?? {};
       if (answer.status === 401 && body.code === "API_KEY_INVALID") {
         throw new ApiKeyRefused("The API key was refused");
       }
       const { access_token, expires_in } = body;
-      if (
-        !answer.ok || typeof access_token !== "string" ||
-        !(Number(expires_in) > 0)
-      ) {
-        wait = retryAfterSeconds(
-          answer.headers.get("retry-after"),
-          longestWait,
-        );
+      if (!answer.ok || typeof access_token !== "string" || !(Number(expires_in) > 0)) {
+        wait = retryAfterSeconds(answer.headers.get("retry-after"), longestWait);
         throw new Error(
           `Cannot exchange the API key: ${answer.status} ${body.code ?? ""}` +
             (wait ? `, again in ${wait} seconds` : ""),
@@ -133,15 +117,9 @@ function steadyClock(): () => number {
 
 const month = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
 const time = String.raw`(\d\d:\d\d:\d\d)`;
-const imfFixdate = new RegExp(
-  String.raw`^\w{3}, (\d\d) ${month} (\d{4}) ${time} GMT$`,
-);
-const rfc850 = new RegExp(
-  String.raw`^\w{6,9}, (\d\d)-${month}-(\d\d) ${time} GMT$`,
-);
-const asctime = new RegExp(
-  String.raw`^\w{3} ${month} ([ \d]\d) ${time} (\d{4})$`,
-);
+const imfFixdate = new RegExp(String.raw`^\w{3}, (\d\d) ${month} (\d{4}) ${time} GMT$`);
+const rfc850 = new RegExp(String.raw`^\w{6,9}, (\d\d)-${month}-(\d\d) ${time} GMT$`);
+const asctime = new RegExp(String.raw`^\w{3} ${month} ([ \d]\d) ${time} (\d{4})$`);
 
 /**
  * The seconds that `Retry-After` asks for (RFC 9110, section 10.2.3), as a number or a date in one
@@ -159,12 +137,9 @@ function retryAfterSeconds(
 
 /** Parses an HTTP date (RFC 9110, section 5.6.7) to milliseconds, or NaN. */
 function dateOf(text: string, now: number): number {
-  const [, day, monthName, year, clock] = imfFixdate.exec(text) ??
-    rfc850.exec(text) ?? [];
+  const [, day, monthName, year, clock] = imfFixdate.exec(text) ?? rfc850.exec(text) ?? [];
   if (day !== undefined) {
-    return Date.parse(
-      `${day} ${monthName} ${fullYear(year, now)} ${clock} GMT`,
-    );
+    return Date.parse(`${day} ${monthName} ${fullYear(year, now)} ${clock} GMT`);
   }
   const [, ascMonth, ascDay, ascClock, ascYear] = asctime.exec(text) ?? [];
   return Date.parse(`${ascDay} ${ascMonth} ${ascYear} ${ascClock} GMT`);

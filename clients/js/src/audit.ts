@@ -87,10 +87,7 @@ export async function verifyExport(
 ): Promise<ExportVerdict> {
   const { onProgress, signal } = options;
   if (options.keys.length === 0) {
-    throw new VerificationError(
-      "BAD_KEY",
-      "Cannot verify: a public key is needed",
-    );
+    throw new VerificationError("BAD_KEY", "Cannot verify: a public key is needed");
   }
   if (given(options.consistency) && !given(options.checkpoint)) {
     const message = "Cannot verify: a consistency proof says nothing without the checkpoint";
@@ -115,18 +112,13 @@ export async function verifyExport(
     ...parts,
     keys,
     asked: askedOf(options),
-    onProgress: onProgress &&
-      ((bytes, entries) => onProgress({ bytes, entries })),
+    onProgress: onProgress && ((bytes, entries) => onProgress({ bytes, entries })),
     signal,
   });
   const compared = kept && await compareWithKept(checkpoint, kept, proof);
   if (compared?.code === "NOT_COMPARED") verdict.unproved.push(compared);
   else if (compared) verdict.findings.push(compared);
-  return {
-    outcome: outcomeOf(verdict),
-    ...verdict,
-    checkpoint: checkpoint && shown(checkpoint),
-  };
+  return { outcome: outcomeOf(verdict), ...verdict, checkpoint: checkpoint && shown(checkpoint) };
 }
 
 /** Any point of the curve: its generator (RFC 8032, section 5.1). */
@@ -143,9 +135,7 @@ async function demandEd25519(): Promise<void> {
   }
 }
 
-function askedOf(
-  { organization, after, until, pruned, empty }: VerifyExportOptions,
-): Asked {
+function askedOf({ organization, after, until, pruned, empty }: VerifyExportOptions): Asked {
   return {
     ...(organization === undefined ? {} : { organization: organization?.toLowerCase() ?? null }),
     ...(after === undefined ? {} : { after }),

@@ -71,15 +71,9 @@ export interface Calls<Throws extends boolean> {
     columns?: string,
   ): Promise<Answer<Data, Throws>>;
   /** Calls an edge function. */
-  invoke<Data>(
-    path: string,
-    request?: FunctionRequest,
-  ): Promise<Answer<Data, Throws>>;
+  invoke<Data>(path: string, request?: FunctionRequest): Promise<Answer<Data, Throws>>;
   /** Calls an edge function whose answer is text, and also gives its headers. */
-  reply(
-    path: string,
-    request: FunctionRequest,
-  ): Promise<Answer<FunctionReply, Throws>>;
+  reply(path: string, request: FunctionRequest): Promise<Answer<FunctionReply, Throws>>;
 }
 
 /** A row of which there is exactly one. */
@@ -111,15 +105,11 @@ export function openCalls<Throws extends boolean>(
   const database: DataApi = supabase.schema?.("bulwark") ?? supabase;
   const functions: Functions = supabase.functions;
 
-  const ask = async (
-    query: PromiseLike<DataApiAnswer>,
-  ): Promise<Result<unknown>> => {
+  const ask = async (query: PromiseLike<DataApiAnswer>): Promise<Result<unknown>> => {
     const { data, error, status } = await query;
     if (error) return failed(dataApiError(error, status));
     // A gateway in front of the Data API may answer without an error that it can express.
-    if (status >= 400) {
-      return failed(dataApiError({ message: `HTTP ${status}` }, status));
-    }
+    if (status >= 400) return failed(dataApiError({ message: `HTTP ${status}` }, status));
     return { data, error: null };
   };
   const reply = async (
@@ -128,14 +118,11 @@ export function openCalls<Throws extends boolean>(
   ): Promise<Result<FunctionReply>> => {
     // An id with slashes or dots could lead to another function, with the caller's token.
     if (!/^[a-z-]+(?:\/[\w-]+)*$/.test(path)) return failed(malformedId());
-    const { data, error, response } = await functions.invoke(
-      path + queryOf(query),
-      {
-        method: method ?? "POST",
-        ...(body ? { body } : {}),
-        ...(signal ? { signal } : {}),
-      },
-    );
+    const { data, error, response } = await functions.invoke(path + queryOf(query), {
+      method: method ?? "POST",
+      ...(body ? { body } : {}),
+      ...(signal ? { signal } : {}),
+    });
     if (error) return failed(await functionError(error));
     return { data: { data, headers: response?.headers }, error: null };
   };
@@ -151,14 +138,9 @@ export function openCalls<Throws extends boolean>(
     return (await reply("bulwark-mfa/verify", { body: { code } })).error;
   };
   /** Runs a call; if it needs a fresh second factor, asks for one and repeats the call once. */
-  const run = async <Data>(
-    call: () => Promise<Result<Data>>,
-  ): Promise<Result<Data>> => {
+  const run = async <Data>(call: () => Promise<Result<Data>>): Promise<Result<Data>> => {
     const result = await call();
-    if (
-      result.error?.code !== "MFA_VERIFICATION_REQUIRED" ||
-      !onVerificationRequired
-    ) {
+    if (result.error?.code !== "MFA_VERIFICATION_REQUIRED" || !onVerificationRequired) {
       return result;
     }
     question ??= verify(result.error, onVerificationRequired).finally(() => question = undefined);
@@ -172,10 +154,7 @@ export function openCalls<Throws extends boolean>(
     const result = await run(call);
     if (result.error && throwOnError) throw result.error;
     const data = result.error ? null : read(result.data);
-    return (throwOnError ? data : { data, error: result.error }) as Answer<
-      Data,
-      Throws
-    >;
+    return (throwOnError ? data : { data, error: result.error }) as Answer<Data, Throws>;
   };
 
   return {
@@ -186,10 +165,7 @@ export function openCalls<Throws extends boolean>(
       ),
     select: (table, refine, read, columns = "*") =>
       settle(
-        () =>
-          ask(refine(database.from(table).select(columns))) as Promise<
-            Result<never>
-          >,
+        () => ask(refine(database.from(table).select(columns))) as Promise<Result<never>>,
         read ?? (same as NonNullable<typeof read>),
       ),
     invoke: (path, request = {}) =>
@@ -215,7 +191,7 @@ function failed(error: BulwarkError): Result<never> {
 
 function queryOf(query: FunctionRequest["query"] = {}): string {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
-  return given.length === 0 ? "" : `?${new URLSearchParams(
-    given.map(([name, value]) => [name, String(value)]),
-  )}`;
+  return given.length === 0
+    ? ""
+    : `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
 }

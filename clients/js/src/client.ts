@@ -29,10 +29,7 @@ export interface Client<Throws extends boolean = false> {
   whoami(): Promise<Answer<Whoami, Throws>>;
   whoami(knownVersion: string): Promise<Answer<Whoami | null, Throws>>;
   /** Whether the caller has a permission in an organization; without one, system-wide. */
-  can(
-    permission: Permission,
-    organization?: string | null,
-  ): Promise<Answer<boolean, Throws>>;
+  can(permission: Permission, organization?: string | null): Promise<Answer<boolean, Throws>>;
   /** Several permissions at once, at most 100. */
   canAll<Asked extends Permission>(
     permissions: readonly Asked[],
@@ -45,9 +42,7 @@ export interface Client<Throws extends boolean = false> {
   permissions(
     organization: string | null,
     knownVersion?: string,
-  ): Promise<
-    Answer<{ permissions: Permission[] | null; version: string }, Throws>
-  >;
+  ): Promise<Answer<{ permissions: Permission[] | null; version: string }, Throws>>;
   /** Signs in through the function `bulwark-login`, which limits attempts by address and account. */
   signIn(credentials: Credentials): Promise<Answer<Session, Throws>>;
   readonly organizations: ReturnType<typeof organizations<Throws>>;
@@ -103,10 +98,7 @@ export function createBulwark<Throws extends boolean = false>(
       rpc(
         "check_permissions",
         { permissions, organization_id: organization },
-        (rows) =>
-          Object.fromEntries(
-            rows.map((row) => [row.permission, row.allowed]),
-          ) as never,
+        (rows) => Object.fromEntries(rows.map((row) => [row.permission, row.allowed])) as never,
       ),
     permissions: (organization, knownVersion) =>
       rpc(
@@ -116,15 +108,11 @@ export function createBulwark<Throws extends boolean = false>(
       ),
     async signIn(credentials) {
       try {
-        const session = await throwing.invoke<Session>("bulwark-login", {
-          body: credentials,
-        });
+        const session = await throwing.invoke<Session>("bulwark-login", { body: credentials });
         await supabase.auth?.setSession(session);
         return (options.throwOnError ? session : { data: session, error: null }) as never;
       } catch (error) {
-        if (options.throwOnError || !(error instanceof BulwarkError)) {
-          throw error;
-        }
+        if (options.throwOnError || !(error instanceof BulwarkError)) throw error;
         return { data: null, error } as never;
       }
     },

@@ -22,9 +22,7 @@ export class BulwarkError extends Error {
   /** The seconds to wait before the next attempt, if the server says so. */
   readonly retryAfter: number | undefined;
 
-  constructor(
-    { code, message, status, correlationId, retryAfter, cause }: ErrorParts,
-  ) {
+  constructor({ code, message, status, correlationId, retryAfter, cause }: ErrorParts) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.status = status;
@@ -52,17 +50,10 @@ const isCode = (text: unknown): text is BulwarkCode =>
   typeof text === "string" && /^[A-Z]+(_[A-Z]+)+$/.test(text);
 
 /** The error of a call to the Data API. Functions of Bulwark put their code into `details`. */
-export function dataApiError(
-  error: DataApiError,
-  status: number,
-): BulwarkError {
+export function dataApiError(error: DataApiError, status: number): BulwarkError {
   const { details, hint, message } = error;
   if (status === 0) {
-    return withoutAnswer(
-      message,
-      /Caused by: (?:\w+: )?(.+)/.exec(details ?? "")?.[1],
-      error,
-    );
+    return withoutAnswer(message, /Caused by: (?:\w+: )?(.+)/.exec(details ?? "")?.[1], error);
   }
   const code = isCode(details) ? details : codeOf(error.code ?? "", status);
   const seconds = /^Try again in (\d+) seconds/.exec(hint ?? "")?.[1];
@@ -77,13 +68,8 @@ export function dataApiError(
 
 /** A code for an error that names none: by SQLSTATE or PostgREST's code, and the status. */
 function codeOf(state: string, status: number): BulwarkCode {
-  if (/^PGRST(106|20[25])$/.test(state) || status === 404) {
-    return "CLIENT_NOT_INSTALLED";
-  }
-  if (
-    /^(08|53|57|PGRST00[0-3]$|55P03$)/.test(state) ||
-    [502, 503, 504].includes(status)
-  ) {
+  if (/^PGRST(106|20[25])$/.test(state) || status === 404) return "CLIENT_NOT_INSTALLED";
+  if (/^(08|53|57|PGRST00[0-3]$|55P03$)/.test(state) || [502, 503, 504].includes(status)) {
     return "DATA_API_UNAVAILABLE";
   }
   if (status === 401 || state.startsWith("PGRST30")) return "UNAUTHORIZED";
@@ -98,20 +84,11 @@ function codeOf(state: string, status: number): BulwarkCode {
 export async function functionError(error: unknown): Promise<BulwarkError> {
   const { context, message } = error as { context?: unknown; message?: string };
   if (!isResponse(context)) {
-    const { message: inner, cause } = (context ?? error) as {
-      message?: string;
-      cause?: Error;
-    };
-    return withoutAnswer(
-      inner ?? message ?? "no answer",
-      cause?.message,
-      context ?? error,
-    );
+    const { message: inner, cause } = (context ?? error) as { message?: string; cause?: Error };
+    return withoutAnswer(inner ?? message ?? "no answer", cause?.message, context ?? error);
   }
   const { status, headers } = context;
-  const body = await context.json().catch(() => null) as
-    | Record<string, unknown>
-    | null;
+  const body = await context.json().catch(() => null) as Record<string, unknown> | null;
   const { code, message: told, correlation_id } = body ?? {};
   const isOurs = typeof correlation_id === "string" && isCode(code);
   const wait = Number(headers.get("retry-after") ?? NaN);
@@ -129,11 +106,7 @@ function isResponse(value: unknown): value is Response {
   return typeof (value as Response | undefined)?.headers?.get === "function";
 }
 
-function withoutAnswer(
-  message: string,
-  reason: string | undefined,
-  cause: unknown,
-): BulwarkError {
+function withoutAnswer(message: string, reason: string | undefined, cause: unknown): BulwarkError {
   const isAborted = /\b(Abort|Timeout)Error\b/.test(message) ||
     /^(Abort|Timeout)Error$/.test((cause as Error | undefined)?.name ?? "");
   return new BulwarkError({

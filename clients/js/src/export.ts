@@ -34,14 +34,8 @@ const longestWait = 300;
  */
 export function exportLog(
   calls: Calls<true>,
-  {
-    organization,
-    format = "ndjson",
-    cursor = null,
-    page_size = 1000,
-    onProgress,
-    signal,
-  }: AuditExportOptions,
+  { organization, format = "ndjson", cursor = null, page_size = 1000, onProgress, signal }:
+    AuditExportOptions,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   const progress = { entries: 0, cursor, done: false };
@@ -55,12 +49,7 @@ export function exportLog(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       const reply = await patiently(
-        () =>
-          calls.reply("bulwark-audit/export", {
-            method: "GET",
-            query: query(),
-            signal,
-          }),
+        () => calls.reply("bulwark-audit/export", { method: "GET", query: query(), signal }),
         signal,
       );
       const text = String(reply.data);
@@ -88,23 +77,16 @@ interface Part {
 /** The end of a bundle is its last line but one, before the signed statement. */
 function bundleOf(text: string): Part {
   const end = text.trimEnd().split("\n").at(-2) ?? "";
-  if (!end.startsWith('{"type":"end"') || !text.endsWith("\n")) {
-    throw brokenOff();
-  }
+  if (!end.startsWith('{"type":"end"') || !text.endsWith("\n")) throw brokenOff();
   return JSON.parse(end) as Part;
 }
 
 /** The other formats have no end, so the headers have the cursor. */
-function listOf(
-  text: string,
-  format: "csv" | "ocsf",
-  headers: Headers | undefined,
-): Part {
+function listOf(text: string, format: "csv" | "ocsf", headers: Headers | undefined): Part {
   const next = headers?.get("x-next-cursor");
   if (next === null || next === undefined) throw brokenOff();
   // Line breaks within quotes belong to a cell.
-  const lines = (format === "csv" ? text.replace(/"[^"]*"/g, "") : text).split("\n")
-    .length - 1;
+  const lines = (format === "csv" ? text.replace(/"[^"]*"/g, "") : text).split("\n").length - 1;
   const cursor = format === "csv"
     ? /([\d:]+)\r?\n$/.exec(text)?.[1]
     : /"cursor":"([\d:]+)"[^\n]*\n$/.exec(text)?.[1];
@@ -138,10 +120,7 @@ async function patiently<Data>(
   }
 }
 
-function pause(
-  milliseconds: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener("abort", () => {

@@ -34,19 +34,9 @@ interface NullableColumns {
     | "sealed_until"
     | "signed_until";
   check_health: "seconds";
-  encryption_progress:
-    | "finished_at"
-    | "of_organization"
-    | "started_at"
-    | "total"
-    | "updated_at";
+  encryption_progress: "finished_at" | "of_organization" | "started_at" | "total" | "updated_at";
   erase_subject: "next_after";
-  explain_permission:
-    | "expires_at"
-    | "inherited_from"
-    | "role"
-    | "starts_at"
-    | "system_wide";
+  explain_permission: "expires_at" | "inherited_from" | "role" | "starts_at" | "system_wide";
   get_user_roles: "expires_at" | "granted_by";
   invite_member: "token";
   list_alerts:
@@ -76,22 +66,8 @@ interface NullableColumns {
     | "locked_until"
     | "name"
     | "required_from";
-  my_sessions:
-    | "ip"
-    | "mfa_verified_at"
-    | "not_after"
-    | "refreshed_at"
-    | "user_agent";
-  read_metric:
-    | "label"
-    | "last"
-    | "maximum"
-    | "mean"
-    | "minimum"
-    | "p50"
-    | "p95"
-    | "p99"
-    | "total";
+  my_sessions: "ip" | "mfa_verified_at" | "not_after" | "refreshed_at" | "user_agent";
+  read_metric: "label" | "last" | "maximum" | "mean" | "minimum" | "p50" | "p95" | "p99" | "total";
   verify_audit_log:
     | "detail"
     | "entry"
@@ -136,11 +112,7 @@ interface Shapes {
   my_permissions: { permissions: Permission[] | null; version: string }[];
   rate_limit_usage: RateLimitUsage;
   rotate_api_key: IssuedApiKey;
-  search_audit_logs: {
-    entries: AuditEntry[];
-    next: string | null;
-    archived: string[];
-  };
+  search_audit_logs: { entries: AuditEntry[]; next: string | null; archived: string[] };
   tail_audit_log: { entries: AuditEntry[]; cursor: string; more: boolean };
   whoami: Whoami | null;
 }
@@ -171,6 +143,4 @@ export type Returns<Name extends FunctionName> = Name extends keyof Shapes ? Sha
 
 /** A type with some fields that can be null. */
 export type WithNull<Type, Keys> = Type extends (infer Row)[] ? WithNull<Row, Keys>[]
-  : Simplify<
-    { [Key in keyof Type]: Key extends Keys ? Type[Key] | null : Type[Key] }
-  >;
+  : Simplify<{ [Key in keyof Type]: Key extends Keys ? Type[Key] | null : Type[Key] }>;

@@ -12,21 +12,12 @@ type Area = Namespace | "whoami" | "permissions" | "everything";
 type Table = {
   readonly [Space in Namespace]: {
     readonly reads: readonly (keyof Client<true>[Space])[];
-    readonly writes: {
-      readonly [Call in keyof Client<true>[Space]]?: readonly Area[];
-    };
+    readonly writes: { readonly [Call in keyof Client<true>[Space]]?: readonly Area[] };
   };
 };
 
 /** Roles decide about permissions, and each list of people shows roles. */
-const roles = [
-  "whoami",
-  "permissions",
-  "members",
-  "roles",
-  "mfa",
-  "apiKeys",
-] as const;
+const roles = ["whoami", "permissions", "members", "roles", "mfa", "apiKeys"] as const;
 /** A session that satisfies MFA, or no longer does, sees more, or less, everywhere. */
 const session = ["everything"] as const;
 
@@ -34,12 +25,7 @@ const session = ["everything"] as const;
 export const queryCalls = {
   organizations: {
     reads: ["list", "get"],
-    writes: {
-      create: roles,
-      update: ["whoami"],
-      leave: session,
-      delete: session,
-    },
+    writes: { create: roles, update: ["whoami"], leave: session, delete: session },
   },
   members: {
     reads: ["list", "names", "grants"],
@@ -58,13 +44,7 @@ export const queryCalls = {
   },
   roles: {
     reads: ["list", "of", "explain"],
-    writes: {
-      create: roles,
-      update: roles,
-      delete: roles,
-      grant: roles,
-      revoke: roles,
-    },
+    writes: { create: roles, update: roles, delete: roles, grant: roles, revoke: roles },
   },
   mfa: {
     reads: ["status", "required", "policy", "compliance", "usage", "resets"],
@@ -103,26 +83,12 @@ export const queryCalls = {
   },
   apiKeys: {
     reads: ["list", "options", "policy"],
-    writes: {
-      create: ["limits"],
-      rotate: ["limits"],
-      revoke: ["limits"],
-      setPolicy: [],
-    },
+    writes: { create: ["limits"], rotate: ["limits"], revoke: ["limits"], setPolicy: [] },
   },
-  security: {
-    reads: ["list", "open", "types"],
-    writes: { assign: [], resolve: [] },
-  },
+  security: { reads: ["list", "open", "types"], writes: { assign: [], resolve: [] } },
   limits: {
     reads: ["rules", "usage", "overrides", "networks", "blocks"],
-    writes: {
-      set: [],
-      clear: [],
-      listNetwork: [],
-      unlistNetwork: [],
-      liftBlock: [],
-    },
+    writes: { set: [], clear: [], listNetwork: [], unlistNetwork: [], liftBlock: [] },
   },
   webhooks: {
     reads: [
@@ -158,10 +124,7 @@ export const queryCalls = {
   },
   sessions: { reads: ["list"], writes: { end: [] } },
   // Reports and exports are on record, so none is made unasked.
-  compliance: {
-    reads: [],
-    writes: { subject: [], report: [], signedReport: [] },
-  },
+  compliance: { reads: [], writes: { subject: [], report: [], signedReport: [] } },
   reviews: {
     reads: ["list", "items"],
     writes: { start: [], keep: [], end: roles, close: [] },

@@ -35,28 +35,20 @@ export interface BulwarkProviderProps {
 interface Shared {
   client: Client;
   whoami: Watch<Whoami> | null;
-  permissions(
-    organization: string | null,
-  ): Watch<ReadonlySet<Permission>> | null;
+  permissions(organization: string | null): Watch<ReadonlySet<Permission>> | null;
   refresh(): Promise<void>;
 }
 
 const Context = createContext<Shared | null>(null);
 
 /** The page; a server and React Native have none. */
-const { document: page } = globalThis as {
-  document?: EventTarget & { visibilityState: string };
-};
+const { document: page } = globalThis as { document?: EventTarget & { visibilityState: string } };
 
 /** Gives the hooks below it their client. */
 export function BulwarkProvider(
   { client, account, interval = 30_000, children }: BulwarkProviderProps,
 ): ReactElement {
-  const shared = useMemo(() => share(client, account, interval), [
-    client,
-    account,
-    interval,
-  ]);
+  const shared = useMemo(() => share(client, account, interval), [client, account, interval]);
   useEffect(() => {
     const look = () => {
       if (page?.visibilityState !== "hidden") void shared.refresh();
@@ -120,9 +112,7 @@ export function Can(
 
 function useShared(): Shared {
   const shared = useContext(Context);
-  if (!shared) {
-    throw new Error("Cannot find Bulwark: there is no <BulwarkProvider> above");
-  }
+  if (!shared) throw new Error("Cannot find Bulwark: there is no <BulwarkProvider> above");
   return shared;
 }
 
@@ -135,24 +125,16 @@ function useKnown<Value>(watch: Watch<Value> | null): Known<Value> {
   return useSyncExternalStore<Known<Value>>(subscribe, known, nothing.known);
 }
 
-function share(
-  client: Client,
-  account: string | null | undefined,
-  interval: number,
-): Shared {
+function share(client: Client, account: string | null | undefined, interval: number): Shared {
   const whoami = new Watch<Whoami>(async (version) => {
     const { data, error } = version === undefined
       ? await client.whoami()
       : await client.whoami(version);
-    return error ? { data: null, error } : {
-      data: { value: data, version: data?.version ?? version ?? "" },
-      error,
-    };
+    return error
+      ? { data: null, error }
+      : { data: { value: data, version: data?.version ?? version ?? "" }, error };
   }, interval);
-  const byOrganization = new Map<
-    string | null,
-    Watch<ReadonlySet<Permission>>
-  >();
+  const byOrganization = new Map<string | null, Watch<ReadonlySet<Permission>>>();
   const permissions = (organization: string | null) => {
     const known = byOrganization.get(organization);
     if (known) return known;
@@ -166,15 +148,10 @@ function share(
     return made;
   };
   const refresh = async () => {
-    const watches = [whoami, ...byOrganization.values()].filter((
-      { isWatched },
-    ) => isWatched);
+    const watches = [whoami, ...byOrganization.values()].filter(({ isWatched }) => isWatched);
     await Promise.all(watches.map((watch) => watch.ask()));
   };
-  return account ? { client, whoami, permissions, refresh } : {
-    client,
-    whoami: null,
-    permissions: () => null,
-    refresh: async () => {},
-  };
+  return account
+    ? { client, whoami, permissions, refresh }
+    : { client, whoami: null, permissions: () => null, refresh: async () => {} };
 }

@@ -37,14 +37,11 @@ export type BulwarkMutation<Data, Args extends readonly unknown[]> = UseMutation
   Variables<Args>
 >;
 
-type Variables<Args extends readonly unknown[]> = [] extends Args ? Args | void
-  : Args;
+type Variables<Args extends readonly unknown[]> = [] extends Args ? Args | void : Args;
 
 type Calls = typeof queryCalls;
-type ArgsOf<Call> = Call extends (...args: infer Args) => unknown ? Args
-  : never;
-type DataOf<Call> = Call extends (...args: never) => Promise<infer Data> ? Data
-  : never;
+type ArgsOf<Call> = Call extends (...args: infer Args) => unknown ? Args : never;
+type DataOf<Call> = Call extends (...args: never) => Promise<infer Data> ? Data : never;
 
 type Reads<Space extends Namespace, Part = Client<true>[Space]> = {
   readonly [Name in Calls[Space]["reads"][number]]: Name extends keyof Part ? (
@@ -81,10 +78,7 @@ type PermissionsKey = readonly ["bulwark", "permissions", string | null];
 
 /** The options of a client's calls. */
 export type BulwarkQueries =
-  & Omit<
-    Spaces,
-    "audit" | "invitations" | "members" | "mfa" | "reviews" | "security" | "webhooks"
-  >
+  & Omit<Spaces, "audit" | "invitations" | "members" | "mfa" | "reviews" | "security" | "webhooks">
   & {
     /** The beginning of the keys of all queries. */
     readonly queryKey: readonly ["bulwark"];
@@ -95,9 +89,7 @@ export type BulwarkQueries =
      */
     whoami(): BulwarkQuery<Whoami, readonly ["bulwark", "whoami"]>;
     /** All permissions of the user in an organization, or system-wide for null. */
-    permissions(
-      organization: string | null,
-    ): BulwarkQuery<KnownPermissions, PermissionsKey>;
+    permissions(organization: string | null): BulwarkQuery<KnownPermissions, PermissionsKey>;
     /** Whether the user has a permission. All of an organization share one request. */
     can(
       permission: Permission,
@@ -105,27 +97,15 @@ export type BulwarkQueries =
     ): BulwarkQuery<KnownPermissions, PermissionsKey, boolean>;
     /** Signs in; everything known is out of date then. */
     signIn(): BulwarkMutation<Session, [Credentials]>;
-    readonly audit:
-      & Spaces["audit"]
-      & Pick<ReturnType<typeof lists>["audit"], "entries">;
+    readonly audit: Spaces["audit"] & Pick<ReturnType<typeof lists>["audit"], "entries">;
     readonly invitations:
       & Spaces["invitations"]
       & Pick<ReturnType<typeof lists>["invitations"], "all">;
-    readonly members:
-      & Spaces["members"]
-      & Pick<ReturnType<typeof lists>["members"], "all">;
-    readonly mfa:
-      & Spaces["mfa"]
-      & Pick<ReturnType<typeof lists>["mfa"], "everyone">;
-    readonly reviews:
-      & Spaces["reviews"]
-      & Pick<ReturnType<typeof lists>["reviews"], "all">;
-    readonly security:
-      & Spaces["security"]
-      & Pick<ReturnType<typeof lists>["security"], "events">;
-    readonly webhooks:
-      & Spaces["webhooks"]
-      & Pick<ReturnType<typeof lists>["webhooks"], "log">;
+    readonly members: Spaces["members"] & Pick<ReturnType<typeof lists>["members"], "all">;
+    readonly mfa: Spaces["mfa"] & Pick<ReturnType<typeof lists>["mfa"], "everyone">;
+    readonly reviews: Spaces["reviews"] & Pick<ReturnType<typeof lists>["reviews"], "all">;
+    readonly security: Spaces["security"] & Pick<ReturnType<typeof lists>["security"], "events">;
+    readonly webhooks: Spaces["webhooks"] & Pick<ReturnType<typeof lists>["webhooks"], "log">;
   };
 
 /** Options for queries. */
@@ -139,13 +119,9 @@ const longestWait = 60;
 
 /** Outages and short limits are worth another attempt; a refusal stays one. */
 const patience = {
-  retry: (
-    failures: number,
-    { status, retryAfter = 0 }: BulwarkError,
-  ): boolean =>
+  retry: (failures: number, { status, retryAfter = 0 }: BulwarkError): boolean =>
     failures < 3 &&
-    (status === 0 || status >= 500 ||
-      (status === 429 && retryAfter <= longestWait)),
+    (status === 0 || status >= 500 || (status === 429 && retryAfter <= longestWait)),
   retryDelay: (failures: number, { retryAfter }: BulwarkError): number =>
     1000 * (retryAfter ?? Math.min(2 ** failures, 30)),
 };
@@ -163,26 +139,15 @@ export function bulwarkQueries(
   { interval = 30_000 }: BulwarkQueriesOptions = {},
 ): BulwarkQueries {
   const spaces = Object.fromEntries(
-    (Object.keys(queryCalls) as Namespace[]).map((
-      space,
-    ) => [space, optionsOf(client, space)]),
+    (Object.keys(queryCalls) as Namespace[]).map((space) => [space, optionsOf(client, space)]),
   ) as unknown as Spaces;
-  const { audit, invitations, members, mfa, reviews, security, webhooks } = lists(
-    client,
-  );
+  const { audit, invitations, members, mfa, reviews, security, webhooks } = lists(client);
   const permissions: BulwarkQueries["permissions"] = (organization) =>
-    queryOptions<
-      KnownPermissions,
-      BulwarkError,
-      KnownPermissions,
-      PermissionsKey
-    >({
+    queryOptions<KnownPermissions, BulwarkError, KnownPermissions, PermissionsKey>({
       ...patience,
       queryKey: ["bulwark", "permissions", organization],
       queryFn: async (context) => {
-        const known = context.client.getQueryData<KnownPermissions>(
-          context.queryKey,
-        );
+        const known = context.client.getQueryData<KnownPermissions>(context.queryKey);
         const told = await client.permissions(organization, known?.version);
         const names = told.permissions ?? known?.permissions ?? [];
         return { permissions: names, version: told.version };
@@ -209,12 +174,7 @@ export function bulwarkQueries(
 }
 
 function whoami(client: Client<true>) {
-  return queryOptions<
-    Whoami,
-    BulwarkError,
-    Whoami,
-    readonly ["bulwark", "whoami"]
-  >({
+  return queryOptions<Whoami, BulwarkError, Whoami, readonly ["bulwark", "whoami"]>({
     ...patience,
     queryKey: ["bulwark", "whoami"],
     queryFn: async (context) => {
@@ -226,18 +186,15 @@ function whoami(client: Client<true>) {
         queryKey: ["bulwark"],
         predicate: ({ queryKey }: { queryKey: QueryKey }) => queryKey[1] !== "whoami",
       };
-      if (told.user.id === known.user.id) {
-        void context.client.invalidateQueries(others);
-      } else void context.client.resetQueries(others);
+      if (told.user.id === known.user.id) void context.client.invalidateQueries(others);
+      else void context.client.resetQueries(others);
       return told;
     },
   });
 }
 
 /** Lists of any length, page by page. */
-function lists(
-  { audit, invitations, members, mfa, reviews, security, webhooks }: Client<true>,
-) {
+function lists({ audit, invitations, members, mfa, reviews, security, webhooks }: Client<true>) {
   return {
     audit: {
       /** Entries that match a filter, newest first. */
@@ -256,20 +213,10 @@ function lists(
         const page_size = filter.page_size ?? 100;
         return infiniteQueryOptions({
           ...patience,
-          queryKey: [
-            "bulwark",
-            "invitations",
-            "all",
-            organization,
-            filter,
-          ] as const,
+          queryKey: ["bulwark", "invitations", "all", organization, filter] as const,
           initialPageParam: filter.before,
           queryFn: ({ pageParam }) =>
-            invitations.list(organization, {
-              ...filter,
-              page_size,
-              before: pageParam,
-            }),
+            invitations.list(organization, { ...filter, page_size, before: pageParam }),
           getNextPageParam: (page) =>
             page.length < page_size ? undefined : page.at(-1)?.invitation_id,
         });
@@ -281,20 +228,10 @@ function lists(
         const page_size = filter.page_size ?? 100;
         return infiniteQueryOptions({
           ...patience,
-          queryKey: [
-            "bulwark",
-            "members",
-            "all",
-            organization,
-            filter,
-          ] as const,
+          queryKey: ["bulwark", "members", "all", organization, filter] as const,
           initialPageParam: filter.after,
           queryFn: ({ pageParam }) =>
-            members.list(organization, {
-              ...filter,
-              page_size,
-              after: pageParam,
-            }),
+            members.list(organization, { ...filter, page_size, after: pageParam }),
           getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.page_key,
         });
       },
@@ -305,20 +242,10 @@ function lists(
         const page_size = filter.page_size ?? 100;
         return infiniteQueryOptions({
           ...patience,
-          queryKey: [
-            "bulwark",
-            "mfa",
-            "everyone",
-            organization,
-            filter,
-          ] as const,
+          queryKey: ["bulwark", "mfa", "everyone", organization, filter] as const,
           initialPageParam: filter.after,
           queryFn: ({ pageParam }) =>
-            mfa.compliance(organization, {
-              ...filter,
-              page_size,
-              after: pageParam,
-            }),
+            mfa.compliance(organization, { ...filter, page_size, after: pageParam }),
           getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.user_id,
         });
       },
@@ -346,20 +273,10 @@ function lists(
         const page_size = filter.page_size ?? 100;
         return infiniteQueryOptions({
           ...patience,
-          queryKey: [
-            "bulwark",
-            "security",
-            "events",
-            organization,
-            filter,
-          ] as const,
+          queryKey: ["bulwark", "security", "events", organization, filter] as const,
           initialPageParam: filter.before,
           queryFn: ({ pageParam }) =>
-            security.list(organization, {
-              ...filter,
-              page_size,
-              before: pageParam,
-            }),
+            security.list(organization, { ...filter, page_size, before: pageParam }),
           getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
         });
       },
@@ -373,11 +290,7 @@ function lists(
           queryKey: ["bulwark", "webhooks", "log", endpoint, filter] as const,
           initialPageParam: filter.before,
           queryFn: ({ pageParam }) =>
-            webhooks.deliveries(endpoint, {
-              ...filter,
-              page_size,
-              before: pageParam,
-            }),
+            webhooks.deliveries(endpoint, { ...filter, page_size, before: pageParam }),
           getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.sequence,
         });
       },
@@ -400,16 +313,11 @@ function optionsOf(client: Client<true>, space: Namespace): object {
       queryFn: () => calls[name]!(...given),
     });
   }]);
-  const mutations = Object.entries<readonly string[]>(writes).map((
-    [name, changed],
-  ) => [
+  const mutations = Object.entries<readonly string[]>(writes).map(([name, changed]) => [
     name,
     () => mutation([space, name], calls[name]!, [space, ...changed]),
   ]);
-  return {
-    queryKey: ["bulwark", space],
-    ...Object.fromEntries([...queries, ...mutations]),
-  };
+  return { queryKey: ["bulwark", space], ...Object.fromEntries([...queries, ...mutations]) };
 }
 
 function mutation<Args extends readonly unknown[], Data>(
@@ -433,11 +341,7 @@ function mutation<Args extends readonly unknown[], Data>(
 }
 
 function invalidate(client: QueryClient, changed: readonly string[]): void {
-  for (
-    const area of new Set(changed.includes("everything") ? [null] : changed)
-  ) {
-    void client.invalidateQueries({
-      queryKey: area === null ? ["bulwark"] : ["bulwark", area],
-    });
+  for (const area of new Set(changed.includes("everything") ? [null] : changed)) {
+    void client.invalidateQueries({ queryKey: area === null ? ["bulwark"] : ["bulwark", area] });
   }
 }

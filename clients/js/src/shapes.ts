@@ -23,12 +23,7 @@ export interface MemberRole {
 }
 
 /** The state of an invitation. */
-export type InvitationState =
-  | "pending"
-  | "accepted"
-  | "declined"
-  | "revoked"
-  | "expired";
+export type InvitationState = "pending" | "accepted" | "declined" | "revoked" | "expired";
 
 /** An invitation of an organization. */
 export interface SentInvitation extends
@@ -112,12 +107,7 @@ export interface MfaStatus {
   satisfied: boolean;
   locked: boolean | null;
   backup_codes_left: number | null;
-  factors: {
-    id: string;
-    name: string;
-    activated_at: string;
-    last_used_at: string | null;
-  }[] | null;
+  factors: { id: string; name: string; activated_at: string; last_used_at: string | null }[] | null;
   trusted_devices:
     | {
       id: string;
@@ -255,12 +245,7 @@ export interface EncryptionOverview {
     superseded_at: string | null;
     destroyed_at: string | null;
   }[];
-  columns: {
-    table: string;
-    column: string;
-    blind_index: boolean;
-    declared_at: string;
-  }[];
+  columns: { table: string; column: string; blind_index: boolean; declared_at: string }[];
   reencryptions: {
     purpose: string;
     version: number;
@@ -274,13 +259,7 @@ export interface EncryptionOverview {
     updated_at: string | null;
     finished_at: string | null;
   }[];
-  failures: {
-    table: string;
-    column: string;
-    fault: string;
-    rows: number;
-    row_keys: string[];
-  }[];
+  failures: { table: string; column: string; fault: string; rows: number; row_keys: string[] }[];
 }
 
 /** The limits of an organization, and how much of them its keys have left. */
@@ -381,29 +360,14 @@ export interface ComplianceReport {
     members_cut: boolean;
     [field: string]: unknown;
   };
-  mfa: {
-    members: number;
-    enrolled: number;
-    missing: string[];
-    [field: string]: unknown;
-  };
+  mfa: { members: number; enrolled: number; missing: string[]; [field: string]: unknown };
   api_keys: { in_force: number; keys: object[]; [field: string]: unknown };
-  reviews: {
-    open: number;
-    overdue: number;
-    reviews: object[];
-    [field: string]: unknown;
-  };
+  reviews: { open: number; overdue: number; reviews: object[]; [field: string]: unknown };
   keys_in_use: Record<string, unknown>;
   retention_rules: Record<string, unknown>;
   events: { open: number; open_events: object[]; [field: string]: unknown };
   verification: {
-    verdict: {
-      intact: boolean;
-      complete: boolean;
-      whole_range: boolean;
-      [field: string]: unknown;
-    };
+    verdict: { intact: boolean; complete: boolean; whole_range: boolean; [field: string]: unknown };
     [field: string]: unknown;
   };
   grants: ComplianceSection;
@@ -411,11 +375,6 @@ export interface ComplianceReport {
   keys: ComplianceSection;
   retention: ComplianceSection;
   incidents: ComplianceSection;
-  log: {
-    complete: boolean;
-    read_since: string;
-    entries: number;
-    [field: string]: unknown;
-  };
+  log: { complete: boolean; read_since: string; entries: number; [field: string]: unknown };
   [field: string]: unknown;
 }

@@ -51,9 +51,8 @@ export class Watch<Value> {
     this.#answeredAt = Date.now();
     if (error) {
       // Without the server, the last answer is the best one. A refusal takes it away.
-      if (error.status === 0 || error.status >= 500) {
-        this.#known = { ...this.#known, error };
-      } else this.#forget(error);
+      if (error.status === 0 || error.status >= 500) this.#known = { ...this.#known, error };
+      else this.#forget(error);
     } else {
       this.#version = data.version;
       if (data.value !== null) this.#known = { data: data.value, error: null };

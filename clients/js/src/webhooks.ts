@@ -65,16 +65,13 @@ export async function verifyWebhook(
   seen?: SeenIds,
 ): Promise<VerifiedWebhook> {
   const body = await bodyOf(request);
-  const [id, timestamp, signatures] = ["id", "timestamp", "signature"].map((
-    name,
-  ) => headerOf(request, `webhook-${name}`)) as [string, string, string];
+  const [id, timestamp, signatures] = ["id", "timestamp", "signature"].map((name) =>
+    headerOf(request, `webhook-${name}`)
+  ) as [string, string, string];
   const age = Date.now() / 1000 - Number(timestamp);
-  if (!id || !/^\d{1,12}$/.test(timestamp) || !(Math.abs(age) <= tolerance)) {
-    throw invalid();
-  }
+  if (!id || !/^\d{1,12}$/.test(timestamp) || !(Math.abs(age) <= tolerance)) throw invalid();
   const signed = concat(utf8(`${id}.${timestamp}.`), body);
-  const given = signatures.split(" ").filter((one) => one.startsWith("v1,"))
-    .slice(0, 10)
+  const given = signatures.split(" ").filter((one) => one.startsWith("v1,")).slice(0, 10)
     .map((one) => decode(one.slice(3)));
   for (const secret of typeof secrets === "string" ? [secrets] : secrets) {
     if (!await isSigned(secret, signed, given)) continue;
@@ -92,19 +89,13 @@ async function isSigned(
 ): Promise<boolean> {
   const bytes = decode(secret.replace(/^whsec_/, ""));
   if (!bytes?.length) {
-    throw new TypeError(
-      "Cannot verify webhooks: a secret is not of the form whsec_…",
-    );
+    throw new TypeError("Cannot verify webhooks: a secret is not of the form whsec_…");
   }
   const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey("raw", bytes, algorithm, false, [
-    "verify",
-  ]);
+  const key = await crypto.subtle.importKey("raw", bytes, algorithm, false, ["verify"]);
   for (const signature of given) {
     // Compares in constant time.
-    if (
-      signature && await crypto.subtle.verify("HMAC", key, signature, signed)
-    ) return true;
+    if (signature && await crypto.subtle.verify("HMAC", key, signature, signed)) return true;
   }
   return false;
 }
@@ -132,9 +123,7 @@ function headerOf(request: Request | RawRequest, name: string): string {
 }
 
 /** The exact bytes of the body, as they were signed. */
-async function bodyOf(
-  request: Request | RawRequest,
-): Promise<Uint8Array<ArrayBuffer>> {
+async function bodyOf(request: Request | RawRequest): Promise<Uint8Array<ArrayBuffer>> {
   if (!isFetch(request)) {
     const { body } = request;
     const bytes = typeof body === "string" ? utf8(body) : new Uint8Array(body);
@@ -145,11 +134,7 @@ async function bodyOf(
   let size = 0;
   // Not "for await": with browser types a stream is not iterable.
   const reader = request.body?.getReader();
-  for (
-    let read = await reader?.read();
-    read && !read.done;
-    read = await reader?.read()
-  ) {
+  for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
     chunks.push(read.value);
     if ((size += read.value.length) <= maximumBytes) continue;
     await reader?.cancel();
@@ -163,9 +148,7 @@ function utf8(text: string): Uint8Array<ArrayBuffer> {
 }
 
 function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(
-    parts.reduce((sum, { length }) => sum + length, 0),
-  );
+  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let offset = 0;
   for (const part of parts) {
     joined.set(part, offset);

@@ -38,9 +38,7 @@ export async function compareWithKept(
         "than the checkpoint, or its tail was cut off; export it anew",
     };
   }
-  if (own.size === kept.size) {
-    return sameBytes(own.root, kept.root) ? null : forked(kept);
-  }
+  if (own.size === kept.size) return sameBytes(own.root, kept.root) ? null : forked(kept);
   // Every log extends the empty one.
   if (kept.size === 0) return null;
   if (proof?.from_size !== kept.size || proof.to_size !== own.size) {
@@ -51,8 +49,7 @@ export async function compareWithKept(
         `with the answer of /audit/proof/consistency?from=${kept.size}&to=${own.size}${given}`,
     };
   }
-  const fits = proof.from_root === toBase64(kept.root) &&
-    proof.to_root === toBase64(own.root);
+  const fits = proof.from_root === toBase64(kept.root) && proof.to_root === toBase64(own.root);
   return fits && await verifyConsistency(proof) ? null : forked(kept);
 }
 

@@ -102,11 +102,7 @@ export function readBlock(bytes: Uint8Array): Block {
     readLines(bytes, block);
   } catch (thrown) {
     const isCut = thrown instanceof CutError;
-    block.malformed = {
-      line: block.lines,
-      message: whyMalformed(thrown),
-      isCut,
-    };
+    block.malformed = { line: block.lines, message: whyMalformed(thrown), isCut };
   }
   block.leaves = block.leaves.subarray(0, 32 * block.entries);
   block.times = resized(block.times, block.entries);
@@ -140,23 +136,14 @@ export function readLine(block: Block, bytes: Uint8Array, at: number): void {
     );
   }
   if (isEntry) readEntry(block, record as unknown as AuditEntry);
-  else {block.records.push({
-      entriesBefore: block.entries,
-      line: block.lines,
-      at,
-      record,
-    });}
+  else block.records.push({ entriesBefore: block.entries, line: block.lines, at, record });
 }
 
 /**
  * Whether a line is exactly what JSON.stringify() writes, so that no other program can read it
  * differently: no duplicate key, no spaces, no other form of a number or a character.
  */
-function isWrittenOnce(
-  line: string,
-  record: unknown,
-  isEntry: boolean,
-): boolean {
+function isWrittenOnce(line: string, record: unknown, isEntry: boolean): boolean {
   // A regular expression needs memory for each backtracking step, so long lines are serialized
   // again.
   if (isEntry && line.length < longLine) return entryLine.test(line);

@@ -73,11 +73,7 @@ export class BundleVerifier {
   #checkpoint: Checkpoint | null = null;
   #lastCheckpoint: Checkpoint | null = null;
 
-  constructor(
-    keys: readonly VerifierKey[],
-    asked: Asked,
-    newHash: () => StreamHash,
-  ) {
+  constructor(keys: readonly VerifierKey[], asked: Asked, newHash: () => StreamHash) {
     const find = this.#find;
     this.#asked = asked;
     this.#clock = new Clock(find);
@@ -138,12 +134,8 @@ export class BundleVerifier {
     }
     this.#removals.add(block);
     this.#line = first + block.lines;
-    if (block.malformed?.isCut) {
-      throw wasCut(`in line ${first + block.malformed.line}`);
-    }
-    if (block.malformed) {
-      this.#refuse(first + block.malformed.line, block.malformed.message);
-    }
+    if (block.malformed?.isCut) throw wasCut(`in line ${first + block.malformed.line}`);
+    if (block.malformed) this.#refuse(first + block.malformed.line, block.malformed.message);
   }
 
   /**
@@ -189,9 +181,8 @@ export class BundleVerifier {
       else if (this.#end) await this.#takeStatement(record);
       else if (record.type === "group") this.#takeGroup(record);
       else if (record.type === "rest") this.#takeRest(record);
-      else if (record.type === "proof") {
-        await this.#takeProof(readProof(record));
-      } else if (record.type === "end") this.#takeEnd(readEnd(record));
+      else if (record.type === "proof") await this.#takeProof(readProof(record));
+      else if (record.type === "end") this.#takeEnd(readEnd(record));
       else throw new MalformedError("its type is not one that stands here");
     } catch (thrown) {
       if (!(thrown instanceof MalformedError)) throw thrown;
@@ -207,12 +198,9 @@ export class BundleVerifier {
     if (record.version !== 1) throw notABundle("its version is not 1");
     const header = readHeader(record);
     if (this.#first) {
-      const goesOn = header.after !== null &&
-        header.after === this.#end?.cursor;
+      const goesOn = header.after !== null && header.after === this.#end?.cursor;
       if (!goesOn || header.organization_id !== this.#first.organization_id) {
-        throw new MalformedError(
-          "it begins elsewhere than the bundle before it ended",
-        );
+        throw new MalformedError("it begins elsewhere than the bundle before it ended");
       }
     }
     // A part without entries has no checkpoint: that of the previous part counts if it is older.
@@ -241,17 +229,13 @@ export class BundleVerifier {
     // Groups after a gap are not chained to those before it, and prove nothing about them.
     if (this.#groups.pruned.length > gaps) this.#checkCovered();
     if (!isValid) {
-      throw new MalformedError(
-        "before is not the nodes of the entries before the first",
-      );
+      throw new MalformedError("before is not the nodes of the entries before the first");
     }
   }
 
   #takeRest(record: BlockRecord["record"]): void {
     if (!this.#groups.rest(readRest(record).nodes)) {
-      throw new MalformedError(
-        "nodes are not those of the entries that are left",
-      );
+      throw new MalformedError("nodes are not those of the entries that are left");
     }
   }
 
@@ -265,10 +249,7 @@ export class BundleVerifier {
 
   #checkOrganization(organization: string | null, line: number): void {
     if (organization === this.#header?.organization_id) return;
-    this.#refuse(
-      line + 1,
-      "an entry of another organization is among the entries after it",
-    );
+    this.#refuse(line + 1, "an entry of another organization is among the entries after it");
   }
 
   async #takeProof(proof: GroupProof): Promise<void> {
@@ -281,14 +262,11 @@ export class BundleVerifier {
   #takeEnd(end: EndLine): void {
     this.#groups.close();
     if (this.#groupsInBundle === 0 && this.#header!.previous !== null) {
-      throw new MalformedError(
-        "the bundle names a group before the first, and holds none",
-      );
+      throw new MalformedError("the bundle names a group before the first, and holds none");
     }
     this.#end = end;
     if (this.#groupsInBundle > 0) this.#lastCheckpoint = this.#checkpoint;
-    const isPruned = this.#groupsInBundle === 0 &&
-      this.#groups.endEmpty(this.#header!);
+    const isPruned = this.#groupsInBundle === 0 && this.#groups.endEmpty(this.#header!);
     if (end.next === null && this.#groups.isWithin && !isPruned) {
       const message = `line ${this.#line}: it ends within a seal, at ${this.#groups.cursor}, and ` +
         "says that nothing follows";
@@ -303,26 +281,18 @@ export class BundleVerifier {
     ];
     for (const [name, claimed, actual] of claims) {
       if (claimed === actual) continue;
-      this.#find(
-        "BUNDLE_ALTERED",
-        `its end says ${name} ${claimed}, and it holds ${actual}`,
-      );
+      this.#find("BUNDLE_ALTERED", `its end says ${name} ${claimed}, and it holds ${actual}`);
     }
   }
 
   async #takeStatement(record: BlockRecord["record"]): Promise<void> {
-    if (record.type !== "statement") {
-      throw new MalformedError("it follows the end");
-    }
+    if (record.type !== "statement") throw new MalformedError("it follows the end");
     const { note } = readStatement(record);
     const { organization_id: organization, after } = this.#header!;
     const { cursor, next, entries } = this.#end!;
     this.#header = null;
     if (note === null) {
-      this.#leaveOpen(
-        "NOT_STATED",
-        "where it begins and ends is not signed: no key was set",
-      );
+      this.#leaveOpen("NOT_STATED", "where it begins and ends is not signed: no key was set");
       return;
     }
     const totals = {
@@ -333,16 +303,14 @@ export class BundleVerifier {
       entries,
       groups: this.#groupsInBundle,
       lastGroup: this.#groupsInBundle > 0 ? this.#groups.last?.hash ?? null : null,
-      tree: this.#checkpoint &&
-        { size: this.#checkpoint.size, root: this.#checkpoint.root },
+      tree: this.#checkpoint && { size: this.#checkpoint.size, root: this.#checkpoint.root },
     };
     await this.#ending.compare(note, totals, this.#coverage.newest);
   }
 
   #isFromStart(): boolean {
     const { start } = this.#groups;
-    return start === "first" ||
-      start !== "later" && this.#first?.after === null;
+    return start === "first" || start !== "later" && this.#first?.after === null;
   }
 
   /** Compares the requested part with the actual one; returns notes for people. */
@@ -356,21 +324,12 @@ export class BundleVerifier {
       const where = first.after ?? "the beginning of the log";
       this.#leaveOpen("NOT_AS_ASKED", `the bundle begins after ${where}`);
     } else if (after === undefined && !this.#isFromStart()) {
-      this.#leaveOpen(
-        "BEGINS_LATER",
-        `what comes before ${first.after} is not in the bundle`,
-      );
+      this.#leaveOpen("BEGINS_LATER", `what comes before ${first.after} is not in the bundle`);
     }
     if (until !== undefined && until !== end.cursor) {
-      this.#leaveOpen(
-        "NOT_AS_ASKED",
-        `the bundle ends at ${end.cursor ?? "the beginning"}`,
-      );
+      this.#leaveOpen("NOT_AS_ASKED", `the bundle ends at ${end.cursor ?? "the beginning"}`);
     } else if (until === undefined && end.next !== null) {
-      this.#leaveOpen(
-        "ENDS_EARLY",
-        `what comes after ${end.next} is not in the bundle`,
-      );
+      this.#leaveOpen("ENDS_EARLY", `what comes after ${end.next} is not in the bundle`);
     }
     return this.#checkPruned();
   }
@@ -380,9 +339,7 @@ export class BundleVerifier {
     const notes: string[] = [];
     for (const { through, entries } of this.#groups.pruned) {
       if (through <= (this.#asked.pruned ?? 0)) {
-        notes.push(
-          `${entries} were pruned, as --pruned says, up to seal ${through}`,
-        );
+        notes.push(`${entries} were pruned, as --pruned says, up to seal ${through}`);
         continue;
       }
       const message =
@@ -401,25 +358,16 @@ export class BundleVerifier {
       return;
     }
     const { pruned } = this.#groups;
-    for (
-      const { record, entries, entry, stated } of this.#removals.unrecorded()
-    ) {
+    for (const { record, entries, entry, stated } of this.#removals.unrecorded()) {
       const what = `${entries} payloads, the first that of entry ${entry}, were removed under ` +
         `record ${record}`;
-      const isLater = stated !== null &&
-        stated.at > this.#exportedFrom - clockTolerance;
-      if (
-        stated !== null && stated.entries > entries &&
-        (pruned.length > 0 || isLater)
-      ) {
+      const isLater = stated !== null && stated.at > this.#exportedFrom - clockTolerance;
+      if (stated !== null && stated.entries > entries && (pruned.length > 0 || isLater)) {
         const rest = `it names ${stated.entries}, the rest of which may have been ` +
           (isLater ? "exported before it" : "pruned");
         this.#leaveOpen("REMOVAL_UNDECIDED", `${what}: ${rest}`);
       } else if (stated === null && pruned.some(({ isBetween }) => isBetween)) {
-        this.#leaveOpen(
-          "REMOVAL_UNDECIDED",
-          `${what}, which may have been pruned`,
-        );
+        this.#leaveOpen("REMOVAL_UNDECIDED", `${what}, which may have been pruned`);
       } else {
         const why = stated === null ? "which is not in the log" : "which names other entries";
         this.#find("REMOVAL_UNRECORDED", `${what}, ${why}`, { entry });
@@ -433,9 +381,7 @@ export class BundleVerifier {
   }
 
   #checkCovered(): void {
-    for (const { code, message } of this.#coverage.finish()) {
-      this.#leaveOpen(code, message);
-    }
+    for (const { code, message } of this.#coverage.finish()) this.#leaveOpen(code, message);
   }
 
   readonly #find: Find = (code, message, place) => {
@@ -447,23 +393,14 @@ export class BundleVerifier {
   }
 
   #refuse(line: number, message: string): never {
-    throw new VerificationError(
-      "MALFORMED_BUNDLE",
-      `Cannot verify: line ${line}: ${message}`,
-    );
+    throw new VerificationError("MALFORMED_BUNDLE", `Cannot verify: line ${line}: ${message}`);
   }
 }
 
 function notABundle(why: string): VerificationError {
-  return new VerificationError(
-    "NOT_A_BUNDLE",
-    `Cannot verify: this is no audit bundle: ${why}`,
-  );
+  return new VerificationError("NOT_A_BUNDLE", `Cannot verify: this is no audit bundle: ${why}`);
 }
 
 function wasCut(where: string): VerificationError {
-  return new VerificationError(
-    "BUNDLE_CUT",
-    `Cannot verify: the bundle was cut ${where}`,
-  );
+  return new VerificationError("BUNDLE_CUT", `Cannot verify: the bundle was cut ${where}`);
 }

@@ -67,18 +67,12 @@ export class Chain {
   }
 
   #grow(): void {
-    const copy = <Numbers extends Uint8Array | Float64Array>(
-      from: Numbers,
-      to: Numbers,
-    ) => {
+    const copy = <Numbers extends Uint8Array | Float64Array>(from: Numbers, to: Numbers) => {
       to.set(from);
       return to;
     };
     this.#hashes = copy(this.#hashes, new Uint8Array(2 * this.#hashes.length));
     this.#seals = copy(this.#seals, new Float64Array(2 * this.#seals.length));
-    this.#entries = copy(
-      this.#entries,
-      new Float64Array(2 * this.#entries.length),
-    );
+    this.#entries = copy(this.#entries, new Float64Array(2 * this.#entries.length));
   }
 }

@@ -31,11 +31,7 @@ export class Clock {
   }
 
   /** Reads the entries from one position to another of a block, in order. */
-  take(
-    { occurredAt, timelines, transactions, ids }: Times,
-    from: number,
-    to: number,
-  ): void {
+  take({ occurredAt, timelines, transactions, ids }: Times, from: number, to: number): void {
     const anchor = this.#anchor;
     let latest = -1;
     for (let index = from; index < to; index++) {
@@ -46,20 +42,14 @@ export class Clock {
       }
       if (!anchor || time >= anchor.sealedAt - clockTolerance) continue;
       const isLater = timelines[index]! > anchor.timeline ||
-        timelines[index] === anchor.timeline &&
-          transactions[index]! >= anchor.firstLater;
+        timelines[index] === anchor.timeline && transactions[index]! >= anchor.firstLater;
       if (isLater) {
         const why = `it says a time before seal ${anchor.seal}, which was made before it`;
         const entry = idOf(ids, 16 * index);
-        this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, {
-          entry,
-          seal: anchor.seal,
-        });
+        this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, { entry, seal: anchor.seal });
       }
     }
-    if (latest >= 0) {
-      this.#latestId.set(ids.subarray(16 * latest, 16 * latest + 16));
-    }
+    if (latest >= 0) this.#latestId.set(ids.subarray(16 * latest, 16 * latest + 16));
   }
 
   /** Adds the seal of a valid proof. If it is that of the last group, no entry so far is younger. */
@@ -67,10 +57,7 @@ export class Clock {
     if (isLast && this.#latest > seal.sealed_at_us + clockTolerance) {
       const why = `it says a time after seal ${seal.number}, which holds it`;
       const entry = idOf(this.#latestId, 0);
-      this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, {
-        entry,
-        seal: seal.number,
-      });
+      this.#find("ENTRY_BACKDATED", `entry ${entry}: ${why}`, { entry, seal: seal.number });
     }
     const firstLater = /^\d+:(\d+):/.exec(seal.snapshot)?.[1];
     if (!firstLater) throw new MalformedError("snapshot has no valid form");

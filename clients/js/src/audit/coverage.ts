@@ -26,12 +26,7 @@ export class Coverage {
   #newest: Checkpoint | null = null;
   #seal = 0;
 
-  constructor(
-    keys: readonly VerifierKey[],
-    groups: Groups,
-    find: Find,
-    signers: Set<string>,
-  ) {
+  constructor(keys: readonly VerifierKey[], groups: Groups, find: Find, signers: Set<string>) {
     this.#keys = keys;
     this.#groups = groups;
     this.#find = find;
@@ -74,15 +69,8 @@ export class Coverage {
     if (newest && newest.origin !== checkpoint.origin) {
       const message = `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`;
       this.#find("LOG_FORKED", message, { seal });
-    } else if (
-      newest?.size === checkpoint.size &&
-      !sameBytes(newest.root, checkpoint.root)
-    ) {
-      this.#find(
-        "LOG_FORKED",
-        `two logs of ${checkpoint.size} seals were signed`,
-        { seal },
-      );
+    } else if (newest?.size === checkpoint.size && !sameBytes(newest.root, checkpoint.root)) {
+      this.#find("LOG_FORKED", `two logs of ${checkpoint.size} seals were signed`, { seal });
     }
     this.#seal = Math.max(this.#seal, seal);
     if (!newest || checkpoint.size > newest.size) this.#newest = checkpoint;

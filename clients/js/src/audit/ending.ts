@@ -47,19 +47,13 @@ export class Ending {
    * Compares digest and totals with the statement, and starts the next part.
    * @throws VerificationError WRONG_KEY, BAD_KEY
    */
-  async compare(
-    note: string,
-    totals: Totals,
-    checkpoint: Checkpoint | null,
-  ): Promise<void> {
+  async compare(note: string, totals: Totals, checkpoint: Checkpoint | null): Promise<void> {
     const [bytes, digest] = [this.#bytes, this.#digest.digest()];
     this.begin();
     let stated: ExportStatement;
     try {
       stated = await openStatement(note, this.#keys);
-      this.#signers.add(
-        await signerOf(note, this.#keys, stated.origin, exportKey),
-      );
+      this.#signers.add(await signerOf(note, this.#keys, stated.origin, exportKey));
     } catch (thrown) {
       if (!(thrown instanceof NoteError)) throw thrown;
       refuseKeys(thrown);
@@ -67,17 +61,9 @@ export class Ending {
       return;
     }
     if (checkpoint && checkpoint.origin !== stated.origin) {
-      this.#find(
-        "LOG_FORKED",
-        `the export is of ${stated.origin}, not of ${checkpoint.origin}`,
-      );
+      this.#find("LOG_FORKED", `the export is of ${stated.origin}, not of ${checkpoint.origin}`);
     }
-    const wrong = differences(stated, {
-      ...totals,
-      origin: stated.origin,
-      bytes,
-      digest,
-    });
+    const wrong = differences(stated, { ...totals, origin: stated.origin, bytes, digest });
     if (wrong.length > 0) {
       this.#find(
         "BUNDLE_ALTERED",

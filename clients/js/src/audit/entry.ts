@@ -28,9 +28,7 @@ const suspectLimit = 16;
 const entryFields = 15;
 
 const encoder = new TextEncoder();
-const alphabet = encoder.encode(
-  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-);
+const alphabet = encoder.encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
 const nothing = new Uint8Array();
 let scratch = new Uint8Array(64 * 1024);
 const commitment = new Uint8Array(32);
@@ -45,9 +43,7 @@ export function readEntry(block: Block, entry: AuditEntry): void {
     throw new MalformedError("an entry has fields it should not have");
   }
   if (entry.occurred_at !== timeText(entry.occurred_at_us)) {
-    throw new MalformedError(
-      "occurred_at is not the time that was sealed (occurred_at_us)",
-    );
+    throw new MalformedError("occurred_at is not the time that was sealed (occurred_at_us)");
   }
   const { occurred_at_us: time, timeline, xid } = entry;
   const at = addLeaf(block, leafBytes(entry), time, timeline, Number(xid));
@@ -72,12 +68,7 @@ export function readEntry(block: Block, entry: AuditEntry): void {
 }
 
 /** Whether 44 characters are the base64 of the 32 bytes at an offset; faster than decoding. */
-export function isBase64Of(
-  text: Uint8Array,
-  from: number,
-  bytes: Uint8Array,
-  at: number,
-): boolean {
+export function isBase64Of(text: Uint8Array, from: number, bytes: Uint8Array, at: number): boolean {
   let different = text[from + 43]! ^ 0x3d;
   for (let index = 0; index < 43; index++) {
     const bit = 6 * index;
@@ -90,11 +81,7 @@ export function isBase64Of(
 }
 
 /** Keeps the next entry of a block in one of its lists. */
-export function noteSuspect(
-  block: Block,
-  list: Block["suspects"],
-  id: string,
-): void {
+export function noteSuspect(block: Block, list: Block["suspects"], id: string): void {
   if (list.length === suspectLimit) return;
   list.push({ entriesBefore: block.entries, line: block.lines, id });
 }
@@ -142,38 +129,28 @@ export function addLeaf(
   // After a prefix and a version.
   for (let index = 0; index < 16; index++) ids[at + index] = bytes[2 + index]!;
   let milliseconds = 0;
-  for (let index = at; index < at + 6; index++) {
-    milliseconds = 256 * milliseconds + ids[index]!;
-  }
+  for (let index = at; index < at + 6; index++) milliseconds = 256 * milliseconds + ids[index]!;
   const said = time / 1000 + millisecondsTo2000;
-  if (Math.abs(milliseconds - said) > 1001) {
-    noteSuspect(block, block.misdated, idOf(bytes, 2));
-  }
+  if (Math.abs(milliseconds - said) > 1001) noteSuspect(block, block.misdated, idOf(bytes, 2));
   return 32 * block.entries;
 }
 
 /** The bytes of which an entry's leaf is the hash. */
 function leafBytes(entry: AuditEntry): Uint8Array {
-  const names = lengthOf(entry.source) + lengthOf(entry.severity) +
-    lengthOf(entry.result) +
+  const names = lengthOf(entry.source) + lengthOf(entry.severity) + lengthOf(entry.result) +
     lengthOf(entry.event_type) + lengthOf(entry.resource_type);
   const payload = entry.payload;
   reserve(Math.max(16 + 3 * lengthOf(payload), 1 + entryOverhead + 3 * names));
   if (payload === undefined) {
     commitment.set(fromBase64(entry.commitment, "commitment", 32));
   } else {
-    if (typeof payload !== "string") {
-      throw new MalformedError("payload is not text");
-    }
+    if (typeof payload !== "string") throw new MalformedError("payload is not text");
     writeUuid(scratch, 0, entry.salt ?? "", "salt");
     const { written } = encoder.encodeInto(payload, scratch.subarray(16));
     sha256Into(commitment, 0, scratch.subarray(0, 16 + written));
   }
   scratch[0] = 0;
-  return scratch.subarray(
-    0,
-    1 + writeEntry(scratch.subarray(1), entry, commitment),
-  );
+  return scratch.subarray(0, 1 + writeEntry(scratch.subarray(1), entry, commitment));
 }
 
 /** The length of text; 0 for any other value, whose length property could be anything. */

@@ -28,9 +28,7 @@ const fields = [
   "organization_id",
 ] as const;
 type Field = typeof fields[number];
-const place = Object.fromEntries(
-  fields.map((name, index) => [name, index]),
-) as Record<
+const place = Object.fromEntries(fields.map((name, index) => [name, index])) as Record<
   Field,
   number
 >;
@@ -55,12 +53,7 @@ encoder.encode('""\\\\b\bf\fn\nr\rt\t').forEach((code, index, pairs) => {
   if (index % 2 === 1) escapes[pairs[index - 1]!] = code;
 });
 
-const quote = 0x22,
-  backslash = 0x5c,
-  colon = 0x3a,
-  comma = 0x2c,
-  minus = 0x2d,
-  zero = 0x30;
+const quote = 0x22, backslash = 0x5c, colon = 0x3a, comma = 0x2c, minus = 0x2d, zero = 0x30;
 
 // Where the value of each field is in the line, without quotes. Null has no length and no quotes.
 const from = new Int32Array(fields.length);
@@ -82,9 +75,7 @@ export function readEntryLine(
   for (let index = 0; index < start.length; index++) {
     if (bytes[begin + index] !== start[index]) return false;
   }
-  if (salted.length < end - begin + 16) {
-    salted = new Uint8Array(2 * (end - begin));
-  }
+  if (salted.length < end - begin + 16) salted = new Uint8Array(2 * (end - begin));
   const payload = scan(bytes, begin + 1, end);
   if (payload < 0) return false;
   const [timeline, time, xid] = [
@@ -95,28 +86,18 @@ export function readEntryLine(
   if (!Number.isSafeInteger(time) || timeline !== (timeline | 0)) return false;
   if (!(xid >= 0) || to[place.xid]! - from[place.xid]! > 15) return false;
   if (!isText(bytes, place.occurred_at, timeText(time))) return false;
-  if (to[place.leaf]! - from[place.leaf]! !== 44 || isRemoval(bytes)) {
-    return false;
-  }
+  if (to[place.leaf]! - from[place.leaf]! !== 44 || isRemoval(bytes)) return false;
   if (!uuid(bytes, place.salt, salted, 0)) return false;
 
   let length = 0;
   for (const field of hashedNames) length += to[field]! - from[field]!;
-  if (preimage.length < 128 + length) {
-    preimage = new Uint8Array(2 * (128 + length));
-  }
+  if (preimage.length < 128 + length) preimage = new Uint8Array(2 * (128 + length));
   const at = writeHead(bytes, timeline, xid, time);
   if (at < 0) return false;
   sha256Into(commitment, 0, salted.subarray(0, 16 + payload));
   preimage.set(commitment, at);
 
-  const leaf = addLeaf(
-    block,
-    preimage.subarray(0, at + 32),
-    time,
-    timeline,
-    xid,
-  );
+  const leaf = addLeaf(block, preimage.subarray(0, at + 32), time, timeline, xid);
   if (!isBase64Of(bytes, from[place.leaf]!, block.leaves, leaf)) {
     noteSuspect(block, block.suspects, idOf(preimage, 2));
   }
@@ -136,9 +117,7 @@ function scan(bytes: Uint8Array, begin: number, end: number): number {
     if (bytes[at++] !== quote) return -1;
     let stop = at;
     while (stop < at + 15 && bytes[stop] !== quote) stop += 1;
-    if (
-      bytes[stop] !== quote || bytes[stop + 1] !== colon || bytes[at]! > 127
-    ) return -1;
+    if (bytes[stop] !== quote || bytes[stop + 1] !== colon || bytes[at]! > 127) return -1;
     const field = byName[128 * (stop - at) + bytes[at]!]!;
     if (field < 0 || (seen & 1 << field) !== 0) return -1;
     const name = names[field]!;
@@ -149,11 +128,8 @@ function scan(bytes: Uint8Array, begin: number, end: number): number {
     at = stop + 2;
     const isQuoted = bytes[at] === quote;
     if (isQuoted) at += 1;
-    if (
-      isQuoted === (field === place.timeline || field === place.occurred_at_us)
-    ) {
-      const isNull = field === place.organization_id ||
-        field === place.resource_type;
+    if (isQuoted === (field === place.timeline || field === place.occurred_at_us)) {
+      const isNull = field === place.organization_id || field === place.resource_type;
       if (isQuoted || !isNull) return -1;
     }
     from[field] = at;
@@ -165,26 +141,18 @@ function scan(bytes: Uint8Array, begin: number, end: number): number {
       for (;; at++) {
         const code = bytes[at]!;
         if (code === quote) break;
-        if (code < 0x20 || code > 0x7f || code === backslash || at >= end) {
-          return -1;
-        }
+        if (code < 0x20 || code > 0x7f || code === backslash || at >= end) return -1;
       }
     } else if (field === place.timeline || field === place.occurred_at_us) {
-      while (
-        bytes[at] === minus || bytes[at]! >= zero && bytes[at]! <= zero + 9
-      ) at += 1;
+      while (bytes[at] === minus || bytes[at]! >= zero && bytes[at]! <= zero + 9) at += 1;
     } else if (!isNullAt(bytes, at)) {
       return -1;
     }
     to[field] = at;
     // Null has no length.
-    if (isQuoted && field === place.organization_id && at === from[field]) {
-      return -1;
-    }
+    if (isQuoted && field === place.organization_id && at === from[field]) return -1;
     if (isQuoted) at += 1;
-    else if (field === place.organization_id || field === place.resource_type) {
-      at += 4;
-    }
+    else if (field === place.organization_id || field === place.resource_type) at += 4;
   }
   return seen === all && bytes[at] === 0x7d && at + 1 === end ? payload : -1;
 }
@@ -221,9 +189,7 @@ function copyPayload(bytes: Uint8Array, begin: number, end: number): number {
     } else {
       const length = lengthOfCharacter(bytes, at);
       if (length === 0) return -1;
-      for (const last = at + length; at < last; at++) {
-        into[written++] = bytes[at]!;
-      }
+      for (const last = at + length; at < last; at++) into[written++] = bytes[at]!;
     }
   }
   return -1;
@@ -231,9 +197,7 @@ function copyPayload(bytes: Uint8Array, begin: number, end: number): number {
 
 /** The control character that has only an escape such as `\u001f`, or -1. */
 function controlAt(bytes: Uint8Array, at: number): number {
-  if (
-    bytes[at + 1] !== 0x75 || bytes[at + 2] !== zero || bytes[at + 3] !== zero
-  ) return -1;
+  if (bytes[at + 1] !== 0x75 || bytes[at + 2] !== zero || bytes[at + 3] !== zero) return -1;
   const code = 16 * digits[bytes[at + 4]!]! + digits[bytes[at + 5]!]!;
   if (code >= 0x20 || digits[bytes[at + 5]!] === 16) return -1;
   // The others have short escapes.
@@ -248,9 +212,7 @@ function lengthOfCharacter(bytes: Uint8Array, at: number): number {
   if (second >> 6 !== 2 || bytes[at + 2]! >> 6 !== 2) return 0;
   if (lead >> 4 === 0xe) {
     // Neither longer than needed nor a surrogate.
-    if (lead === 0xe0 && second < 0xa0 || lead === 0xed && second > 0x9f) {
-      return 0;
-    }
+    if (lead === 0xe0 && second < 0xa0 || lead === 0xed && second > 0x9f) return 0;
     return 3;
   }
   if (lead < 0xf0 || lead > 0xf4 || bytes[at + 3]! >> 6 !== 2) return 0;
@@ -258,12 +220,7 @@ function lengthOfCharacter(bytes: Uint8Array, at: number): number {
 }
 
 /** Writes all that is hashed before the commitment; its length, or -1. */
-function writeHead(
-  bytes: Uint8Array,
-  timeline: number,
-  xid: number,
-  time: number,
-): number {
+function writeHead(bytes: Uint8Array, timeline: number, xid: number, time: number): number {
   preimage[0] = 0;
   preimage[1] = 1;
   if (!uuid(bytes, place.id, preimage, 2)) return -1;
@@ -285,9 +242,7 @@ function writeHead(
     if (length > 0xffff) return -1;
     preimage[at++] = length >>> 8;
     preimage[at++] = length;
-    for (let index = from[field]!; index < to[field]!; index++) {
-      preimage[text++] = bytes[index]!;
-    }
+    for (let index = from[field]!; index < to[field]!; index++) preimage[text++] = bytes[index]!;
   }
   return text;
 }
@@ -334,8 +289,7 @@ function isRemoval(bytes: Uint8Array): boolean {
 }
 
 function isNullAt(bytes: Uint8Array, at: number): boolean {
-  return bytes[at] === 0x6e && bytes[at + 1] === 0x75 &&
-    bytes[at + 2] === 0x6c &&
+  return bytes[at] === 0x6e && bytes[at + 1] === 0x75 && bytes[at + 2] === 0x6c &&
     bytes[at + 3] === 0x6c;
 }
 
@@ -344,12 +298,7 @@ function isNull(field: number): boolean {
 }
 
 /** Writes the 16 bytes of a UUID in canonical lower-case form. */
-function uuid(
-  bytes: Uint8Array,
-  field: number,
-  into: Uint8Array,
-  at: number,
-): boolean {
+function uuid(bytes: Uint8Array, field: number, into: Uint8Array, at: number): boolean {
   let read = from[field]!;
   if (to[field]! - read !== 36) return false;
   let seen = 0;

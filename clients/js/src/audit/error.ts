@@ -18,11 +18,7 @@ export type VerificationCode =
 export class VerificationError extends Error {
   override readonly name = "VerificationError";
 
-  constructor(
-    readonly code: VerificationCode,
-    message: string,
-    options?: ErrorOptions,
-  ) {
+  constructor(readonly code: VerificationCode, message: string, options?: ErrorOptions) {
     super(message, options);
   }
 }

@@ -74,8 +74,7 @@ export class Groups {
 
   /** Whether the last group has more entries than were read. */
   get isWithin(): boolean {
-    return this.#closed !== null &&
-      this.#closed.place < this.#closed.group.entry_count;
+    return this.#closed !== null && this.#closed.place < this.#closed.group.entry_count;
   }
 
   /** The seal and hash of the last or current group. */
@@ -115,18 +114,8 @@ export class Groups {
       this.#count += 1;
     }
     this.#isNewBundle = false;
-    this.#open = {
-      group,
-      hash,
-      line: lineNumber,
-      place: first,
-      suspect: null,
-      isPart: false,
-    };
-    return this.#tree.appendNodes(
-      before.map((node) => fromBase64(node, "before", 32)),
-      first,
-    );
+    this.#open = { group, hash, line: lineNumber, place: first, suspect: null, isPart: false };
+    return this.#tree.appendNodes(before.map((node) => fromBase64(node, "before", 32)), first);
   }
 
   /** Adds leaves to the open group; false if none is open. */
@@ -146,9 +135,7 @@ export class Groups {
   /** Adds the nodes after the last entry; false if they cannot belong to the open group. */
   rest(nodes: string[]): boolean {
     const open = this.#open;
-    if (!open || open.isPart || open.place >= open.group.entry_count) {
-      return false;
-    }
+    if (!open || open.isPart || open.place >= open.group.entry_count) return false;
     open.isPart = true;
     const hashes = nodes.map((node) => fromBase64(node, "nodes", 32));
     return this.#tree.appendNodes(hashes, open.group.entry_count);
@@ -161,9 +148,7 @@ export class Groups {
     const { group, suspect, hash, isPart } = open;
     if (this.#tree.size !== group.entry_count) {
       this.#findMiscount(open);
-    } else if (
-      !sameBytes(this.#tree.root(), fromBase64(group.root, "root", 32))
-    ) {
+    } else if (!sameBytes(this.#tree.root(), fromBase64(group.root, "root", 32))) {
       this.#findAltered(open);
     } else if (suspect) {
       const message = `${nameOf(suspect)} has another leaf than the one it is given`;
@@ -184,12 +169,7 @@ export class Groups {
   }
 
   /** Checks that a group follows the one before it in the organization's chain. */
-  #checkFollows(
-    group: AuditGroup,
-    first: number,
-    line: number,
-    beginning: Beginning,
-  ): void {
+  #checkFollows(group: AuditGroup, first: number, line: number, beginning: Beginning): void {
     const closed = this.#closed;
     if (!closed) {
       const start = this.#startOf(group, first, beginning);
@@ -232,15 +212,8 @@ export class Groups {
    * Finds how the first group begins. Its hash contains that of the group before it, which proves
    * that nothing is left out after the cursor, or after the seal through which the log was pruned.
    */
-  #startOf(
-    group: AuditGroup,
-    first: number,
-    { after, pruned, previous }: Beginning,
-  ): Start | null {
-    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [
-      number,
-      number,
-    ];
+  #startOf(group: AuditGroup, first: number, { after, pruned, previous }: Beginning): Start | null {
+    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
     const isWithin = group.seal === seal && first === place;
     if (!isWithin && (first > 0 || group.seal <= seal)) return null;
     if (previous === null) return first > 0 ? "later" : "first";
@@ -261,14 +234,11 @@ export class Groups {
    */
   #isPrunedBefore(first: number, { pruned, previous }: Beginning): boolean {
     const { group, place } = this.#closed!;
-    if (
-      !this.#isNewBundle || first > 0 || previous === null || pruned === null
-    ) return false;
+    if (!this.#isNewBundle || first > 0 || previous === null || pruned === null) return false;
     if (previous.seal > pruned) return false;
     const isGap = previous.seal === group.seal
       ? this.isWithin && this.chain.endsWith(groupHash(previous))
-      : previous.seal > group.seal &&
-        previous.entries_before >= countThrough(group);
+      : previous.seal > group.seal && previous.entries_before >= countThrough(group);
     if (!isGap) return false;
     const gone = countThrough(previous) - group.entries_before - place;
     const entries = `${gone} entries after ${this.cursor}`;
@@ -281,22 +251,12 @@ export class Groups {
    * says which entries are gone; false if it was not.
    */
   endEmpty({ after, pruned }: Beginning): boolean {
-    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [
-      number,
-      number,
-    ];
+    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
     // Only a group that was read shows whether more entries follow in its seal.
-    const isRead = this.#closed?.group.seal === seal &&
-      place >= this.#closed.group.entry_count;
-    if (pruned === null || pruned < seal || pruned === seal && isRead) {
-      return false;
-    }
+    const isRead = this.#closed?.group.seal === seal && place >= this.#closed.group.entry_count;
+    if (pruned === null || pruned < seal || pruned === seal && isRead) return false;
     const entries = after === null ? "all entries" : afterCursor(after);
-    this.pruned.push({
-      through: pruned,
-      entries,
-      isBetween: this.#closed !== null,
-    });
+    this.pruned.push({ through: pruned, entries, isBetween: this.#closed !== null });
     return true;
   }
 
@@ -331,11 +291,8 @@ export class Groups {
 /** Whether a group is chained to the one before it; null: whether it is an organization's first. */
 function follows(group: AuditGroup, previous: AuditGroup | null): boolean {
   const chained = fromBase64(group.previous, "previous", 32);
-  if (previous === null) {
-    return group.entries_before === 0 && sameBytes(chained, nothing);
-  }
-  return sameBytes(chained, groupHash(previous)) &&
-    previous.seal < group.seal &&
+  if (previous === null) return group.entries_before === 0 && sameBytes(chained, nothing);
+  return sameBytes(chained, groupHash(previous)) && previous.seal < group.seal &&
     previous.organization_id === group.organization_id &&
     countThrough(previous) === group.entries_before;
 }

@@ -7,9 +7,7 @@ const longestLine = 32 * blockSize;
  * Splits a stream into blocks of whole lines, about a megabyte each, each with memory of its own.
  * The last block ends with the stream.
  */
-export async function* wholeLines(
-  stream: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
+export async function* wholeLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let pending: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream) {
@@ -33,9 +31,7 @@ export async function* wholeLines(
 }
 
 function join(parts: Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(
-    parts.reduce((sum, part) => sum + part.length, 0),
-  );
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);

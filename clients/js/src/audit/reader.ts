@@ -11,9 +11,5 @@ export interface BlockReader {
 
 /** Reads on this thread: where there is no other, and for bundles that are done before one has started. */
 export function inline(): BlockReader {
-  return {
-    parallel: 1,
-    read: (bytes) => Promise.resolve(readBlock(bytes)),
-    stop() {},
-  };
+  return { parallel: 1, read: (bytes) => Promise.resolve(readBlock(bytes)), stop() {} };
 }

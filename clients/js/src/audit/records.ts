@@ -47,27 +47,17 @@ type Checks<Line> = { [Field in keyof Line]-?: Check };
 const orNull = (check: Check): Check => (value, field) => {
   if (value !== null) check(value, field);
 };
-const demand = (holds: (value: unknown) => boolean, what: string): Check =>
-(
-  value,
-  field,
-) => {
+const demand = (holds: (value: unknown) => boolean, what: string): Check => (value, field) => {
   if (!holds(value)) throw new MalformedError(`${field} is not ${what}`);
 };
-const count = demand(
-  (value) => Number.isSafeInteger(value) && (value as number) >= 0,
-  "a count",
-);
+const count = demand((value) => Number.isSafeInteger(value) && (value as number) >= 0, "a count");
 const positive = demand(
   (value) => Number.isSafeInteger(value) && (value as number) > 0,
   "positive",
 );
 const integer = demand(Number.isSafeInteger, "an integer");
 const text = demand((value) => typeof value === "string", "text");
-const time = demand(
-  (value) => typeof value === "string" && isTime(value),
-  "a time",
-);
+const time = demand((value) => typeof value === "string" && isTime(value), "a time");
 const hash: Check = (value, field) => void fromBase64(value, field, 32);
 const hashes: Check = (value, field) => {
   if (!Array.isArray(value)) throw new MalformedError(`${field} is not a list`);
@@ -114,11 +104,7 @@ export const readHeader = reader<HeaderLine>({
   pruned: orNull(positive),
   previous: orNull(nested(group)),
 });
-export const readGroup = reader<GroupLine>({
-  ...group,
-  first: count,
-  before: hashes,
-});
+export const readGroup = reader<GroupLine>({ ...group, first: count, before: hashes });
 export const readRest = reader<RestLine>({ nodes: hashes });
 export const readProof = reader<GroupProof>({
   group: nested(group),
@@ -154,24 +140,17 @@ export function readConsistency(value: unknown): ConsistencyProof {
 }
 
 /** Reads a line with exactly these fields after its type. */
-function reader<Line>(
-  checks: Checks<Line>,
-): (record: Record<string, unknown>) => Line {
+function reader<Line>(checks: Checks<Line>): (record: Record<string, unknown>) => Line {
   return (record) => {
     const [type] = Object.keys(record);
-    if (type !== "type") {
-      throw new MalformedError("it does not begin with its type");
-    }
+    if (type !== "type") throw new MalformedError("it does not begin with its type");
     const { type: _type, ...fields } = record;
     exact(fields, checks);
     return fields as Line;
   };
 }
 
-function exact<Line>(
-  record: Record<string, unknown>,
-  checks: Checks<Line>,
-): void {
+function exact<Line>(record: Record<string, unknown>, checks: Checks<Line>): void {
   for (const field of Object.keys(record)) {
     // Its name is not shown: it could contain terminal control sequences.
     if (!Object.hasOwn(checks, field)) {
@@ -179,9 +158,7 @@ function exact<Line>(
     }
   }
   for (const [field, check] of Object.entries<Check>(checks)) {
-    if (!Object.hasOwn(record, field)) {
-      throw new MalformedError(`${field} is missing`);
-    }
+    if (!Object.hasOwn(record, field)) throw new MalformedError(`${field} is missing`);
     check(record[field], field);
   }
 }

@@ -39,15 +39,8 @@ export class Removals {
   unrecorded(): UnrecordedRemoval[] {
     return [...this.#removed].flatMap(([record, ids]): UnrecordedRemoval[] => {
       const said = this.#records.get(record);
-      if (said && said.entries === ids.length && said.digest === digest(ids)) {
-        return [];
-      }
-      return [{
-        record,
-        entries: ids.length,
-        entry: ids[0] ?? "",
-        stated: said ?? null,
-      }];
+      if (said && said.entries === ids.length && said.digest === digest(ids)) return [];
+      return [{ record, entries: ids.length, entry: ids[0] ?? "", stated: said ?? null }];
     });
   }
 }
@@ -73,10 +66,10 @@ export function statedRemovals(entry: AuditEntry): StatedRemoval[] {
   if (!isObject(said) || keysIn(said) !== keysWritten(payload)) return [];
   const { action, details } = said;
   if (!isObject(details)) return [];
-  const restated = action === "pruning" && details["kind"] === "pruning" &&
-      isObject(details["removals"])
-    ? Object.entries(details["removals"])
-    : [];
+  const restated =
+    action === "pruning" && details["kind"] === "pruning" && isObject(details["removals"])
+      ? Object.entries(details["removals"])
+      : [];
   return [[id, details] as const, ...restated].flatMap(([record, removal]) => {
     if (!isObject(removal)) return [];
     const { entries, digest } = removal;
@@ -93,10 +86,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function keysIn(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   const own = Array.isArray(value) ? 0 : Object.keys(value).length;
-  return Object.values(value).reduce(
-    (sum: number, each) => sum + keysIn(each),
-    own,
-  );
+  return Object.values(value).reduce((sum: number, each) => sum + keysIn(each), own);
 }
 
 /** Number of keys in JSON text, duplicates included. */
@@ -107,7 +97,5 @@ function keysWritten(text: string): number {
 
 /** SHA-256 over the ids in rising order, as in the record. */
 function digest(ids: string[]): string {
-  return toBase64(
-    sha256(concat(...ids.toSorted().map((id) => uuidBytes(id, "id")))),
-  );
+  return toBase64(sha256(concat(...ids.toSorted().map((id) => uuidBytes(id, "id")))));
 }

@@ -1,10 +1,7 @@
 import { VerificationError } from "./error.ts";
 
 /** The bytes of an export: a file, an answer's body, or anything that gives them in order. */
-export type ExportSource =
-  | Blob
-  | ReadableStream<Uint8Array>
-  | AsyncIterable<Uint8Array>;
+export type ExportSource = Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /**
  * The chunks of a source. If the signal aborts it throws its reason at once, also while a source is
@@ -21,18 +18,13 @@ export async function* chunksOf(
   try {
     for (;;) {
       signal?.throwIfAborted();
-      const { done, value } = await new Promise<IteratorResult<Uint8Array>>(
-        (resolve, reject) => {
-          stop = reject;
-          chunks.next().then(resolve, reject);
-        },
-      );
+      const { done, value } = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        stop = reject;
+        chunks.next().then(resolve, reject);
+      });
       if (done) return;
       if (!ArrayBuffer.isView(value)) {
-        throw new VerificationError(
-          "BAD_OPTIONS",
-          "Cannot verify: the source does not give bytes",
-        );
+        throw new VerificationError("BAD_OPTIONS", "Cannot verify: the source does not give bytes");
       }
       yield value;
     }
@@ -45,9 +37,7 @@ export async function* chunksOf(
 
 /** Not every browser iterates over streams. */
 function iteratorOf(source: ExportSource): AsyncIterator<Uint8Array> {
-  if (!(source instanceof Blob) && !("getReader" in source)) {
-    return source[Symbol.asyncIterator]();
-  }
+  if (!(source instanceof Blob) && !("getReader" in source)) return source[Symbol.asyncIterator]();
   const stream: ReadableStream<Uint8Array> = source instanceof Blob ? source.stream() : source;
   const reader = stream.getReader();
   return {

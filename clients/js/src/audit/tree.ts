@@ -16,9 +16,7 @@ export class GrowingTree {
 
   /** Appends leaf hashes of 32 bytes each, one after the other. */
   append(leaves: Uint8Array): void {
-    for (let at = 0; at < leaves.length; at += 32) {
-      this.#appendNode(leaves, at, 0);
-    }
+    for (let at = 0; at < leaves.length; at += 32) this.#appendNode(leaves, at, 0);
   }
 
   /**
@@ -29,10 +27,7 @@ export class GrowingTree {
     for (const node of nodes) {
       if (this.#size >= size) return false;
       let level = 0;
-      while (
-        this.#size % 2 ** (level + 1) === 0 &&
-        this.#size + 2 ** (level + 1) <= size
-      ) level++;
+      while (this.#size % 2 ** (level + 1) === 0 && this.#size + 2 ** (level + 1) <= size) level++;
       this.#appendNode(node, 0, level);
     }
     return this.#size === size;
@@ -46,11 +41,7 @@ export class GrowingTree {
       return root;
     }
     let started = false;
-    for (
-      let level = 0, left = this.#size;
-      left > 0;
-      level++, left = Math.floor(left / 2)
-    ) {
+    for (let level = 0, left = this.#size; left > 0; level++, left = Math.floor(left / 2)) {
       if (left % 2 === 0) continue;
       const full = this.#edge.subarray(32 * level, 32 * level + 32);
       if (started) this.#join(full, root, root, 0);
@@ -70,31 +61,20 @@ export class GrowingTree {
     const node = this.#node;
     const width = 2 ** level;
     let left = this.#size / width;
-    for (let index = 0; index < 32; index++) {
-      node[33 + index] = leaves[at + index]!;
-    }
+    for (let index = 0; index < 32; index++) node[33 + index] = leaves[at + index]!;
     while (left % 2 === 1) {
       const edge = 32 * level;
-      for (let index = 0; index < 32; index++) {
-        node[1 + index] = this.#edge[edge + index]!;
-      }
+      for (let index = 0; index < 32; index++) node[1 + index] = this.#edge[edge + index]!;
       sha256Into(node, 33, node);
       level += 1;
       left = (left - 1) / 2;
     }
     const edge = 32 * level;
-    for (let index = 0; index < 32; index++) {
-      this.#edge[edge + index] = node[33 + index]!;
-    }
+    for (let index = 0; index < 32; index++) this.#edge[edge + index] = node[33 + index]!;
     this.#size += width;
   }
 
-  #join(
-    left: Uint8Array,
-    right: Uint8Array,
-    into: Uint8Array,
-    at: number,
-  ): void {
+  #join(left: Uint8Array, right: Uint8Array, into: Uint8Array, at: number): void {
     this.#node.set(left, 1);
     this.#node.set(right, 33);
     sha256Into(into, at, this.#node);

@@ -92,9 +92,7 @@ export interface Verdict {
 export type Outcome = "intact" | "altered" | "unproved";
 
 /** The outcome in one word. */
-export function outcomeOf(
-  { findings, unproved }: Pick<Verdict, "findings" | "unproved">,
-): Outcome {
+export function outcomeOf({ findings, unproved }: Pick<Verdict, "findings" | "unproved">): Outcome {
   if (findings.length > 0) return "altered";
   return unproved.length > 0 ? "unproved" : "intact";
 }

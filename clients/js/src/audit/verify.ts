@@ -31,14 +31,7 @@ export interface VerifyOptions {
  */
 export async function verifyBundle(
   source: ExportSource,
-  {
-    keys,
-    reader = inline(),
-    newHash = streamHash,
-    asked = {},
-    onProgress,
-    signal,
-  }: VerifyOptions,
+  { keys, reader = inline(), newHash = streamHash, asked = {}, onProgress, signal }: VerifyOptions,
 ): Promise<{ verdict: Verdict; checkpoint: Checkpoint | null }> {
   const verifier = new BundleVerifier(keys, asked, newHash);
   const underWay: { size: number; block: Promise<Block> }[] = [];

@@ -6,10 +6,8 @@ import type { Permission } from "../permissions.ts";
 export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
   return {
     /** A page of the keys of an organization, newest first: all, or the caller's own. */
-    list: (
-      organization: string,
-      page: Omit<Args<"list_api_keys">, "organization_id"> = {},
-    ) => rpc("list_api_keys", { organization_id: organization, ...page }),
+    list: (organization: string, page: Omit<Args<"list_api_keys">, "organization_id"> = {}) =>
+      rpc("list_api_keys", { organization_id: organization, ...page }),
     /** The caller's choices for a new key. */
     options: (organization: string) => rpc("api_key_options", { organization_id: organization }),
     /** Issues a key and shows it, this once. */
@@ -20,10 +18,8 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
       },
     ) => rpc("create_api_key", { organization_id: organization, ...key }),
     /** Issues the successor of the caller's own key; the old one goes on for the overlap. */
-    rotate: (
-      key: string,
-      options: Omit<Args<"rotate_api_key">, "key_id"> = {},
-    ) => rpc("rotate_api_key", { key_id: key, ...options }),
+    rotate: (key: string, options: Omit<Args<"rotate_api_key">, "key_id"> = {}) =>
+      rpc("rotate_api_key", { key_id: key, ...options }),
     revoke: (key: string, because: string) => rpc("revoke_api_key", { key_id: key, because }),
     /** The decisions of an organization about keys; null if it has decided nothing. */
     policy: (organization: string) =>

@@ -8,10 +8,7 @@ import type { AuditEntry } from "../shapes.ts";
 export type AuditFilter = Args<"search_audit_logs">;
 
 /** The audit log. */
-export function audit<T extends boolean>(
-  { rpc, select, invoke }: Calls<T>,
-  throwing: Calls<true>,
-) {
+export function audit<T extends boolean>({ rpc, select, invoke }: Calls<T>, throwing: Calls<true>) {
   return {
     /** A page of the entries that match a filter, newest first; `next` continues as `before`. */
     search: (filter: AuditFilter = {}) => rpc("search_audit_logs", filter),
@@ -19,15 +16,10 @@ export function audit<T extends boolean>(
      * All entries that match a filter, newest first, page by page. To resume, pass the id of the last
      * entry as `before`. Throws a BulwarkError.
      */
-    async *entries(
-      filter: AuditFilter = {},
-    ): AsyncGenerator<AuditEntry, void, undefined> {
+    async *entries(filter: AuditFilter = {}): AsyncGenerator<AuditEntry, void, undefined> {
       for (let { before } = filter;;) {
         const asked = { page_size: 200, ...filter, before };
-        const { entries, next } = await throwing.rpc(
-          "search_audit_logs",
-          asked,
-        );
+        const { entries, next } = await throwing.rpc("search_audit_logs", asked);
         yield* entries;
         if (next === null) return;
         before = next;
@@ -44,11 +36,7 @@ export function audit<T extends boolean>(
     histogram: (asked: Args<"audit_histogram">) => rpc("audit_histogram", asked),
     /** Follows a log: the newest page, then with its `cursor` what became visible since. */
     tail: (organization: string | null, after?: string, page_size?: number) =>
-      rpc("tail_audit_log", {
-        organization_id: organization,
-        after,
-        page_size,
-      }),
+      rpc("tail_audit_log", { organization_id: organization, after, page_size }),
     /** Until when a log is sealed, signed and delivered. */
     coverage: (organization: string | null) =>
       rpc("audit_coverage", { organization_id: organization }, first),
@@ -61,12 +49,7 @@ export function audit<T extends boolean>(
     verify: (
       organization: string | null,
       range: Omit<Args<"verify_audit_log">, "organization_id"> = {},
-    ) =>
-      rpc(
-        "verify_audit_log",
-        { organization_id: organization, ...range },
-        first,
-      ),
+    ) => rpc("verify_audit_log", { organization_id: organization, ...range }, first),
     /** Proves that an entry is in the log, for anybody who has the public key. */
     proof: (entry: string) => rpc("audit_inclusion_proof", { entry_id: entry }),
     /** Proves that the log of `to` seals extends that of `from` seals. */
@@ -74,21 +57,15 @@ export function audit<T extends boolean>(
       rpc("audit_consistency_proof", { from_size: from, to_size: to }),
     /** The newest signed checkpoint, and the public keys. */
     checkpoint: () =>
-      invoke<FunctionAnswers["bulwark-audit/checkpoint"]>(
-        "bulwark-audit/checkpoint",
-        {
-          method: "GET",
-        },
-      ),
+      invoke<FunctionAnswers["bulwark-audit/checkpoint"]>("bulwark-audit/checkpoint", {
+        method: "GET",
+      }),
     /** The state of the log, for a super_admin. */
     status: () => rpc("audit_status", {}),
     types: () => select("audit_event_types", (query) => query.order("name")),
     /** The legal holds that the caller may see, newest first. */
     holds: () =>
-      select(
-        "audit_legal_holds",
-        (query) => query.order("placed_at", { ascending: false }),
-      ),
+      select("audit_legal_holds", (query) => query.order("placed_at", { ascending: false })),
     /** Keeps entries from retention and erasure, and returns the hold's id. */
     placeHold: (hold: Args<"place_legal_hold">) => rpc("place_legal_hold", hold),
     releaseHold: (hold: string) => rpc("release_legal_hold", { hold_id: hold }),

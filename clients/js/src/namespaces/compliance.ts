@@ -13,15 +13,10 @@ export function compliance<T extends boolean>(
   { rpc, invoke }: Calls<T>,
   throwing: Calls<true>,
 ) {
-  async function* subjectRows(
-    subject: Subject = {},
-  ): AsyncGenerator<SubjectRow, void, undefined> {
+  async function* subjectRows(subject: Subject = {}): AsyncGenerator<SubjectRow, void, undefined> {
     let after: string | undefined;
     for (;;) {
-      const { rows, next } = await throwing.rpc("export_subject", {
-        ...subject,
-        after,
-      });
+      const { rows, next } = await throwing.rpc("export_subject", { ...subject, after });
       yield* rows;
       if (next === null) return;
       after = next;
@@ -54,11 +49,7 @@ export function compliance<T extends boolean>(
     signedReport: (organization: string, range: ReportRange = {}) =>
       invoke<string>("bulwark-compliance/report", {
         method: "GET",
-        query: {
-          organization_id: organization,
-          since: range.since,
-          until: range.until,
-        },
+        query: { organization_id: organization, since: range.since, until: range.until },
       }),
   };
 }

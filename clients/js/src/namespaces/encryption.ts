@@ -19,10 +19,7 @@ export function encryption<T extends boolean>({ rpc, invoke }: Calls<T>) {
     find: (search: Inputs["bulwark-encryption/find"]) => post("bulwark-encryption/find", search),
     /** Makes a new data key; values under the old one are encrypted again in the background. */
     rotate: (organization: string | null, purpose?: "field" | "index") =>
-      post("bulwark-encryption/rotate", {
-        organization_id: organization,
-        purpose,
-      }),
+      post("bulwark-encryption/rotate", { organization_id: organization, purpose }),
     /** The data keys, declared columns, and what is being encrypted again or failed. */
     overview: (organization: string | null) =>
       rpc("encryption_overview", { organization_id: organization }),
@@ -36,9 +33,6 @@ export function encryption<T extends boolean>({ rpc, invoke }: Calls<T>) {
     keys: () => rpc("key_encryption_status", {}),
     /** Destroys all keys of an organization, for good; its slug confirms that. */
     shred: (organization: string, slug: string) =>
-      rpc("shred_organization", {
-        organization_id: organization,
-        confirm_slug: slug,
-      }),
+      rpc("shred_organization", { organization_id: organization, confirm_slug: slug }),
   };
 }

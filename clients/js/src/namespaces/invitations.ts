@@ -3,17 +3,12 @@ import type { Args } from "../overlay.ts";
 import type { InvitationState } from "../shapes.ts";
 
 /** Which invitations. */
-export type InvitationFilter =
-  & Omit<Args<"list_invitations">, "organization_id" | "states">
-  & {
-    states?: readonly InvitationState[] | null | undefined;
-  };
+export type InvitationFilter = Omit<Args<"list_invitations">, "organization_id" | "states"> & {
+  states?: readonly InvitationState[] | null | undefined;
+};
 
 /** Invitations into an organization. */
-export function invitations<T extends boolean>(
-  { rpc }: Calls<T>,
-  throwing: Calls<true>,
-) {
+export function invitations<T extends boolean>({ rpc }: Calls<T>, throwing: Calls<true>) {
   return {
     /** A page of the invitations of an organization, newest first. */
     list: (organization: string, filter: InvitationFilter = {}) =>
@@ -22,12 +17,7 @@ export function invitations<T extends boolean>(
     async *all(organization: string, filter: InvitationFilter = {}) {
       const page_size = filter.page_size ?? 100;
       for (let { before } = filter;;) {
-        const asked = {
-          organization_id: organization,
-          ...filter,
-          page_size,
-          before,
-        };
+        const asked = { organization_id: organization, ...filter, page_size, before };
         const page = await throwing.rpc("list_invitations", asked);
         yield* page;
         if (page.length < page_size) return;
@@ -35,22 +25,11 @@ export function invitations<T extends boolean>(
       }
     },
     /** Invites an address and returns the token, this once; null if a webhook sends it as e-mail. */
-    create: (
-      organization: string,
-      invitation: Omit<Args<"invite_member">, "organization_id">,
-    ) =>
-      rpc(
-        "invite_member",
-        { organization_id: organization, ...invitation },
-        first,
-      ),
+    create: (organization: string, invitation: Omit<Args<"invite_member">, "organization_id">) =>
+      rpc("invite_member", { organization_id: organization, ...invitation }, first),
     /** Replaces an invitation by a new one, with a new token. */
     resend: (invitation: string, expires_in?: string) =>
-      rpc(
-        "resend_invitation",
-        { invitation_id: invitation, expires_in },
-        first,
-      ),
+      rpc("resend_invitation", { invitation_id: invitation, expires_in }, first),
     revoke: (invitation: string) => rpc("revoke_invitation", { invitation_id: invitation }),
     /** The invitations of the caller's confirmed address. */
     mine: () => rpc("my_invitations", {}),

@@ -15,19 +15,13 @@ export function limits<T extends boolean>({ rpc, select }: Calls<T>) {
     /** Removes an override. */
     clear: (override: Args<"clear_rate_limit">) => rpc("clear_rate_limit", override),
     networks: () =>
-      select(
-        "rate_limit_networks",
-        (query) => query.order("created_at", { ascending: false }),
-      ),
+      select("rate_limit_networks", (query) => query.order("created_at", { ascending: false })),
     /** Always allows or always blocks a network. */
     listNetwork: (network: Args<"list_network">) => rpc("list_network", network),
     unlistNetwork: (network: string) => rpc("unlist_network", { network }),
     /** The blocks that the caller may see, newest first. */
     blocks: () =>
-      select(
-        "rate_limit_blocks",
-        (query) => query.order("blocked_at", { ascending: false }),
-      ),
+      select("rate_limit_blocks", (query) => query.order("blocked_at", { ascending: false })),
     liftBlock: (block: string) => rpc("lift_rate_limit_block", { block_id: block }),
   };
 }

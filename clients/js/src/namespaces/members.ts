@@ -5,10 +5,7 @@ import type { Args } from "../overlay.ts";
 export type MemberFilter = Omit<Args<"list_members">, "organization_id">;
 
 /** Members of an organization. */
-export function members<T extends boolean>(
-  { rpc, select }: Calls<T>,
-  throwing: Calls<true>,
-) {
+export function members<T extends boolean>({ rpc, select }: Calls<T>, throwing: Calls<true>) {
   return {
     /** A page of the members, with their roles; `page_key` of the last one continues as `after`. */
     list: (organization: string, filter: MemberFilter = {}) =>
@@ -17,12 +14,7 @@ export function members<T extends boolean>(
     async *all(organization: string, filter: MemberFilter = {}) {
       const page_size = filter.page_size ?? 100;
       for (let { after } = filter;;) {
-        const asked = {
-          organization_id: organization,
-          ...filter,
-          page_size,
-          after,
-        };
+        const asked = { organization_id: organization, ...filter, page_size, after };
         const page = await throwing.rpc("list_members", asked);
         yield* page;
         if (page.length < page_size) return;
@@ -34,11 +26,7 @@ export function members<T extends boolean>(
       rpc("list_names", { organization_id: organization, user_ids: users }),
     /** Gives a member these roles and no others. */
     setRoles: (organization: string, user: string, roles: readonly string[]) =>
-      rpc("set_member_roles", {
-        organization_id: organization,
-        user_id: user,
-        roles,
-      }),
+      rpc("set_member_roles", { organization_id: organization, user_id: user, roles }),
     remove: (organization: string, user: string) =>
       rpc("remove_member", { organization_id: organization, user_id: user }),
     /** The grants of roles in an organization that the caller may see, with their windows. */

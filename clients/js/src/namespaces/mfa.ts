@@ -4,11 +4,9 @@ import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
 
 /** Which members, by their second factors. */
-export type ComplianceFilter =
-  & Omit<Args<"mfa_compliance">, "organization_id" | "state">
-  & {
-    state?: "enrolled" | "missing" | "overdue" | "locked" | undefined;
-  };
+export type ComplianceFilter = Omit<Args<"mfa_compliance">, "organization_id" | "state"> & {
+  state?: "enrolled" | "missing" | "overdue" | "locked" | undefined;
+};
 
 /** Second factors of the caller, and what organizations ask of them. */
 export function mfa<T extends boolean>(
@@ -58,12 +56,7 @@ export function mfa<T extends boolean>(
     async *everyone(organization: string, filter: ComplianceFilter = {}) {
       const page_size = filter.page_size ?? 100;
       for (let { after } = filter;;) {
-        const asked = {
-          organization_id: organization,
-          ...filter,
-          page_size,
-          after,
-        };
+        const asked = { organization_id: organization, ...filter, page_size, after };
         const page = await throwing.rpc("mfa_compliance", asked);
         yield* page;
         if (page.length < page_size) return;
@@ -78,10 +71,7 @@ export function mfa<T extends boolean>(
       ),
     /** Resets of members' factors that the caller may see, newest first. */
     resets: () =>
-      select(
-        "mfa_resets",
-        (query) => query.order("requested_at", { ascending: false }),
-      ),
+      select("mfa_resets", (query) => query.order("requested_at", { ascending: false })),
     requestReset: (reset: Inputs["bulwark-mfa/resets"]) => post("bulwark-mfa/resets", reset),
     approveReset: (reset: string) => post("bulwark-mfa/resets/approve", { reset_id: reset }),
     cancelReset: (reset: string) => post("bulwark-mfa/resets/cancel", { reset_id: reset }),

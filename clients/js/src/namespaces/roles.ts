@@ -2,11 +2,7 @@ import type { Calls } from "../calls.ts";
 import type { Args } from "../overlay.ts";
 import type { Permission } from "../permissions.ts";
 
-type Holder = {
-  user: string;
-  role: string;
-  organization?: string | null | undefined;
-};
+type Holder = { user: string; role: string; organization?: string | null | undefined };
 type Definition<Name extends "create_role" | "update_role"> =
   & Omit<Args<Name>, "organization_id" | "role" | "permissions">
   & { permissions?: readonly Permission[] | undefined };
@@ -23,11 +19,8 @@ export function roles<T extends boolean>({ rpc, select }: Calls<T>) {
       ),
     create: (organization: string, role: Definition<"create_role">) =>
       rpc("create_role", { organization_id: organization, ...role }),
-    update: (
-      organization: string,
-      role: string,
-      change: Definition<"update_role">,
-    ) => rpc("update_role", { organization_id: organization, role, ...change }),
+    update: (organization: string, role: string, change: Definition<"update_role">) =>
+      rpc("update_role", { organization_id: organization, role, ...change }),
     delete: (organization: string, role: string) =>
       rpc("delete_role", { organization_id: organization, role }),
     /** Gives a member a role, for a time if it says so. */
@@ -38,32 +31,14 @@ export function roles<T extends boolean>({ rpc, select }: Calls<T>) {
           Args<"grant_role">,
           "starts_at" | "expires_at"
         >,
-    ) =>
-      rpc("grant_role", {
-        user_id: user,
-        role,
-        organization_id: organization,
-        ...time,
-      }),
+    ) => rpc("grant_role", { user_id: user, role, organization_id: organization, ...time }),
     revoke: ({ user, role, organization }: Holder) =>
-      rpc("revoke_role", {
-        user_id: user,
-        role,
-        organization_id: organization,
-      }),
+      rpc("revoke_role", { user_id: user, role, organization_id: organization }),
     /** The roles granted to somebody, highest first. */
     of: (user: string, organization: string | null) =>
       rpc("get_user_roles", { user_id: user, organization_id: organization }),
     /** Why somebody has a permission or not. */
-    explain: (
-      user: string,
-      permission: Permission,
-      organization: string | null,
-    ) =>
-      rpc("explain_permission", {
-        user_id: user,
-        permission,
-        organization_id: organization,
-      }),
+    explain: (user: string, permission: Permission, organization: string | null) =>
+      rpc("explain_permission", { user_id: user, permission, organization_id: organization }),
   };
 }

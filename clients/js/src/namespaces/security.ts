@@ -15,12 +15,7 @@ export function security<T extends boolean>(
     async *events(organization: string | null, filter: Filter = {}) {
       const page_size = filter.page_size ?? 100;
       for (let { before } = filter;;) {
-        const asked = {
-          organization_id: organization,
-          ...filter,
-          page_size,
-          before,
-        };
+        const asked = { organization_id: organization, ...filter, page_size, before };
         const page = await throwing.rpc("list_security_events", asked);
         yield* page;
         if (page.length < page_size) return;
@@ -35,8 +30,7 @@ export function security<T extends boolean>(
           (organization === null
             ? query.is("organization_id", null)
             : query.eq("organization_id", organization))
-            .is("resolved_at", null).order("raised_at", { ascending: false })
-            .limit(1000),
+            .is("resolved_at", null).order("raised_at", { ascending: false }).limit(1000),
         (rows) => {
           const counts = { low: 0, medium: 0, high: 0, critical: 0 };
           for (const { severity } of rows) counts[severity]++;

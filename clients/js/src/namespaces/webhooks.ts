@@ -25,9 +25,7 @@ export function webhooks<T extends boolean>(
   ) => {
     const some = statuses ? query.in("status", statuses) : query;
     const rest = before === undefined ? some : some.lt("sequence", before);
-    return newest(rest.eq("endpoint_id", endpoint), "sequence").limit(
-      page_size,
-    );
+    return newest(rest.eq("endpoint_id", endpoint), "sequence").limit(page_size);
   };
   const path = (endpoint: string, action: string) =>
     `bulwark-webhooks/endpoints/${endpoint}/${action}`;
@@ -49,10 +47,7 @@ export function webhooks<T extends boolean>(
         firstOrNull,
       ),
     subscriptions: (endpoint: string) =>
-      select(
-        "webhook_subscriptions",
-        (query) => query.eq("endpoint_id", endpoint),
-      ),
+      select("webhook_subscriptions", (query) => query.eq("endpoint_id", endpoint)),
     /** How an endpoint does; null before its first delivery. */
     health: (endpoint: string) =>
       select(
@@ -71,47 +66,29 @@ export function webhooks<T extends boolean>(
       ),
     /** Creates an endpoint and shows its secret, this once. */
     create: (endpoint: Inputs["bulwark-webhooks/endpoints"]) =>
-      invoke<FunctionAnswers["bulwark-webhooks/endpoints"]>(
-        "bulwark-webhooks/endpoints",
-        {
-          body: endpoint,
-        },
-      ),
+      invoke<FunctionAnswers["bulwark-webhooks/endpoints"]>("bulwark-webhooks/endpoints", {
+        body: endpoint,
+      }),
     update: (
       endpoint: string,
-      change:
-        & Omit<Args<"update_webhook_endpoint">, "endpoint_id" | "subscriptions">
-        & {
-          subscriptions?:
-            | Inputs["bulwark-webhooks/endpoints"]["subscriptions"]
-            | undefined;
-        },
-    ) =>
-      rpc(
-        "update_webhook_endpoint",
-        { ...change, endpoint_id: endpoint } as never,
-      ),
+      change: Omit<Args<"update_webhook_endpoint">, "endpoint_id" | "subscriptions"> & {
+        subscriptions?: Inputs["bulwark-webhooks/endpoints"]["subscriptions"] | undefined;
+      },
+    ) => rpc("update_webhook_endpoint", { ...change, endpoint_id: endpoint } as never),
     /** Moves an endpoint to another address. */
-    move: (
-      endpoint: string,
-      to: Inputs["bulwark-webhooks/endpoints/<id>/destination"],
-    ) => invoke<null>(path(endpoint, "destination"), { method: "PUT", body: to }),
+    move: (endpoint: string, to: Inputs["bulwark-webhooks/endpoints/<id>/destination"]) =>
+      invoke<null>(path(endpoint, "destination"), { method: "PUT", body: to }),
     /** Shows a new secret, this once; the old one signs too during the overlap. */
     rotateSecret: (
       endpoint: string,
       overlap: Inputs["bulwark-webhooks/endpoints/<id>/rotate"] = {},
     ) =>
-      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/rotate"]>(
-        path(endpoint, "rotate"),
-        {
-          body: overlap,
-        },
-      ),
+      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/rotate"]>(path(endpoint, "rotate"), {
+        body: overlap,
+      }),
     /** Sends a sample now. */
     test: (endpoint: string) =>
-      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/test"]>(
-        path(endpoint, "test"),
-      ),
+      invoke<FunctionAnswers["bulwark-webhooks/endpoints/<id>/test"]>(path(endpoint, "test")),
     enable: (endpoint: string) => rpc("enable_webhook_endpoint", { endpoint_id: endpoint }),
     disable: (endpoint: string) => rpc("disable_webhook_endpoint", { endpoint_id: endpoint }),
     delete: (endpoint: string) => rpc("delete_webhook_endpoint", { endpoint_id: endpoint }),
@@ -133,10 +110,7 @@ export function webhooks<T extends boolean>(
     },
     /** The attempts of a delivery, newest first. */
     attempts: (delivery: string) =>
-      select(
-        "webhook_attempts",
-        (query) => newest(query.eq("delivery_id", delivery), "number"),
-      ),
+      select("webhook_attempts", (query) => newest(query.eq("delivery_id", delivery), "number")),
     /** Delivers one again. */
     replay: (delivery: string) => rpc("replay_webhook_delivery", { delivery_id: delivery }),
     /** Delivers those of a range again, the dead ones unless it says otherwise; returns how many. */
