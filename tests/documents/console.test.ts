@@ -1,0 +1,3 @@
+import { pageTest } from "./page.ts";
+
+pageTest("docs/console.md");
