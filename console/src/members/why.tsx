@@ -41,7 +41,7 @@ function Content({ user, organization }: { user: string; organization: Organizat
   const failed = held.error ?? error;
   return (
     <>
-      <DrawerHead title={`What ${called} may do`}>
+      <DrawerHead title={`Permissions of ${called}`}>
         In {organization.name}, and which role gives it.
       </DrawerHead>
       <Problem error={failed} />
