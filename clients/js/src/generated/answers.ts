@@ -72,11 +72,10 @@ export interface FunctionAnswers {
     rows: ({ primary_key: string; fields: { [name: string]: string | null } })[];
   };
   "bulwark-encryption/decrypt": {
-    rows:
-      ({ primary_key: string; fields: { [name: string]: string | null } } | {
-        primary_key: string;
-        error: { code: BulwarkCode; message: string };
-      })[];
+    rows: ({ primary_key: string; fields: { [name: string]: string | null } } | {
+      primary_key: string;
+      error: { code: BulwarkCode; message: string };
+    })[];
   };
   "bulwark-encryption/find": { primary_keys: string[]; next: string | null };
   "bulwark-encryption/rotate": {
