@@ -34,8 +34,7 @@ const withSession: typeof fetch = async (input, init) => {
   return await fetch(input, { ...init, headers });
 };
 
-/** Tables that every member reads, for what the client has no call for. */
-export const database = new PostgrestClient(`${url}/rest/v1`, {
+const database = new PostgrestClient(`${url}/rest/v1`, {
   fetch: withSession,
   schema: "bulwark",
 });

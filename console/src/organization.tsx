@@ -1,13 +1,13 @@
-import type { Permission, Whoami } from "@bulwark/client";
+import type { Permission } from "@bulwark/client";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import type { Organization } from "./blocks/provider.tsx";
 import { queries } from "./connection.ts";
 import { Missing } from "./failed.tsx";
 import { Refused, Skeleton, useTitle } from "./ui/parts.tsx";
 
-/** An organization of the person, with what they may do there. */
-export type Organization = Whoami["organizations"][number];
+export type { Organization };
 
 /** The screens of an organization, each for those with one of its permissions, or for all members. */
 const places = [

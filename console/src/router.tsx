@@ -128,7 +128,7 @@ const members = createRoute({
 const roles = createRoute({
   getParentRoute: () => shell,
   path: "/o/$slug/roles",
-  component: lazyRouteComponent(() => import("./members/matrix.tsx"), "Roles"),
+  component: lazyRouteComponent(() => import("./members/roles_screen.tsx"), "Roles"),
 });
 
 const keys = createRoute({

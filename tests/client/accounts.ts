@@ -43,6 +43,11 @@ export async function people(ada: Bulwark, bob: Bulwark, mia: Bulwark, place: Pl
   const scopes: Permission[] = ["analytics:read"];
   const made = await ada.roles.create(acme, { name: "auditor", permissions: ["audit:read"] });
   equal(made.organization_id, acme);
+  const contents = (await ada.roles.contents()).filter(({ role_id }) => role_id === made.id);
+  equal(contents, [{ role_id: made.id, permission: "audit:read" }]);
+  equal((await bob.roles.contents()).some(({ role_id }) => role_id === made.id), false);
+  equal((await ada.roles.inheritance()).length > 0, true);
+  equal((await ada.roles.permissions()).some(({ name }) => name === "audit:read"), true);
   await ada.roles.update(acme, "auditor", { description: "Reads", permissions: scopes });
   const expires_at = new Date(Date.now() + 86_400_000).toISOString();
   await ada.roles.grant({ user: place.mia.id, role: "auditor", organization, expires_at });

@@ -43,7 +43,7 @@ export const queryCalls = {
     },
   },
   roles: {
-    reads: ["list", "of", "explain"],
+    reads: ["list", "permissions", "contents", "inheritance", "of", "explain"],
     writes: { create: roles, update: roles, delete: roles, grant: roles, revoke: roles },
   },
   mfa: {

@@ -2,20 +2,22 @@ import { Dialog } from "@base-ui/react/dialog";
 import type { IssuedApiKey, Permission } from "@bulwark/client";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import type { FormEvent } from "react";
-import { queries } from "../connection.ts";
-import { useOpened } from "../opened.ts";
-import type { Organization } from "../organization.tsx";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { type Opened, useGivenOr } from "../ui/opened.ts";
 import { Field, Problem, Select, Skeleton } from "../ui/parts.tsx";
 
 const day = 86_400_000;
 const number = new Intl.NumberFormat();
 
 /** Makes a key with scopes that the person holds, which ends on a day. */
-export function NewKey({ organization, onIssued }: {
+export function NewKey({ organization, opened, onIssued }: {
   organization: Organization;
+  opened: Opened | undefined;
   onIssued(issued: IssuedApiKey): void;
 }) {
-  const [open, setOpen] = useOpened("key");
+  const queries = useBulwarkQueries();
+  const t = useText();
+  const [open, setOpen] = useGivenOr(opened);
   const create = useMutation(queries.apiKeys.create());
   const change = (next: boolean) => {
     create.reset();
@@ -42,18 +44,18 @@ export function NewKey({ organization, onIssued }: {
   };
   return (
     <Dialog.Root open={open} onOpenChange={change}>
-      <Dialog.Trigger className="button primary">Make a key</Dialog.Trigger>
+      <Dialog.Trigger className="button primary">{t("Make a key")}</Dialog.Trigger>
       <Dialog.Portal>
         <Dialog.Backdrop className="backdrop" />
         <Dialog.Popup className="dialog">
-          <Dialog.Title className="text-lg font-semibold">Make a key</Dialog.Title>
+          <Dialog.Title className="text-lg font-semibold">{t("Make a key")}</Dialog.Title>
           <form onSubmit={submit} className="grid gap-4">
             <Fields organization={organization} />
             <Problem error={create.error} />
             <div className="flex justify-end gap-2">
-              <Dialog.Close className="button">Cancel</Dialog.Close>
+              <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>
               <button type="submit" className="button primary" disabled={create.isPending}>
-                Make
+                {t("Make")}
               </button>
             </div>
           </form>
@@ -64,6 +66,8 @@ export function NewKey({ organization, onIssued }: {
 }
 
 function Fields({ organization }: { organization: Organization }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const { data: options, error } = useQuery(queries.apiKeys.options(organization.id));
   if (error) return <Problem error={error} />;
   if (!options) return <Skeleton />;
@@ -71,19 +75,19 @@ function Fields({ organization }: { organization: Organization }) {
     <>
       {!options.allowed && (
         <p role="alert" className="rounded-md bg-warn-soft px-3 py-2 text-warn">
-          This organization has not allowed API keys.
+          {t("This organization has not allowed API keys.")}
         </p>
       )}
       <p className="text-quiet">
-        You can make {options.keys_left} more.
-        {options.step_up_required && " It needs a second factor of the last minutes."}
+        {t("You can make {count} more.", { count: options.keys_left })}{" "}
+        {options.step_up_required && t("It needs a second factor of the last minutes.")}
       </p>
-      <Field label="Name" name="name" required maxLength={100} hint="What it is for" />
+      <Field label={t("Name")} name="name" required maxLength={100} hint={t("What it is for")} />
       <fieldset className="grid gap-1">
-        <legend className="mb-1 font-medium">Scopes</legend>
+        <legend className="mb-1 font-medium">{t("Scopes")}</legend>
         <span
           role="group"
-          aria-label="Scopes"
+          aria-label={t("Scopes")}
           tabIndex={0}
           className="grid max-h-40 gap-1 overflow-auto rounded-md border border-line p-2"
         >
@@ -97,35 +101,39 @@ function Fields({ organization }: { organization: Organization }) {
       </fieldset>
       <div className="grid grid-cols-2 gap-4">
         <Field
-          label="Days"
+          label={t("Days")}
           name="days"
           type="number"
           required
           min={1}
           max={options.max_days}
           defaultValue={options.default_days}
-          hint={`At most ${options.max_days}`}
+          hint={t("At most {count}", { count: options.max_days })}
         />
-        <Select label="Environment" name="environment">
+        <Select label={t("Environment")} name="environment">
           {options.environments.map((name) => <option key={name}>{name}</option>)}
         </Select>
       </div>
       <Select
-        label="Limit"
+        label={t("Limit")}
         name="limit"
         defaultValue={options.rate_limit_rules.find(({ name }) => name === "api_default")?.name}
       >
         {options.rate_limit_rules.map(({ name, description, capacity, window_seconds }) => (
           <option key={name} value={name} title={description}>
-            {name}: {number.format(capacity)} calls in {number.format(window_seconds)} s
+            {t("{name}: {calls} calls in {seconds} s", {
+              name,
+              calls: number.format(capacity),
+              seconds: number.format(window_seconds),
+            })}
           </option>
         ))}
       </Select>
       <Field
-        label="Networks"
+        label={t("Networks")}
         name="networks"
         placeholder="203.0.113.0/24"
-        hint="The only ones it works from. Empty: any."
+        hint={t("The only ones it works from. Empty: any.")}
       />
     </>
   );

@@ -1,14 +1,9 @@
-import { Dialog } from "@base-ui/react/dialog";
 import type { SentInvitation } from "@bulwark/client";
 import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { queries } from "../connection.ts";
-import { useOpened } from "../opened.ts";
-import type { Organization } from "../organization.tsx";
-import { Ago, Badge, Copy, Empty, Field, Problem } from "../ui/parts.tsx";
+import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { Ago, Badge, Empty, Problem } from "../ui/parts.tsx";
 import { Actions, Cell, Row, Table } from "../ui/table.tsx";
-import { RoleSelect } from "./role_select.tsx";
-import { useRoles } from "./roles.ts";
+import { Token } from "./invite.tsx";
 
 const tones = {
   pending: "warn",
@@ -20,19 +15,23 @@ const tones = {
 
 /** The invitations of an organization, and what became of them. */
 export function Invitations({ organization }: { organization: Organization }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const sent = useInfiniteQuery(queries.invitations.all(organization.id));
   return (
     <>
-      <h2 className="text-base font-semibold">Invitations</h2>
+      <h2 className="text-base font-semibold">{t("Invitations")}</h2>
       <Table
-        label="Invitations"
-        columns={["Address", "Role", "State", "Sent", "By", { hidden: "Actions" }]}
+        label={t("Invitations")}
+        columns={[t("Address"), t("Role"), t("State"), t("Sent"), t("By"), {
+          hidden: t("Actions"),
+        }]}
         rows={sent.data?.pages.flat()}
         error={sent.error}
         pages={sent}
         empty={
-          <Empty title="Nobody is invited">
-            Invite a colleague, and see here whether they came.
+          <Empty title={t("Nobody is invited")}>
+            {t("Invite a colleague, and see here whether they came.")}
           </Empty>
         }
       >
@@ -43,6 +42,8 @@ export function Invitations({ organization }: { organization: Organization }) {
 }
 
 function Sent({ invitation }: { invitation: SentInvitation }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const { invitation_id, email, role, state, created_at, expires_at } = invitation;
   const revoke = useMutation(queries.invitations.revoke());
   const resend = useMutation(queries.invitations.resend());
@@ -55,10 +56,10 @@ function Sent({ invitation }: { invitation: SentInvitation }) {
           <Badge>{role}</Badge>
         </Cell>
         <Cell className="whitespace-nowrap">
-          <Badge tone={tones[state]}>{state}</Badge>{" "}
+          <Badge tone={tones[state]}>{t(state)}</Badge>{" "}
           {state === "pending" && (
             <span className="text-xs text-quiet">
-              ends <Ago time={expires_at} />
+              <Text of="ends {time}" time={<Ago time={expires_at} />} />
             </span>
           )}
         </Cell>
@@ -71,22 +72,22 @@ function Sent({ invitation }: { invitation: SentInvitation }) {
             <button
               type="button"
               className="button plain h-7 px-2"
-              aria-label={`Resend to ${email}`}
+              aria-label={t("Resend to {email}", { email })}
               disabled={resend.isPending}
               onClick={() => resend.mutate([invitation_id])}
             >
-              Resend
+              {t("Resend")}
             </button>
           )}
           {state === "pending" && (
             <button
               type="button"
               className="button plain danger h-7 px-2"
-              aria-label={`Revoke for ${email}`}
+              aria-label={t("Revoke for {email}", { email })}
               disabled={revoke.isPending}
               onClick={() => revoke.mutate([invitation_id])}
             >
-              Revoke
+              {t("Revoke")}
             </button>
           )}
         </Actions>
@@ -100,81 +101,5 @@ function Sent({ invitation }: { invitation: SentInvitation }) {
         </Row>
       )}
     </>
-  );
-}
-
-/** A token is shown this once; it opens nothing but the invitation to that address. */
-function Token({ token, email }: { token: string; email: string }) {
-  return (
-    <div role="status" className="grid gap-1 rounded-md bg-good-soft px-3 py-2">
-      <p className="text-good">
-        {email}{" "}
-        is invited, and finds the invitation in this console after signing in. For your application,
-        this once, the token:
-      </p>
-      <Copy text={token} label="Copy the token">{token}</Copy>
-    </div>
-  );
-}
-
-/** Invites an address into a role that one may give. */
-export function Invite({ organization }: { organization: Organization }) {
-  const [open, setOpen] = useOpened("invite");
-  const [role, setRole] = useState("");
-  const invite = useMutation(queries.invitations.create());
-  const { roles, error } = useRoles(organization);
-  const change = (next: boolean) => {
-    setOpen(next);
-    setRole("");
-    invite.reset();
-  };
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const email = String(new FormData(event.currentTarget).get("email")).trim();
-    invite.mutate([organization.id, { email, role }]);
-  };
-  return (
-    <Dialog.Root open={open} onOpenChange={change}>
-      <Dialog.Trigger className="button primary">Invite</Dialog.Trigger>
-      <Dialog.Portal>
-        <Dialog.Backdrop className="backdrop" />
-        <Dialog.Popup className="dialog">
-          <Dialog.Title className="text-lg font-semibold break-words">
-            Invite to {organization.name}
-          </Dialog.Title>
-          {invite.data
-            ? (
-              <>
-                {invite.data.token
-                  ? (
-                    <Token
-                      token={invite.data.token}
-                      email={invite.variables?.[1].email ?? "The address"}
-                    />
-                  )
-                  : <p role="status">The invitation is on its way by e-mail.</p>}
-                <Dialog.Close className="button justify-self-end">Done</Dialog.Close>
-              </>
-            )
-            : (
-              <form onSubmit={submit} className="grid gap-4">
-                <Field label="E-mail" name="email" type="email" required maxLength={254} />
-                <RoleSelect roles={roles} chosen={role} onChange={setRole} />
-                <Problem error={invite.error ?? error} />
-                <div className="flex justify-end gap-2">
-                  <Dialog.Close className="button">Cancel</Dialog.Close>
-                  <button
-                    type="submit"
-                    className="button primary"
-                    disabled={!role || invite.isPending}
-                  >
-                    Send invitation
-                  </button>
-                </div>
-              </form>
-            )}
-        </Dialog.Popup>
-      </Dialog.Portal>
-    </Dialog.Root>
   );
 }

@@ -1,32 +1,13 @@
 import { useMutation } from "@tanstack/react-query";
-import { queries } from "../connection.ts";
-import { OfOrganization, type Organization } from "../organization.tsx";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Confirm } from "../ui/confirm.tsx";
-import { Badge, Heading, Line, Problem, Section, Skeleton } from "../ui/parts.tsx";
-import { EditRole, NewRole } from "./role_dialog.tsx";
+import { Badge, Line, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { EditRole } from "./role_dialog.tsx";
 import { type RoleContents, useRoles } from "./roles.ts";
 
 /** The permissions of each role of an organization, its own and the inherited ones. */
-export function Roles() {
-  return (
-    <OfOrganization title="Roles" permission="role:read">
-      {(organization) => (
-        <>
-          <Heading
-            action={organization.permissions.includes("role:manage") && (
-              <NewRole organization={organization} />
-            )}
-          >
-            Roles
-          </Heading>
-          <Matrix organization={organization} />
-        </>
-      )}
-    </OfOrganization>
-  );
-}
-
-function Matrix({ organization }: { organization: Organization }) {
+export function RoleMatrix({ organization }: { organization: Organization }) {
+  const t = useText();
   const { roles, permissions, error } = useRoles(organization);
   if (error) return <Problem error={error} />;
   if (!roles) {
@@ -40,7 +21,7 @@ function Matrix({ organization }: { organization: Organization }) {
   return (
     <>
       {custom.length > 0 && (
-        <Section title="Roles of this organization">
+        <Section title={t("Roles of this organization")}>
           <ul>
             {custom.map((one) => <Custom key={one.role.id} of={one} organization={organization} />)}
           </ul>
@@ -48,15 +29,15 @@ function Matrix({ organization }: { organization: Organization }) {
       )}
       <p className="flex flex-wrap gap-4 text-quiet">
         <span>
-          <span aria-hidden className="text-accent">●</span> its own
+          <span aria-hidden className="text-accent">●</span> {t("its own")}
         </span>
         <span>
-          <span aria-hidden>○</span> inherited
+          <span aria-hidden>○</span> {t("inherited")}
         </span>
       </p>
       <div
         role="group"
-        aria-label="Permissions of the roles"
+        aria-label={t("Permissions of the roles")}
         tabIndex={0}
         className="card relative max-h-[calc(100dvh-10rem)] overflow-auto"
       >
@@ -67,7 +48,7 @@ function Matrix({ organization }: { organization: Organization }) {
                 scope="col"
                 className="cell-head sticky top-0 left-0 z-[2] border-b border-line bg-surface px-3"
               >
-                Permission
+                {t("Permission")}
               </th>
               {roles.map(({ role }) => (
                 <th
@@ -100,17 +81,17 @@ function Matrix({ organization }: { organization: Organization }) {
                       ? (
                         <span className="text-accent">
                           <span aria-hidden>●</span>
-                          <span className="sr-only">its own</span>
+                          <span className="sr-only">{t("its own")}</span>
                         </span>
                       )
                       : inherited.has(name)
                       ? (
                         <span className="text-quiet">
                           <span aria-hidden>○</span>
-                          <span className="sr-only">inherited</span>
+                          <span className="sr-only">{t("inherited")}</span>
                         </span>
                       )
-                      : <span className="sr-only">no</span>}
+                      : <span className="sr-only">{t("no")}</span>}
                   </td>
                 ))}
               </tr>
@@ -123,33 +104,33 @@ function Matrix({ organization }: { organization: Organization }) {
 }
 
 function Custom({ of, organization }: { of: RoleContents; organization: Organization }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const { role, own, inherits, beyond } = of;
   const remove = useMutation(queries.roles.delete());
   return (
     <Line>
       <span className="font-medium">{role.name}</span>
-      {inherits.map((name) => <Badge key={name}>inherits {name}</Badge>)}
-      <span className="text-quiet">
-        {own.size} of its own
-      </span>
+      {inherits.map((name) => <Badge key={name}>{t("inherits {name}", { name })}</Badge>)}
+      <span className="text-quiet">{t("{size} of its own", { size: own.size })}</span>
       <span className="min-w-32 flex-1 truncate text-quiet">{role.description}</span>
       {organization.permissions.includes("role:manage") &&
         (beyond
-          ? <span className="text-xs text-quiet">{beyond}</span>
+          ? <span className="text-xs text-quiet">{t(beyond)}</span>
           : (
             <span className="flex gap-1">
               <EditRole organization={organization} role={of} />
               <Confirm
-                trigger="Delete"
-                label={`Delete ${role.name}`}
-                title={`Delete ${role.name}?`}
-                action="Delete"
+                trigger={t("Delete")}
+                label={t("Delete {name}", { name: role.name })}
+                title={t("Delete {name}?", { name: role.name })}
+                action={t("Delete")}
                 plain
                 mutation={remove}
                 onConfirm={(close) =>
                   remove.mutate([organization.id, role.name], { onSuccess: close })}
               >
-                A role that somebody holds cannot be deleted.
+                {t("A role that somebody holds cannot be deleted.")}
               </Confirm>
             </span>
           ))}

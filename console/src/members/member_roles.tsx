@@ -2,8 +2,7 @@ import { Dialog } from "@base-ui/react/dialog";
 import type { Member } from "@bulwark/client";
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { queries } from "../connection.ts";
-import type { Organization } from "../organization.tsx";
+import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Ago, Badge, Field, Problem, Select } from "../ui/parts.tsx";
 import { RoleSelect } from "./role_select.tsx";
 import { useRoles } from "./roles.ts";
@@ -14,20 +13,21 @@ export function ChangeRoles({ member, called, organization }: {
   called: string;
   organization: Organization;
 }) {
+  const t = useText();
   const [open, setOpen] = useState(false);
   return (
     <Dialog.Root open={open} onOpenChange={setOpen}>
       <Dialog.Trigger
-        aria-label={`Change roles of ${called}`}
+        aria-label={t("Change roles of {called}", { called })}
         className="button plain h-7 px-2"
       >
-        Roles
+        {t("Roles")}
       </Dialog.Trigger>
       <Dialog.Portal>
         <Dialog.Backdrop className="backdrop" />
         <Dialog.Popup className="dialog">
           <Dialog.Title className="text-lg font-semibold break-words">
-            Roles of {called}
+            {t("Roles of {called}", { called })}
           </Dialog.Title>
           <Form member={member} organization={organization} />
         </Dialog.Popup>
@@ -51,6 +51,8 @@ function windowOf(duration: string, from: string, until: string) {
 }
 
 function Form({ member, organization }: { member: Member; organization: Organization }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const { roles, error } = useRoles(organization);
   const [role, setRole] = useState("");
   const [duration, setDuration] = useState("");
@@ -66,24 +68,15 @@ function Form({ member, organization }: { member: Member; organization: Organiza
   };
   return (
     <>
-      <ul aria-label="Roles now" className="grid gap-1">
+      <ul aria-label={t("Roles now")} className="grid gap-1">
         {member.roles.map((held) => (
           <li key={held.role + held.source} className="flex min-h-8 items-center gap-2">
             <Badge>{held.role}</Badge>
             <span className="flex-1 text-quiet">
-              {!held.active && (
-                <>
-                  from <Ago time={held.starts_at} />
-                  {" "}
-                </>
-              )}
+              {!held.active && <Text of="from {time}" time={<Ago time={held.starts_at} />} />}{" "}
               {held.expires_at
-                ? (
-                  <>
-                    ends <Ago time={held.expires_at} />
-                  </>
-                )
-                : "without an end"}
+                ? <Text of="ends {time}" time={<Ago time={held.expires_at} />} />
+                : t("without an end")}
             </span>
             {held.source === "own"
               ? roles?.some(({ role: one, mayGive }) =>
@@ -92,54 +85,54 @@ function Form({ member, organization }: { member: Member; organization: Organiza
                 <button
                   type="button"
                   className="button danger h-7 px-2"
-                  aria-label={`Take away ${held.role}`}
+                  aria-label={t("Take away {role}", { role: held.role })}
                   disabled={revoke.isPending}
                   onClick={() => revoke.mutate([{ ...holder, role: held.role }])}
                 >
-                  Take away
+                  {t("Take away")}
                 </button>
               )
-              : <span className="text-quiet">by your application</span>}
+              : <span className="text-quiet">{t("by your application")}</span>}
           </li>
         ))}
       </ul>
       <form onSubmit={submit} className="grid gap-4 border-t border-line pt-4">
         <RoleSelect roles={roles} chosen={role} onChange={setRole} />
         <div className="grid grid-cols-2 gap-4">
-          <Field label="From" name="from" type="date" min={today} hint="Empty: at once" />
+          <Field label={t("From")} name="from" type="date" min={today} hint={t("Empty: at once")} />
           <Select
-            label="For"
+            label={t("For")}
             value={duration}
             onChange={({ target }) => setDuration(target.value)}
           >
-            <option value="">good, without an end</option>
+            <option value="">{t("good, without an end")}</option>
             {days.map((amount) => (
               <option key={amount} value={amount}>
-                {amount === 1 ? "a day" : `${amount} days`}
+                {amount === 1 ? t("a day") : t("{amount} days", { amount })}
               </option>
             ))}
-            <option value="until">until a day</option>
+            <option value="until">{t("until a day")}</option>
           </Select>
         </div>
         {duration === "until" && (
           <Field
-            label="Until"
+            label={t("Until")}
             name="until"
             type="date"
             required
             min={today}
-            hint="The end of that day"
+            hint={t("The end of that day")}
           />
         )}
         <Problem error={grant.error ?? revoke.error ?? error} />
         <div className="flex justify-end gap-2">
-          <Dialog.Close className="button">Close</Dialog.Close>
+          <Dialog.Close className="button">{t("Close")}</Dialog.Close>
           <button
             type="submit"
             className="button primary"
             disabled={!role || grant.isPending}
           >
-            Give role
+            {t("Give role")}
           </button>
         </div>
       </form>

@@ -2,22 +2,26 @@ import { Dialog } from "@base-ui/react/dialog";
 import type { Permission } from "@bulwark/client";
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useState } from "react";
-import { queries } from "../connection.ts";
-import { useOpened } from "../opened.ts";
-import type { Organization } from "../organization.tsx";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { type Opened, useGivenOr } from "../ui/opened.ts";
 import { Field, Problem, Skeleton } from "../ui/parts.tsx";
 import { type RoleContents, useRoles } from "./roles.ts";
 
 /** Makes a role from permissions and other roles, of those that the person holds. */
-export function NewRole({ organization }: { organization: Organization }) {
-  const [open, setOpen] = useOpened("role");
+export function NewRole({ organization, opened }: {
+  organization: Organization;
+  opened?: Opened;
+}) {
+  const queries = useBulwarkQueries();
+  const t = useText();
+  const [open, setOpen] = useGivenOr(opened);
   const create = useMutation(queries.roles.create());
   return (
     <RoleDialog
       organization={organization}
-      trigger={<Dialog.Trigger className="button primary">New role</Dialog.Trigger>}
-      title="New role"
-      action="Create"
+      trigger={<Dialog.Trigger className="button primary">{t("New role")}</Dialog.Trigger>}
+      title={t("New role")}
+      action={t("Create")}
       role={null}
       mutation={create}
       open={open}
@@ -33,6 +37,8 @@ export function EditRole({ organization, role }: {
   organization: Organization;
   role: RoleContents;
 }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const [open, setOpen] = useState(false);
   const update = useMutation(queries.roles.update());
   const { name } = role.role;
@@ -40,12 +46,12 @@ export function EditRole({ organization, role }: {
     <RoleDialog
       organization={organization}
       trigger={
-        <Dialog.Trigger className="button plain h-7 px-2" aria-label={`Edit ${name}`}>
-          Edit
+        <Dialog.Trigger className="button plain h-7 px-2" aria-label={t("Edit {name}", { name })}>
+          {t("Edit")}
         </Dialog.Trigger>
       }
-      title={`Edit ${name}`}
-      action="Save"
+      title={t("Edit {name}", { name })}
+      action={t("Save")}
       role={role}
       mutation={update}
       open={open}
@@ -79,6 +85,7 @@ function RoleDialog(
     onSubmit(definition: Definition): void;
   },
 ) {
+  const t = useText();
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
@@ -104,15 +111,15 @@ function RoleDialog(
           <Dialog.Title className="text-lg font-semibold break-words">{title}</Dialog.Title>
           <form onSubmit={submit} className="grid gap-4">
             <Field
-              label="Name"
+              label={t("Name")}
               name="name"
               required
               pattern="[a-z][a-z0-9_]{1,62}"
               defaultValue={role?.role.name}
-              hint="Small letters, digits and underscores"
+              hint={t("Small letters, digits and underscores")}
             />
             <Field
-              label="Description"
+              label={t("Description")}
               name="description"
               maxLength={500}
               defaultValue={role?.role.description}
@@ -120,7 +127,7 @@ function RoleDialog(
             <Contents organization={organization} role={role} />
             <Problem error={mutation.error} />
             <div className="flex justify-end gap-2">
-              <Dialog.Close className="button">Cancel</Dialog.Close>
+              <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>
               <button type="submit" className="button primary" disabled={mutation.isPending}>
                 {action}
               </button>
@@ -137,31 +144,32 @@ function Contents({ organization, role }: {
   organization: Organization;
   role: RoleContents | null;
 }) {
+  const t = useText();
   const { roles, permissions, error } = useRoles(organization);
   const held = new Set<string>(organization.permissions);
   if (error) return <Problem error={error} />;
   if (!roles) return <Skeleton />;
   return (
     <>
-      <Choices label="Inherits">
+      <Choices label={t("Inherits")}>
         {roles.filter((one) => one.role.id !== role?.role.id).map((one) => (
           <Choice
             key={one.role.id}
             name="inherits"
             value={one.role.name}
             chosen={role?.inherits.includes(one.role.name)}
-            beyond={one.beyond}
+            beyond={one.beyond && t(one.beyond)}
           />
         ))}
       </Choices>
-      <Choices label="Permissions">
+      <Choices label={t("Permissions")}>
         {permissions.map(({ name }) => (
           <Choice
             key={name}
             name="permission"
             value={name}
             chosen={role?.own.has(name)}
-            beyond={held.has(name) ? null : "you do not hold it"}
+            beyond={held.has(name) ? null : t("you do not hold it")}
           />
         ))}
       </Choices>

@@ -1,7 +1,6 @@
-import { BulwarkError, type Permission, type Rows } from "@bulwark/client";
-import { queryOptions, useQuery } from "@tanstack/react-query";
-import { database, queries } from "../connection.ts";
-import type { Organization } from "../organization.tsx";
+import type { Rows } from "@bulwark/client";
+import { useQuery } from "@tanstack/react-query";
+import { type Organization, useBulwarkQueries } from "../blocks/provider.tsx";
 
 /** A role, and what it allows: itself, and through the roles that it inherits. */
 export interface RoleContents {
@@ -16,39 +15,21 @@ export interface RoleContents {
   beyond: "above your own role" | "allows more than you may" | null;
 }
 
-const contents = queryOptions({
-  // Below "roles", so that each change of a role makes it out of date.
-  queryKey: ["bulwark", "roles", "contents"],
-  queryFn: async () => {
-    const [permissions, inheritance, names] = await Promise.all([
-      database.from("role_permissions").select("role_id,permission"),
-      database.from("role_inheritance").select("role_id,inherits_role_id"),
-      database.from("permissions").select("name,description").order("name"),
-    ]);
-    const failed = [permissions, inheritance, names].find(({ error }) => error !== null);
-    if (failed?.error) {
-      const { code, message } = failed.error;
-      throw new BulwarkError({ code: code as never, message, status: failed.status });
-    }
-    return {
-      permissions: (permissions.data ?? []) as { role_id: string; permission: string }[],
-      inheritance: (inheritance.data ?? []) as { role_id: string; inherits_role_id: string }[],
-      names: (names.data ?? []) as { name: Permission; description: string }[],
-    };
-  },
-});
-
 /** The roles of an organization with their contents, highest first, and the list of permissions. */
 export function useRoles(organization: Organization) {
+  const queries = useBulwarkQueries();
   const list = useQuery(queries.roles.list(organization.id));
-  const found = useQuery(contents);
-  const error = list.error ?? found.error as BulwarkError | null;
-  if (!list.data || !found.data) return { error, roles: null, permissions: null };
-  const { permissions, inheritance, names } = found.data;
+  const contents = useQuery(queries.roles.contents());
+  const inheritance = useQuery(queries.roles.inheritance());
+  const names = useQuery(queries.roles.permissions());
+  const error = list.error ?? contents.error ?? inheritance.error ?? names.error;
+  if (!list.data || !contents.data || !inheritance.data || !names.data) {
+    return { error, roles: null, permissions: null };
+  }
   const inheritedBy = (id: string) =>
-    inheritance.filter(({ role_id }) => role_id === id).map((row) => row.inherits_role_id);
+    inheritance.data.filter(({ role_id }) => role_id === id).map((row) => row.inherits_role_id);
   const ownOf = (id: string) =>
-    permissions.filter(({ role_id }) => role_id === id).map(({ permission }) => permission);
+    contents.data.filter(({ role_id }) => role_id === id).map(({ permission }) => permission);
   const below = (id: string, seen = new Set<string>()): Set<string> => {
     for (const next of inheritedBy(id)) {
       if (!seen.has(next)) below(next, seen.add(next));
@@ -78,7 +59,7 @@ export function useRoles(organization: Organization) {
       beyond,
     };
   });
-  return { error: null, roles, permissions: names };
+  return { error: null, roles, permissions: names.data };
 }
 
 /** The shortest way from a role to the one that holds a permission itself; null if there is none. */

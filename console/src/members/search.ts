@@ -1,4 +1,4 @@
-/** Whom the members' screen shows, as it stands in the address. */
+/** Whom the list of members shows; the console keeps it in the address. */
 export interface MemberSearch {
   search?: string;
   /** The member whose permissions are open. */

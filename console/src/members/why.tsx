@@ -1,8 +1,7 @@
 import type { Permission } from "@bulwark/client";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { queries } from "../connection.ts";
-import type { Organization } from "../organization.tsx";
+import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Drawer, DrawerHead } from "../ui/drawer.tsx";
 import { Ago, Badge, Empty, Problem, Select, Skeleton } from "../ui/parts.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
@@ -22,6 +21,8 @@ export function Why({ user, organization, onClose }: {
 }
 
 function Content({ user, organization }: { user: string; organization: Organization }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const names = useQuery(queries.members.names(organization.id, [user]));
   const held = useQuery(queries.roles.of(user, organization.id));
   const { roles, permissions, error } = useRoles(organization);
@@ -41,24 +42,22 @@ function Content({ user, organization }: { user: string; organization: Organizat
   const failed = held.error ?? error;
   return (
     <>
-      <DrawerHead title={`Permissions of ${called}`}>
-        In {organization.name}, and which role gives it.
+      <DrawerHead title={t("Permissions of {called}", { called })}>
+        {t("In {name}, and which role gives it.", { name: organization.name })}
       </DrawerHead>
       <Problem error={failed} />
       {!held.data && !failed && <Skeleton />}
-      <ul aria-label="Roles" className="grid gap-1">
+      <ul aria-label={t("Roles")} className="grid gap-1">
         {held.data?.map(({ role, active: now, starts_at, expires_at }) => (
           <li key={role + starts_at} className="flex min-h-6 flex-wrap items-center gap-2">
             <Badge>{role}</Badge>
             <span className="text-quiet">
-              {now ? "since" : Date.parse(starts_at) > Date.now() ? "from" : "not in force; from"}
-              {" "}
-              <Ago time={starts_at} />
-              {expires_at && (
-                <>
-                  , ends <Ago time={expires_at} />
-                </>
-              )}
+              {now
+                ? t("since")
+                : Date.parse(starts_at) > Date.now()
+                ? t("from")
+                : t("not in force; from")} <Ago time={starts_at} />
+              {expires_at && <Text of=", ends {time}" time={<Ago time={expires_at} />} />}
             </span>
           </li>
         ))}
@@ -73,12 +72,12 @@ function Content({ user, organization }: { user: string; organization: Organizat
       )}
       {held.data && (
         <Table
-          label="Permissions"
-          columns={["Permission", "Through"]}
+          label={t("Permissions")}
+          columns={[t("Permission"), t("Through")]}
           rows={allowed}
           empty={
-            <Empty title="No permission">
-              No role that is in force gives {called} anything here.
+            <Empty title={t("No permission")}>
+              {t("No role that is in force gives {called} anything here.", { called })}
             </Empty>
           }
         >
@@ -107,6 +106,8 @@ function Question({ user, called, organization, permissions }: {
   organization: Organization;
   permissions: readonly { name: Permission }[];
 }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const [asked, setAsked] = useState("");
   const { data: answers, error } = useQuery({
     ...queries.roles.explain(user, asked as Permission, organization.id),
@@ -115,11 +116,11 @@ function Question({ user, called, organization, permissions }: {
   return (
     <div className="grid gap-1">
       <Select
-        label={`May ${called} …?`}
+        label={t("May {called} …?", { called })}
         value={asked}
         onChange={({ target }) => setAsked(target.value)}
       >
-        <option value="">Choose a permission</option>
+        <option value="">{t("Choose a permission")}</option>
         {permissions.map(({ name }) => <option key={name} value={name}>{name}</option>)}
       </Select>
       <Problem error={error} />
@@ -151,43 +152,27 @@ function Answer({ allowed, reason, role, inherited_from, system_wide, starts_at,
   starts_at: string | null;
   expires_at: string | null;
 }) {
+  const t = useText();
   if (role === null) {
     return reason === "no_role"
-      ? "No: there is no role in this organization."
-      : "No: no role of theirs contains it.";
+      ? t("No: there is no role in this organization.")
+      : t("No: no role of theirs contains it.");
   }
-  const by = `${system_wide ? "the system-wide role" : "the role"} ${role}${
-    inherited_from && inherited_from !== role ? `, which inherits ${inherited_from}` : ""
-  }`;
+  const name = inherited_from && inherited_from !== role
+    ? t("{role}, which inherits {inherited}", { role, inherited: inherited_from })
+    : role;
+  const by = t(system_wide ? "the system-wide role {name}" : "the role {name}", { name });
   if (allowed) {
-    return (
-      <>
-        Yes: by {by}
-        {expires_at && (
-          <>
-            , until <Ago time={expires_at} />
-          </>
-        )}.
-      </>
-    );
+    return expires_at
+      ? <Text of="Yes: by {by}, until {time}." by={by} time={<Ago time={expires_at} />} />
+      : t("Yes: by {by}.", { by });
   }
-  return (
-    <>
-      Not now: {by}, {reason === "not_started"
-        ? (
-          <>
-            begins <Ago time={starts_at ?? ""} />
-          </>
-        )
-        : reason === "expired"
-        ? (
-          <>
-            ended <Ago time={expires_at ?? ""} />
-          </>
-        )
-        : reason === "mfa_required"
-        ? "needs a second factor in this session"
-        : "does not count while the account is suspended"}.
-    </>
-  );
+  const because = reason === "not_started"
+    ? <Text of="begins {time}" time={<Ago time={starts_at ?? ""} />} />
+    : reason === "expired"
+    ? <Text of="ended {time}" time={<Ago time={expires_at ?? ""} />} />
+    : reason === "mfa_required"
+    ? t("needs a second factor in this session")
+    : t("does not count while the account is suspended");
+  return <Text of="Not now: {by}, {because}." by={by} because={because} />;
 }

@@ -1,6 +1,7 @@
 import { Dialog } from "@base-ui/react/dialog";
 import type { BulwarkError } from "@bulwark/client";
 import { type FormEvent, type ReactNode, useId, useState } from "react";
+import { useText } from "../blocks/provider.tsx";
 import { Problem } from "./parts.tsx";
 
 /** A button that opens a form. The input stays when the call is refused. */
@@ -22,6 +23,7 @@ export function FormDialog(
       children?: ReactNode;
     },
 ) {
+  const t = useText();
   const [open, setOpen] = useState(false);
   const change = (next: boolean) => {
     if (mutation.isPending) return;
@@ -44,7 +46,7 @@ export function FormDialog(
             {children}
             <Problem error={mutation.error} />
             <div className="flex justify-end gap-2">
-              <Dialog.Close className="button">Cancel</Dialog.Close>
+              <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>
               <button
                 type="submit"
                 className={`button ${danger ? "danger" : "primary"}`}
@@ -65,12 +67,13 @@ export function Choice({ label, options, ...select }: React.ComponentProps<"sele
   label: string;
   options: Readonly<Record<string, string>>;
 }) {
+  const t = useText();
   return (
     <label className="grid content-start gap-1 font-medium">
       {label}
       <select {...select} className="field font-normal">
         {Object.entries(options).map(([value, text]) => (
-          <option key={value} value={value}>{text}</option>
+          <option key={value} value={value}>{t(text)}</option>
         ))}
       </select>
     </label>

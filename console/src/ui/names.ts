@@ -1,11 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
-import { queries } from "../connection.ts";
+import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 
 /** Names people by their ids; null organization: of the installation. */
 export function useNames(
   organization: string | null,
   ids: readonly (string | null | undefined)[],
 ): (id: string | null) => string {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const asked = [...new Set(ids.filter((id) => typeof id === "string"))].sort().slice(0, 1000);
   const { data: names } = useQuery({
     ...queries.members.names(organization, asked),
@@ -13,7 +15,7 @@ export function useNames(
     placeholderData: (before) => before,
   });
   return (id) => {
-    if (id === null) return "the operator";
+    if (id === null) return t("the operator");
     const found = names?.find(({ user_id }) => user_id === id);
     return found?.name ?? found?.email ?? `${id.slice(0, 8)}…`;
   };

@@ -236,6 +236,11 @@ export function Id({ id }: { id: string }) {
   return <Copy text={id} label={t("Copy {id}", { id })}>{id.slice(0, 8)}…</Copy>;
 }
 
+/** The place of an action where a screen has a heading and a block has none. */
+export function actionAlone(action: ReactNode): ReactNode {
+  return action && <div className="flex justify-end">{action}</div>;
+}
+
 /** Sets the title of the page. */
 export function useTitle(...parts: (string | undefined)[]): void {
   const title = [...parts.filter(Boolean), "Bulwark"].join(" · ");

@@ -1,6 +1,7 @@
 /** Dense tables: rows of 36 px, a head that stays, and the states of a list. */
 import type { BulwarkError } from "@bulwark/client";
 import type { ReactNode } from "react";
+import { useText } from "../blocks/provider.tsx";
 import { Problem, Skeleton } from "./parts.tsx";
 
 /** The head of a column; one without a visible name says what it has to screen readers. */
@@ -27,6 +28,7 @@ export function Table<Item>({ label, columns, rows, error, empty, pages, childre
   pages?: Pages;
   children(item: Item): ReactNode;
 }) {
+  const t = useText();
   if (!rows) {
     return error ? <Problem error={error} /> : (
       <div className="card">
@@ -73,7 +75,7 @@ export function Table<Item>({ label, columns, rows, error, empty, pages, childre
           disabled={pages.isFetchingNextPage}
           onClick={() => void pages.fetchNextPage()}
         >
-          Show more
+          {t("Show more")}
         </button>
       )}
     </>

@@ -1,8 +1,7 @@
 import type { Enums } from "@bulwark/client";
 import { useQuery } from "@tanstack/react-query";
 import { useId, useRef, useState } from "react";
-import { queries } from "../connection.ts";
-import type { Organization } from "../organization.tsx";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Check, Choice } from "../ui/form_dialog.tsx";
 
 export interface Subscription {
@@ -17,6 +16,8 @@ export function Subscriptions({ organization, given }: {
   organization: Organization;
   given: readonly Subscription[];
 }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const [lines, setLines] = useState(() => given.map((one, key) => ({ ...one, key })));
   const next = useRef(given.length);
   const id = useId();
@@ -31,11 +32,11 @@ export function Subscriptions({ organization, given }: {
   const groups = new Set(types?.map(({ name }) => `audit.${name.split(".")[0]}.*`));
   return (
     <fieldset className="grid gap-2">
-      <legend className="mb-1 font-medium">Events</legend>
+      <legend className="mb-1 font-medium">{t("Events")}</legend>
       <datalist id={id}>
-        {log && events && <option value="*">everything</option>}
-        {log && <option value="audit.*">all audit entries</option>}
-        {events && <option value="security.*">all security events</option>}
+        {log && events && <option value="*">{t("everything")}</option>}
+        {log && <option value="audit.*">{t("all audit entries")}</option>}
+        {events && <option value="security.*">{t("all security events")}</option>}
         {[...groups].map((name) => <option key={name} value={name} />)}
         {types?.map(({ name }) => <option key={name} value={`audit.${name}`} />)}
         {kinds?.map(({ name }) => <option key={name} value={`security.${name}`} />)}
@@ -44,7 +45,7 @@ export function Subscriptions({ organization, given }: {
         <div key={key} className="flex flex-wrap gap-2">
           <input
             name="pattern"
-            aria-label={`Event ${index + 1}`}
+            aria-label={t("Event {number}", { number: index + 1 })}
             list={id}
             required
             maxLength={160}
@@ -53,20 +54,24 @@ export function Subscriptions({ organization, given }: {
           />
           <select
             name="severity"
-            aria-label={`From severity, event ${index + 1}`}
+            aria-label={t("From severity, event {number}", { number: index + 1 })}
             defaultValue={minimum_severity}
             className="field w-32 flex-1 sm:flex-none"
           >
             {severities.map((one) => (
               <option key={one} value={one}>
-                {one === "debug" ? "any severity" : one === "critical" ? one : `from ${one}`}
+                {one === "debug"
+                  ? t("any severity")
+                  : one === "critical"
+                  ? t(one)
+                  : t("from {severity}", { severity: t(one) })}
               </option>
             ))}
           </select>
           <button
             type="button"
             className="button plain w-8 px-0"
-            aria-label={`Remove event ${index + 1}`}
+            aria-label={t("Remove event {number}", { number: index + 1 })}
             disabled={lines.length === 1}
             onClick={() =>
               setLines(lines.filter((one) =>
@@ -85,9 +90,9 @@ export function Subscriptions({ organization, given }: {
           onClick={() =>
             setLines([...lines, { pattern: "", minimum_severity: "debug", key: next.current++ }])}
         >
-          Add events
+          {t("Add events")}
         </button>
-        <span className="text-xs text-quiet">A type, or its beginning and an asterisk</span>
+        <span className="text-xs text-quiet">{t("A type, or its beginning and an asterisk")}</span>
       </div>
     </fieldset>
   );
@@ -110,10 +115,11 @@ interface Options {
 
 /** How deliveries are made. */
 export function DeliveryOptions({ given }: { given: Options }) {
+  const t = useText();
   return (
     <>
       <Choice
-        label="Order"
+        label={t("Order")}
         name="ordering"
         defaultValue={given.ordering}
         options={{
@@ -124,14 +130,14 @@ export function DeliveryOptions({ given }: { given: Options }) {
       />
       <Check
         name="include_details"
-        label="Include details"
-        hint="Old and new values, addresses and user agents. Otherwise types and ids."
+        label={t("Include details")}
+        hint={t("Old and new values, addresses and user agents. Otherwise types and ids.")}
         defaultChecked={given.include_details}
       />
       <Check
         name="follow_redirects"
-        label="Follow redirects"
-        hint="Up to three; each address is checked. Otherwise a redirect is a failure."
+        label={t("Follow redirects")}
+        hint={t("Up to three; each address is checked. Otherwise a redirect is a failure.")}
         defaultChecked={given.follow_redirects}
       />
     </>

@@ -1,7 +1,6 @@
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
-import { queries } from "../connection.ts";
-import type { Organization } from "../organization.tsx";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Choice, FormDialog } from "../ui/form_dialog.tsx";
 import { Field } from "../ui/parts.tsx";
 import { DeliveryOptions, optionsIn, Subscriptions, subscriptionsIn } from "./fields.tsx";
@@ -14,6 +13,8 @@ export function NewEndpoint({ organization, onMade }: {
   organization: Organization;
   onMade(secret: Secret): void;
 }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const create = useMutation(queries.webhooks.create());
   const [format, setFormat] = useState<keyof typeof formats>("json");
   const { permissions } = organization;
@@ -39,22 +40,22 @@ export function NewEndpoint({ organization, onMade }: {
   };
   return (
     <FormDialog
-      trigger="Add endpoint"
+      trigger={t("Add endpoint")}
       look="primary"
-      title="Add an endpoint"
-      action="Add"
+      title={t("Add an endpoint")}
+      action={t("Add")}
       mutation={create}
       onSubmit={submit}
     >
-      <Field label="Name" name="name" required maxLength={100} placeholder="On call" />
+      <Field label={t("Name")} name="name" required maxLength={100} placeholder={t("On call")} />
       <Choice
-        label="Format"
+        label={t("Format")}
         value={format}
         options={formats}
         onChange={({ target }) => setFormat(target.value as keyof typeof formats)}
       />
       <Field
-        label="Address"
+        label={t("Address")}
         name="url"
         type="url"
         required
@@ -63,9 +64,9 @@ export function NewEndpoint({ organization, onMade }: {
         placeholder={format === "slack"
           ? "https://hooks.slack.com/services/…"
           : "https://receiver.example.com/hook"}
-        hint="Stored encrypted; only its host is shown later."
+        hint={t("Stored encrypted; only its host is shown later.")}
       />
-      {format === "pagerduty" && <Field label="Routing key" name="routing_key" required />}
+      {format === "pagerduty" && <Field label={t("Routing key")} name="routing_key" required />}
       <Subscriptions
         organization={organization}
         given={[{

@@ -1,5 +1,5 @@
 import { useMutation } from "@tanstack/react-query";
-import { queries } from "../connection.ts";
+import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Choice, FormDialog } from "../ui/form_dialog.tsx";
 import { Copy, Section } from "../ui/parts.tsx";
 
@@ -12,14 +12,20 @@ export interface Secret {
 
 /** A signing secret, which is shown this once. */
 export function ShownSecret({ shown, onKept }: { shown: Secret; onKept(): void }) {
+  const t = useText();
   return (
     <Section
-      title={`Keep the signing secret of ${shown.name}`}
-      about="The receiver verifies messages with it. It is shown this once, and nobody can read it later."
-      action={<button type="button" className="button" onClick={onKept}>I have kept it</button>}
+      title={t("Keep the signing secret of {name}", { name: shown.name })}
+      about={t(
+        "The receiver verifies messages with it. It is shown this once, and nobody can read it " +
+          "later.",
+      )}
+      action={
+        <button type="button" className="button" onClick={onKept}>{t("I have kept it")}</button>
+      }
     >
       <div role="status" className="border-t border-line px-4 py-3" data-issued>
-        <Copy text={shown.secret} label="Copy the secret">{shown.secret}</Copy>
+        <Copy text={shown.secret} label={t("Copy the secret")}>{shown.secret}</Copy>
       </div>
     </Section>
   );
@@ -38,13 +44,15 @@ export function RotateSecret({ endpoint, name, onMade }: {
   name: string;
   onMade(secret: Secret): void;
 }) {
+  const queries = useBulwarkQueries();
+  const t = useText();
   const rotate = useMutation(queries.webhooks.rotateSecret());
   return (
     <FormDialog
-      trigger="Rotate secret"
-      title={`Rotate the secret of ${name}`}
-      about="Messages are signed with both secrets during the overlap, so none is refused."
-      action="Rotate"
+      trigger={t("Rotate secret")}
+      title={t("Rotate the secret of {name}", { name })}
+      about={t("Messages are signed with both secrets during the overlap, so none is refused.")}
+      action={t("Rotate")}
       mutation={rotate}
       onSubmit={(form, close) =>
         rotate.mutate([endpoint, { overlap_seconds: Number(form.get("overlap")) }], {
@@ -55,7 +63,7 @@ export function RotateSecret({ endpoint, name, onMade }: {
         })}
     >
       <Choice
-        label="The old secret signs, too"
+        label={t("The old secret signs, too")}
         name="overlap"
         options={overlaps}
         defaultValue="86400"

@@ -1,4 +1,5 @@
 import type { Enums } from "@bulwark/client";
+import { useText } from "../blocks/provider.tsx";
 import { Badge } from "../ui/parts.tsx";
 
 /** How an endpoint does, as a shape and a word. */
@@ -9,15 +10,16 @@ export function State({ disabled, failing, pausing = false, working }: {
   pausing?: boolean;
   working: boolean;
 }) {
+  const t = useText();
   if (disabled) {
     return (
       <Badge tone={disabled === "manual" ? "quiet" : "bad"}>
         <Shape>■</Shape>
         {disabled === "manual"
-          ? "disabled"
+          ? t("disabled")
           : disabled === "gone"
-          ? "disabled: it said gone"
-          : "disabled: it kept failing"}
+          ? t("disabled: it said gone")
+          : t("disabled: it kept failing")}
       </Badge>
     );
   }
@@ -25,26 +27,29 @@ export function State({ disabled, failing, pausing = false, working }: {
     return (
       <Badge tone="bad">
         <Shape>▲</Shape>
-        {pausing ? "failing, paused between attempts" : "failing"}
+        {pausing ? t("failing, paused between attempts") : t("failing")}
       </Badge>
     );
   }
   if (pausing) {
     return (
       <Badge tone="warn">
-        <Shape>▲</Shape>slow, paused between attempts
+        <Shape>▲</Shape>
+        {t("slow, paused between attempts")}
       </Badge>
     );
   }
   return working
     ? (
       <Badge tone="good">
-        <Shape>●</Shape>working
+        <Shape>●</Shape>
+        {t("working")}
       </Badge>
     )
     : (
       <Badge>
-        <Shape>○</Shape>nothing arrived
+        <Shape>○</Shape>
+        {t("nothing arrived")}
       </Badge>
     );
 }
@@ -63,11 +68,12 @@ export const statusNames = {
 } as const;
 
 export function Status({ status }: { status: Enums["webhook_delivery_status"] }) {
+  const t = useText();
   const { tone, shape } = looks[status];
   return (
     <Badge tone={tone}>
       <Shape>{shape}</Shape>
-      {statusNames[status]}
+      {t(statusNames[status])}
     </Badge>
   );
 }

@@ -1,111 +1,28 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
-import { queries } from "../connection.ts";
-import { OfOrganization, type Organization } from "../organization.tsx";
-import { Ago, Empty, Heading } from "../ui/parts.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
-import { NewEndpoint } from "./new_endpoint.tsx";
-import { type Secret, ShownSecret } from "./secret.tsx";
-import { State } from "./state.tsx";
-
-const number = new Intl.NumberFormat();
-const day = 86_400_000;
+import { OfOrganization } from "../organization.tsx";
+import { Heading } from "../ui/parts.tsx";
+import { WebhooksCard } from "./webhooks_card.tsx";
 
 /** Receivers of the organization's events, and how deliveries to each go. */
 export function Webhooks() {
   return (
     <OfOrganization title="Webhooks" permission="webhook:read">
-      {(organization) => <Endpoints key={organization.id} organization={organization} />}
-    </OfOrganization>
-  );
-}
-
-function Endpoints({ organization }: { organization: Organization }) {
-  const [secret, setSecret] = useState<Secret | null>(null);
-  const list = useQuery(queries.webhooks.list(organization.id));
-  // Finished deliveries are kept for 30 days. By the day, so that the question stays the same.
-  const [since] = useState(() =>
-    new Date(Math.floor(Date.now() / day) * day - 30 * day).toISOString()
-  );
-  const { data: stats } = useQuery({
-    ...queries.webhooks.stats(organization.id, since),
-    refetchInterval: 15_000,
-  });
-  return (
-    <>
-      <Heading
-        action={organization.permissions.includes("webhook:manage") && (
-          <NewEndpoint organization={organization} onMade={setSecret} />
-        )}
-      >
-        Webhooks
-      </Heading>
-      {secret && <ShownSecret shown={secret} onKept={() => setSecret(null)} />}
-      <Table
-        label="Endpoints"
-        columns={[
-          "Name",
-          "Receiver",
-          "State",
-          "Arrived",
-          "Waiting",
-          "Given up",
-          "95 % within",
-          "Arrived last",
-        ]}
-        rows={list.data}
-        error={list.error}
-        empty={
-          <Empty title="No endpoint">
-            An endpoint sends audit entries and security events to Slack, PagerDuty or a service of
-            yours. An administrator can add one.
-          </Empty>
-        }
-      >
-        {(endpoint) => {
-          const counted = stats?.find(({ endpoint_id }) => endpoint_id === endpoint.id);
-          return (
-            <Row key={endpoint.id} data-endpoint={endpoint.name}>
-              <Cell className="font-medium whitespace-nowrap">
-                <Link
-                  to="/o/$slug/webhooks/$endpoint"
-                  params={{ slug: organization.slug, endpoint: endpoint.id }}
-                  className="link"
-                >
-                  {endpoint.name}
-                </Link>
-              </Cell>
-              <Cell className="max-w-72 truncate font-mono text-xs text-quiet">
-                {endpoint.origin}
-              </Cell>
-              <Cell>
-                <State
-                  disabled={endpoint.disabled_reason}
-                  failing={(counted?.failing_since ?? null) !== null}
-                  working={(counted?.last_delivered_at ?? null) !== null}
-                />
-              </Cell>
-              <Cell>{counted && number.format(counted.delivered)}</Cell>
-              <Cell>{counted && number.format(counted.pending)}</Cell>
-              <Cell className={counted?.dead ? "font-medium text-bad" : ""}>
-                {counted && number.format(counted.dead)}
-              </Cell>
-              <Cell className="whitespace-nowrap text-quiet">
-                {counted?.p95_ms != null && `${number.format(counted.p95_ms)} ms`}
-              </Cell>
-              <Cell className="text-quiet">
-                {counted?.last_delivered_at && <Ago time={counted.last_delivered_at} />}
-              </Cell>
-            </Row>
-          );
-        }}
-      </Table>
-      {list.data && list.data.length > 0 && (
-        <p className="text-xs text-quiet">
-          Numbers are those of each endpoint's newest 1,000 deliveries of the last 30 days.
-        </p>
+      {(organization) => (
+        <WebhooksCard
+          key={organization.id}
+          organization={organization}
+          head={(action) => <Heading action={action}>Webhooks</Heading>}
+          nameOf={({ id, name }) => (
+            <Link
+              to="/o/$slug/webhooks/$endpoint"
+              params={{ slug: organization.slug, endpoint: id }}
+              className="link"
+            >
+              {name}
+            </Link>
+          )}
+        />
       )}
-    </>
+    </OfOrganization>
   );
 }

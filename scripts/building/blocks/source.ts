@@ -20,6 +20,9 @@ interface Edit {
   text: string;
 }
 
+/** Attributes that hold classes: React's, and that of FormDialog. */
+const ofClasses = new Set(["className", "look"]);
+
 /**
  * Reads a file. Imports lose their endings, which few bundlers accept; classes and colours become
  * those of the registry.
@@ -54,7 +57,7 @@ export async function readSource(folder: string, path: string, styles: Styles): 
       });
     }
     const within = inClassName ||
-      (ts.isJsxAttribute(node) && node.name.getText(file) === "className");
+      (ts.isJsxAttribute(node) && ofClasses.has(node.name.getText(file)));
     ts.forEachChild(node, (child) => visit(child, within));
   };
   visit(file, false);

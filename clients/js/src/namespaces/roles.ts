@@ -17,6 +17,17 @@ export function roles<T extends boolean>({ rpc, select }: Calls<T>) {
         (query) => query.order("level", { ascending: false }).order("name"),
         (rows) => rows.filter((role) => [organization, null].includes(role.organization_id)),
       ),
+    /** The permissions that there are, with what each allows. */
+    permissions: () =>
+      select(
+        "permissions",
+        (query) => query.order("name"),
+        (rows) => rows as { name: Permission; description: string }[],
+      ),
+    /** The permissions that roles have by themselves. */
+    contents: () => select("role_permissions", (query) => query.order("permission")),
+    /** Which roles inherit which. */
+    inheritance: () => select("role_inheritance", (query) => query.order("role_id")),
     create: (organization: string, role: Definition<"create_role">) =>
       rpc("create_role", { organization_id: organization, ...role }),
     update: (organization: string, role: string, change: Definition<"update_role">) =>

@@ -1,0 +1,172 @@
+import type { IssuedApiKey } from "@bulwark/client";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { type ReactNode, useState } from "react";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { useNames } from "../ui/names.ts";
+import type { Opened } from "../ui/opened.ts";
+import { actionAlone, Ago, Badge, Copy, Empty, Problem, Section } from "../ui/parts.tsx";
+import { Actions, Cell, Row, Table } from "../ui/table.tsx";
+import { NewKey } from "./new_key.tsx";
+import { Revoke } from "./revoke.tsx";
+
+/** API keys of an organization: made, rotated, revoked. Without api_key:read those of the person. */
+export function ApiKeys({ organization, opened, head = actionAlone }: {
+  organization: Organization;
+  /** Whether the dialog for a new key is open; by default it keeps that itself. */
+  opened?: Opened;
+  /** Places the button that makes a key. */
+  head?(action: ReactNode): ReactNode;
+}) {
+  const queries = useBulwarkQueries();
+  const t = useText();
+  const [ended, setEnded] = useState(false);
+  const [issued, setIssued] = useState<IssuedApiKey | null>(null);
+  const { data: me } = useQuery(queries.whoami());
+  const { data: keys, error } = useQuery({
+    ...queries.apiKeys.list(organization.id, { include_ended: ended, page_size: 100 }),
+    placeholderData: (before) => before,
+  });
+  const nameOf = useNames(organization.id, keys?.map(({ owner_id }) => owner_id) ?? []);
+  const rotated = new Set(keys?.map(({ rotated_from }) => rotated_from));
+  return (
+    <>
+      {head(
+        organization.permissions.includes("api_key:create") && (
+          <NewKey organization={organization} opened={opened} onIssued={setIssued} />
+        ),
+      )}
+      {issued && <Issued issued={issued} onKept={() => setIssued(null)} />}
+      <label className="flex items-center gap-2 text-quiet">
+        <input
+          type="checkbox"
+          checked={ended}
+          onChange={({ target }) => setEnded(target.checked)}
+        />
+        {t("With revoked and expired ones")}
+      </label>
+      <Table
+        label={t("API keys")}
+        columns={[
+          t("Name"),
+          t("Key"),
+          t("State"),
+          t("Scopes"),
+          t("Limits"),
+          t("Owner"),
+          t("Last used"),
+          t("Ends"),
+          { hidden: t("Actions") },
+        ]}
+        rows={keys}
+        error={error}
+        empty={
+          <Empty title={t("No API key")}>
+            {t("A key lets a program do what its owner may, within the scopes you choose.")}
+          </Empty>
+        }
+      >
+        {(key) => (
+          <Row key={key.id} data-key={key.name}>
+            <Cell className="font-medium whitespace-nowrap">{key.name}</Cell>
+            <Cell className="font-mono text-xs whitespace-nowrap">{key.first_characters}…</Cell>
+            <Cell>
+              <State status={key.status} because={key.revoked_because} />
+            </Cell>
+            <Cell className="whitespace-nowrap" title={key.scopes.join(", ")}>
+              {key.scopes.length === 1
+                ? key.scopes[0]
+                : t("{count} scopes", { count: key.scopes.length })}
+              {key.effective_scopes.length < key.scopes.length &&
+                key.status === "active" && (
+                <span className="text-warn">
+                  {t(", {count} in force", { count: key.effective_scopes.length })}
+                </span>
+              )}
+            </Cell>
+            <Cell className="whitespace-nowrap" title={key.networks?.join(", ")}>
+              {key.rate_limit_rule}
+              {key.networks && (
+                <span className="text-quiet">
+                  , {key.networks.length === 1
+                    ? key.networks[0]
+                    : t("{count} networks", { count: key.networks.length })}
+                </span>
+              )}
+            </Cell>
+            <Cell className="max-w-48 truncate">{nameOf(key.owner_id)}</Cell>
+            <Cell className="text-quiet">
+              {key.last_used_at ? <Ago time={key.last_used_at} /> : t("never")}
+            </Cell>
+            <Cell className="text-quiet">
+              <Ago time={key.expires_at} />
+            </Cell>
+            <Actions>
+              {key.owner_id === me?.user.id && key.status === "active" &&
+                !rotated.has(key.id) &&
+                organization.permissions.includes("api_key:create") && (
+                <Rotate id={key.id} name={key.name} onIssued={setIssued} />
+              )}
+              {/^(active|suspended)$/.test(key.status) &&
+                (key.owner_id === me?.user.id ||
+                  organization.permissions.includes("api_key:revoke")) &&
+                <Revoke id={key.id} name={key.name} />}
+            </Actions>
+          </Row>
+        )}
+      </Table>
+    </>
+  );
+}
+
+const tones: Record<string, "good" | "warn" | "quiet"> = { active: "good", suspended: "warn" };
+
+function State({ status, because }: { status: string; because: string | null }) {
+  const t = useText();
+  return (
+    <span title={because ?? undefined}>
+      <Badge tone={tones[status] ?? "quiet"}>{t(status)}</Badge>
+    </span>
+  );
+}
+
+function Rotate({ id, name, onIssued }: {
+  id: string;
+  name: string;
+  onIssued(issued: IssuedApiKey): void;
+}) {
+  const queries = useBulwarkQueries();
+  const t = useText();
+  const rotate = useMutation(queries.apiKeys.rotate());
+  return (
+    <>
+      <Problem error={rotate.error} />
+      <button
+        type="button"
+        className="button plain h-7 px-2"
+        aria-label={t("Rotate {name}", { name })}
+        title={t("Issues a successor; this key goes on for a day")}
+        disabled={rotate.isPending}
+        onClick={() => rotate.mutate([id, { overlap: "1 day" }], { onSuccess: onIssued })}
+      >
+        {t("Rotate")}
+      </button>
+    </>
+  );
+}
+
+function Issued({ issued, onKept }: { issued: IssuedApiKey; onKept(): void }) {
+  const t = useText();
+  return (
+    <Section
+      title={t("Keep the key {name}", { name: issued.name })}
+      about={t("It is shown this once, and nobody can read it later.")}
+      action={
+        <button type="button" className="button" onClick={onKept}>{t("I have kept it")}</button>
+      }
+    >
+      <div role="status" className="border-t border-line px-4 py-3" data-issued>
+        <Copy text={issued.api_key} label={t("Copy the key")}>{issued.api_key}</Copy>
+      </div>
+    </Section>
+  );
+}

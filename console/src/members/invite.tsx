@@ -1,0 +1,89 @@
+import { Dialog } from "@base-ui/react/dialog";
+import { useMutation } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { type Opened, useGivenOr } from "../ui/opened.ts";
+import { Copy, Field, Problem } from "../ui/parts.tsx";
+import { RoleSelect } from "./role_select.tsx";
+import { useRoles } from "./roles.ts";
+
+/** A token is shown this once; it opens nothing but the invitation to that address. */
+export function Token({ token, email }: { token: string; email: string }) {
+  const t = useText();
+  return (
+    <div role="status" className="grid gap-1 rounded-md bg-good-soft px-3 py-2">
+      <p className="text-good">
+        {t("{email} is invited, and finds the invitation after signing in.", { email })}{" "}
+        {t("For your application, this once, the token:")}
+      </p>
+      <Copy text={token} label={t("Copy the token")}>{token}</Copy>
+    </div>
+  );
+}
+
+/** Invites an address into a role that one may give. */
+export function Invite({ organization, opened }: {
+  organization: Organization;
+  opened?: Opened;
+}) {
+  const queries = useBulwarkQueries();
+  const t = useText();
+  const [open, setOpen] = useGivenOr(opened);
+  const [role, setRole] = useState("");
+  const invite = useMutation(queries.invitations.create());
+  const { roles, error } = useRoles(organization);
+  const change = (next: boolean) => {
+    setOpen(next);
+    setRole("");
+    invite.reset();
+  };
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const email = String(new FormData(event.currentTarget).get("email")).trim();
+    invite.mutate([organization.id, { email, role }]);
+  };
+  return (
+    <Dialog.Root open={open} onOpenChange={change}>
+      <Dialog.Trigger className="button primary">{t("Invite")}</Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="backdrop" />
+        <Dialog.Popup className="dialog">
+          <Dialog.Title className="text-lg font-semibold break-words">
+            {t("Invite to {name}", { name: organization.name })}
+          </Dialog.Title>
+          {invite.data
+            ? (
+              <>
+                {invite.data.token
+                  ? (
+                    <Token
+                      token={invite.data.token}
+                      email={invite.variables?.[1].email ?? t("The address")}
+                    />
+                  )
+                  : <p role="status">{t("The invitation is on its way by e-mail.")}</p>}
+                <Dialog.Close className="button justify-self-end">{t("Done")}</Dialog.Close>
+              </>
+            )
+            : (
+              <form onSubmit={submit} className="grid gap-4">
+                <Field label={t("E-mail")} name="email" type="email" required maxLength={254} />
+                <RoleSelect roles={roles} chosen={role} onChange={setRole} />
+                <Problem error={invite.error ?? error} />
+                <div className="flex justify-end gap-2">
+                  <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>
+                  <button
+                    type="submit"
+                    className="button primary"
+                    disabled={!role || invite.isPending}
+                  >
+                    {t("Send invitation")}
+                  </button>
+                </div>
+              </form>
+            )}
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
