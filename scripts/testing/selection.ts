@@ -19,11 +19,11 @@ export interface Selection {
 
 /**
  * Tests that run only when they are named, to save time: rehearsals, whose parts other tests have,
- * the blocks of documents, the guide's receivers in foreign frameworks, and screens of the console
- * over tested calls.
+ * the blocks of documents, the guide's receivers in foreign frameworks, screens of the console over
+ * tested calls, and the console's blocks in a project of others.
  */
 const rehearsals =
-  /^tests\/(documents\/(?!site)|runbooks\/|restores\/drill|client\/recipes|console\/(members|keys)\.)/;
+  /^tests\/(documents\/(?!site)|runbooks\/|restores\/drill|client\/recipes|console\/(members|keys|blocks)\.)/;
 
 /** The folder of pgTAP files that commit the shared helpers. */
 export const helpers = "supabase/tests/000_helpers/";
