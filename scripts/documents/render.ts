@@ -84,6 +84,13 @@ export function render(
       if (section) section.text += `${token.content} `;
     }
   }
+  const ownHtml = (html: string) =>
+    uncommented(html).replaceAll(/ (src|srcset)="([^"]+)"/g, (all, attribute, target) => {
+      const file = join(dirname(page), target);
+      return isPicture(file)
+        ? ` ${attribute}="${pictureAddress(file, addressOf(page) ?? "", files)}"`
+        : all;
+    });
   let drawings = 0;
   Object.assign(parser.renderer.rules, {
     fence: (_tokens: typeof tokens, index: number) => {
@@ -93,8 +100,8 @@ export function render(
       const code = language ? highlighter.highlight(content, { language }).value : escape(content);
       return `<pre tabindex="0"><code>${code}</code></pre>\n`;
     },
-    html_block: (_tokens: typeof tokens, index: number) => uncommented(_tokens[index]!.content),
-    html_inline: (_tokens: typeof tokens, index: number) => uncommented(_tokens[index]!.content),
+    html_block: (_tokens: typeof tokens, index: number) => ownHtml(_tokens[index]!.content),
+    html_inline: (_tokens: typeof tokens, index: number) => ownHtml(_tokens[index]!.content),
     table_open: () => `<div class="wide" tabindex="0" role="group" aria-label="Table"><table>\n`,
     table_close: () => "</table></div>\n",
   });
@@ -108,6 +115,14 @@ export function render(
 }
 
 const uncommented = (html: string) => html.replaceAll(/<!--[^]*?-->\n?/g, "");
+
+const isPicture = (file: string) => file.startsWith("docs/") && /\.(svg|png|webp)$/.test(file);
+
+/** The address of a picture in the site, which is added to its files. */
+function pictureAddress(file: string, own: string, files: string[]): string {
+  files.push(file);
+  return relative(dirname(own), file.slice("docs/".length));
+}
 
 interface Linked {
   type: string;
@@ -134,9 +149,8 @@ function relink(
   if (address !== null) {
     const link = relative(dirname(own), address) || address;
     token.attrSet(attribute, anchor ? `${link}#${anchor}` : link);
-  } else if (file.startsWith("docs/") && /\.(svg|png|webp)$/.test(file)) {
-    files.push(file);
-    token.attrSet(attribute, relative(dirname(own), file.slice("docs/".length)));
+  } else if (isPicture(file)) {
+    token.attrSet(attribute, pictureAddress(file, own, files));
     if (token.type === "image") token.attrSet("loading", "lazy");
   } else {
     token.attrs = [["class", "file"], ["title", `${file}, in the repository`]];

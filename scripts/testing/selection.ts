@@ -18,12 +18,13 @@ export interface Selection {
 }
 
 /**
- * Tests that run only when they are named, to save time: rehearsals, whose parts other tests have,
- * the blocks of documents, the guide's receivers in foreign frameworks, screens of the console over
- * tested calls, and the console's blocks in a project of others.
+ * Tests that run only when they are named, to save time: rehearsals, whose parts other tests have;
+ * the documents; the guide's receivers in foreign frameworks; and most screens in a browser, over
+ * calls that other tests make.
  */
-const rehearsals =
-  /^tests\/(documents\/(?!site)|runbooks\/|restores\/drill|client\/recipes|console\/(members|keys|blocks)\.)/;
+const rehearsals = new RegExp(
+  "^tests/(api/page|client/recipes|console/(?!console|verify)|documents/|restores/drill|runbooks/)",
+);
 
 /** The folder of pgTAP files that commit the shared helpers. */
 export const helpers = "supabase/tests/000_helpers/";

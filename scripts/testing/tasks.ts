@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { currentDeno, hostedDeno } from "../stack/binaries.ts";
+import { currentDeno, exists, hostedDeno } from "../stack/binaries.ts";
 import { inRepository } from "../stack/paths.ts";
 import { missingFromDebian, type TestClusters } from "./clusters.ts";
 import { runDenoTest } from "./deno_test.ts";
@@ -132,7 +132,8 @@ async function settingsOf(path: string, seen = new Set<string>()): Promise<Set<s
   const found = new Set(source.match(/\bBULWARK_TEST_\w+/g));
   for (const [, imported = ""] of source.matchAll(/from "(\.[^"]+)"/g)) {
     const helper = join(dirname(path), imported);
-    if (!helper.startsWith("tests/") || seen.has(helper)) continue;
+    // A test may hold the text of a program with imports of its own.
+    if (!helper.startsWith("tests/") || seen.has(helper) || !exists(inRepository(helper))) continue;
     for (const name of await settingsOf(helper, seen)) found.add(name);
   }
   return found;

@@ -55,7 +55,9 @@ export async function judge(page: Page, screen: string): Promise<void> {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       const name = `console-${screen}-${size}-${colorScheme}`;
       await picture(page, name);
-      await assertAccessible(page, name, colorScheme === "dark" ? colourRules : undefined);
+      // The second theme changes colours alone, and they are the same in both sizes.
+      if (colorScheme === "light") await assertAccessible(page, name);
+      else if (size === "desktop") await assertAccessible(page, name, colourRules);
     }
     const wide = await page.evaluate("document.documentElement.scrollWidth");
     assert.ok(Number(wide) <= viewport.width, `${screen} scrolls sideways on a ${size}`);

@@ -24,7 +24,7 @@ const onProject: Record<string, string[]> = {
 /** Commands that work on files, or on databases of their own. */
 const alone = [
   ...["start", "test", "check", "bench", "build", "release", "types", "verify-audit"],
-  ...["backup", "restore", "drill"],
+  ...["backup", "restore", "drill", "blocks", "docs", "openapi", "screenshots"],
 ];
 
 interface Ended {
