@@ -74,13 +74,15 @@ async function deploy(postgres: Sql, admin: Sql): Promise<void> {
     select bulwark.schedule_jobs();
     select tests.webhook_endpoint(gen_random_uuid(), null, '{security.*}');
   `);
-  // The cluster is a copy and stood still, so its jobs have not run for longer than they may.
+  // The cluster is a copy and stood still, so its jobs have not run for longer than they may. The
+  // cases have runs of bulwark-audit-check of their own.
   await admin.unsafe(`
     do $$
     begin
       if to_regclass('cron.job') is null then return; end if;
       insert into cron.job_run_details (jobid, runid, status, start_time, end_time)
-      select j.jobid, nextval('cron.runid_seq'), 'succeeded', now(), now() from cron.job j;
+      select j.jobid, nextval('cron.runid_seq'), 'succeeded', now(), now() from cron.job j
+      where j.jobname <> 'bulwark-audit-check';
     end;
     $$
   `);
