@@ -53,7 +53,7 @@ function welcome(stack: Stack): string {
   const lines = [
     `Bulwark is ready after ${seconds} s; Ctrl-C stops it`,
     "",
-    `  URL              ${stack.url}`,
+    `  Console and API  ${stack.url}`,
     `  Publishable key  ${stack.secrets.publishableKey}`,
     `  Secret key       SUPABASE_SECRET_KEY in ${relative(root, stackPaths().secrets)}`,
     `  Database         postgresql://postgres@127.0.0.1:${stack.databasePort}/postgres, ` +

@@ -118,6 +118,7 @@ export function added(chosen: string[]): string[] {
       const by = optional.filter(({ needs, name: other }) =>
         needs.includes(name) && resolveCapabilities(names).some((each) => each.name === other)
       );
-      return `${name} comes along: ${by.map((each) => each.name).join(" and ")} needs it.`;
+      const needs = by.length > 1 ? "need" : "needs";
+      return `${name} comes along: ${by.map((each) => each.name).join(" and ")} ${needs} it.`;
     });
 }
