@@ -1,6 +1,6 @@
 /** Searches through the function `bulwark-encryption` against hostile rows. */
 import assert from "node:assert/strict";
-import { addContacts, call, done, makeContacts, table } from "./support.ts";
+import { addContacts, call, done, findAll, makeContacts, table } from "./support.ts";
 import { connect } from "../support.ts";
 
 Deno.test("ENC-F11: a row that somebody spoilt keeps nobody from finding the others", async () => {
@@ -60,17 +60,6 @@ Deno.test("ENC-F14: a record is found behind any number of copies of its index",
     await sql.end();
   }
 });
-
-/** All matches of a search, over as many answers as needed. */
-async function findAll(token: string, asked: Record<string, unknown>): Promise<string[]> {
-  const keys: string[] = [];
-  for (let cursor: string | null = null;;) {
-    const { primary_keys, next } = await done(token, "find", { ...asked, cursor });
-    keys.push(...primary_keys);
-    if (next === null) return keys;
-    cursor = next;
-  }
-}
 
 Deno.test("ENC-F16: a text key is found whatever characters it has, and no odd input is a fault of ours", async () => {
   const acme = await makeContacts();

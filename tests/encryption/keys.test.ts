@@ -1,6 +1,15 @@
 /** Rotation and shredding through the function `bulwark-encryption`, and the first key. */
 import assert from "node:assert/strict";
-import { addContacts, call, done, makeContacts, readContacts, table, work } from "./support.ts";
+import {
+  addContacts,
+  call,
+  done,
+  findAll,
+  makeContacts,
+  readContacts,
+  table,
+  work,
+} from "./support.ts";
 import { connect, ok, schedulerSecret, service } from "../support.ts";
 
 Deno.test("ENC-F07: a rotated data key re-encrypts every row; reads and finds work all the while", async () => {
@@ -19,8 +28,9 @@ Deno.test("ENC-F07: a rotated data key re-encrypts every row; reads and finds wo
       assert.deepEqual(rotated, { organization_id: acme.organization, purpose, version: 2 });
       assert.equal(Object.values(await readContacts(acme.analyst, ids)).length, 60);
       const find = { table: "contacts", organization_id: acme.organization, column: "email" };
-      const found = () => done(acme.analyst.token, "find", { ...find, value: emails[7] });
-      assert.deepEqual(await found(), { primary_keys: [ids[7]], next: null });
+      // A page ends early when the stack's own worker changes the key meanwhile.
+      const found = () => findAll(acme.analyst.token, { ...find, value: emails[7] });
+      assert.deepEqual(await found(), [ids[7]]);
       for (;;) if (!(await work({ milliseconds: 200, batch_size: 7 })).more) break;
       const after =
         await sql`select id, email, email_index from contacts where organization_id = ${acme.organization}`;
@@ -29,7 +39,7 @@ Deno.test("ENC-F07: a rotated data key re-encrypts every row; reads and finds wo
       const old = new Set(before.map((row) => key(row[column])));
       assert.deepEqual([old.size, after.length], [1, 60]);
       assert.ok(after.every((row) => !old.has(key(row[column]))), "all rows are under the new key");
-      assert.deepEqual(await found(), { primary_keys: [ids[7]], next: null });
+      assert.deepEqual(await found(), [ids[7]]);
       assert.deepEqual(
         await readContacts(acme.analyst, ids),
         Object.fromEntries(ids.map((id, row) => [id, emails[row]!])),

@@ -29,6 +29,17 @@ export async function done(token: string, path: string, body: unknown) {
   return answer.body;
 }
 
+/** All matches of a search, over as many answers as needed. */
+export async function findAll(token: string, asked: Record<string, unknown>): Promise<string[]> {
+  const keys: string[] = [];
+  for (let cursor: string | null = null;;) {
+    const { primary_keys, next } = await done(token, "find", { ...asked, cursor });
+    keys.push(...primary_keys);
+    if (next === null) return keys;
+    cursor = next;
+  }
+}
+
 /** The scheduler's call. */
 export const work = (body: Record<string, unknown> = {}) => done(schedulerSecret, "work", body);
 
