@@ -19,11 +19,12 @@ export interface Selection {
 
 /**
  * Tests that run only when they are named, to save time: rehearsals, whose parts other tests have;
- * the documents; the guide's receivers in foreign frameworks; and most screens in a browser, over
- * calls that other tests make.
+ * the documents; pushes by every path of the Supabase CLI; the sample application and the guide's
+ * receivers in foreign frameworks; and most screens in a browser, over calls that other tests make.
  */
 const rehearsals = new RegExp(
-  "^tests/(api/page|client/recipes|console/(?!console|verify)|documents/|restores/drill|runbooks/)",
+  "^tests/(adopters/pushes|api/page|client/(recipes|sample)|console/(?!console|verify)|documents/" +
+    "|restores/(backup|drill)|runbooks/)",
 );
 
 /** The folder of pgTAP files that commit the shared helpers. */
