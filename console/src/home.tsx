@@ -1,8 +1,9 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useRouter } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { queries } from "./connection.ts";
+import { entrance } from "./entrance.ts";
 import { start } from "./organization.tsx";
 import { AcceptInvitation } from "./organizations/accept_invitation.tsx";
 import {
@@ -21,10 +22,12 @@ import {
 export function Home() {
   useTitle("Organizations");
   const { data: me } = useQuery(queries.whoami());
+  const router = useRouter();
+  const enter = async () => router.history.push(await entrance());
   return (
     <>
       <Heading action={<CreateOrganization />}>Organizations</Heading>
-      <AcceptInvitation />
+      <AcceptInvitation onAccepted={() => void enter()} />
       <Section title="Your organizations">
         {!me ? <Skeleton /> : me.organizations.length === 0
           ? (

@@ -1,7 +1,7 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { Menu } from "@base-ui/react/menu";
 import { useQuery } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
+import { Link, Outlet, useBlocker, useNavigate, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { auth, queries } from "./connection.ts";
 import { OpenEvents } from "./events/badge.tsx";
@@ -9,6 +9,7 @@ import { placesOf, start } from "./organization.tsx";
 import { PaletteButton, PaletteByKeys } from "./palette/open.tsx";
 import { OrganizationSwitcher } from "./organizations/switcher.tsx";
 import { projectPlacesOf } from "./project.tsx";
+import { chooseTheme, themes } from "./theme.ts";
 import { Initials, Problem } from "./ui/parts.tsx";
 
 /** The frame of all screens of somebody who is signed in. */
@@ -16,6 +17,12 @@ export function Shell() {
   const { error } = useQuery(queries.whoami());
   const [open, setOpen] = useState(false);
   const [searching, setSearching] = useState(false);
+  useBlocker({
+    shouldBlockFn: async ({ current, next }) =>
+      isSecretShown() && next.pathname !== current.pathname &&
+      (await auth.getSession()).data.session !== null,
+    enableBeforeUnload: isSecretShown,
+  });
   return (
     <div className="md:grid md:min-h-dvh md:grid-cols-[14rem_minmax(0,1fr)]">
       <a href="#main" className="sr-only focus:not-sr-only" onClick={skip}>Skip to content</a>
@@ -49,6 +56,11 @@ export function Shell() {
       </main>
     </div>
   );
+}
+
+/** Whether a secret is shown that would be lost with the screen. */
+function isSecretShown(): boolean {
+  return document.querySelector("[data-shown-once]") !== null;
 }
 
 /** The address of the page belongs to the router, so the link only moves the focus. */
@@ -132,13 +144,13 @@ function AccountMenu({ email }: { email: string }) {
       <Menu.Portal>
         <Menu.Positioner sideOffset={4} align="start" className="z-30">
           <Menu.Popup className="popup w-52">
-            {(["light", "dark", null] as const).map((theme) => (
+            {themes.map(({ theme, name }) => (
               <Menu.Item
-                key={String(theme)}
+                key={name}
                 className="item"
-                onClick={() => choose(theme)}
+                onClick={() => chooseTheme(theme)}
               >
-                {theme === null ? "Theme of the system" : theme === "dark" ? "Dark" : "Light"}
+                {name}
               </Menu.Item>
             ))}
             <Menu.Separator className="my-1 h-px bg-line" />
@@ -148,14 +160,4 @@ function AccountMenu({ email }: { email: string }) {
       </Menu.Portal>
     </Menu.Root>
   );
-}
-
-function choose(theme: "light" | "dark" | null) {
-  if (theme === null) {
-    delete document.documentElement.dataset["theme"];
-    localStorage.removeItem("theme");
-  } else {
-    document.documentElement.dataset["theme"] = theme;
-    localStorage.setItem("theme", theme);
-  }
 }

@@ -71,6 +71,7 @@ Deno.test({
       await dialog.getByRole("textbox", { name: "Code" }).fill(codeOf(secret));
       await dialog.getByRole("button", { name: "Activate" }).click();
       await page.locator("[data-backup-codes] li").nth(9).waitFor();
+      await dialog.getByRole("button", { name: "I have kept them" }).click();
       await page.getByRole("button", { name: "Accept", exact: true }).click();
       await page.getByRole("button", { name: "Accept", exact: true }).waitFor({
         state: "detached",

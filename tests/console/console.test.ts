@@ -117,6 +117,7 @@ Deno.test({
     assert.deepEqual((await Deno.readTextFile(await download.path())).trim().split("\n"), codes);
     await page.getByRole("button", { name: "I have kept them" }).click();
     assert.equal(await page.locator("[data-backup-codes]").count(), 0);
+    await page.getByText("Wrong code while adding a factor").waitFor();
 
     await signOut(page);
     assert.equal((await page.textContent("body"))?.includes(email), false);
@@ -137,6 +138,10 @@ Deno.test({
     await page.getByRole("heading", { name: "Trusted browsers" }).waitFor();
     await page.getByRole("button", { name: /^Revoke/ }).waitFor();
     await page.getByText("9 left").waitFor();
+    await page.keyboard.press("Control+k");
+    await page.getByLabel("Search screens, people and actions").fill("2fa");
+    await page.getByRole("option", { name: "My security" }).waitFor();
+    await page.keyboard.press("Escape");
 
     await signOut(page);
     await signIn(page, { email, password });
@@ -302,7 +307,7 @@ Deno.test({
     const { page, faults } = await openPage(chromium!);
     await page.goto(`http://127.0.0.1:${host.addr.port}/security/`);
     await signIn(page, ada);
-    await page.getByRole("heading", { name: "Your organizations" }).waitFor();
+    await page.getByRole("region", { name: "Is everything all right?" }).waitFor();
     assert.deepEqual(faults, []);
     await page.context().close();
   },

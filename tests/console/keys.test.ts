@@ -4,7 +4,7 @@ import { createBulwark, supabaseWith } from "../client/support.ts";
 import { browser } from "../foundation/browser.ts";
 import { launch } from "../foundation/page.ts";
 import { createOrganization, join, liftLimits, signUp, url } from "../support.ts";
-import { judge, openConsole, signIn } from "./support.ts";
+import { holds, judge, openConsole, signIn } from "./support.ts";
 
 Deno.test({
   name: "CONSOLE-E09: API keys are made, shown once, rotated and revoked with a reason" +
@@ -27,6 +27,7 @@ Deno.test({
       await judge(page, "keys-empty");
       await page.getByRole("button", { name: "Make a key" }).click();
       const dialog = page.getByRole("dialog");
+      await holds(page, "document.activeElement.name === 'name'");
       await dialog.getByLabel("Name").fill("nightly import");
       await dialog.getByLabel("Networks").fill("nowhere");
       await judge(page, "new-key");
@@ -45,14 +46,33 @@ Deno.test({
       assert.equal(key?.name, "nightly import");
       assert.deepEqual(key.networks, ["203.0.113.0/24"]);
       assert.ok((await issued.innerText()).includes(key.first_characters));
+      // Nothing but the button closes it: no key, no click beside it, no other screen.
+      await holds(page, "document.querySelector('[role=dialog]').contains(document.activeElement)");
+      await page.keyboard.press("Escape");
+      await page.mouse.click(5, 5);
+      await page.goBack();
+      await holds(page, "location.hash.startsWith('#/o/')");
+      const shown = await issued.innerText();
+      await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+      await dialog.getByRole("button", { name: "Copy the key" }).click();
+      await dialog.getByRole("button", { name: "Copied" }).waitFor();
+      assert.ok(shown.includes(String(await page.evaluate("navigator.clipboard.readText()"))));
       await page.getByRole("button", { name: "I have kept it" }).click();
       assert.equal(await issued.count(), 0);
 
       await page.getByRole("button", { name: "Rotate nightly import" }).click();
+      await dialog.getByLabel("The old key works").selectOption("3600");
+      await judge(page, "rotate-key");
+      assert.equal((await bulwark.apiKeys.list(acme)).length, 1, "a click alone rotates nothing");
+      await dialog.getByRole("button", { name: "Rotate", exact: true }).click();
       await issued.waitFor();
+      await page.getByRole("button", { name: "I have kept it" }).click();
       await page.reload();
       await page.locator("[data-key]").nth(1).waitFor();
       assert.equal(await issued.count(), 0, "a key is shown once");
+      const replaced = page.locator("[data-key]").filter({ hasText: "replaced" });
+      await replaced.getByText(/ends in (59|60) minutes|ends in 1 hour/).waitFor();
+      assert.equal(await replaced.getByRole("button", { name: /^Rotate/ }).count(), 0);
       await page.getByRole("button", { name: "Revoke nightly import" }).first().click();
       await dialog.getByRole("button", { name: "Revoke" }).click();
       await dialog.locator("[data-code=API_KEY_INVALID_REASON]").waitFor();

@@ -1,5 +1,6 @@
 import { useRouter, useSearch } from "@tanstack/react-router";
 import { auth, known, queries } from "../connection.ts";
+import { entrance } from "../entrance.ts";
 import { trustDevice } from "../trusted_device.ts";
 import { MfaChallenge } from "./challenge.tsx";
 import { Frame } from "./frame.tsx";
@@ -11,7 +12,7 @@ export function SecondFactor() {
     const { user } = await known.fetchQuery({ ...queries.whoami(), staleTime: 0 });
     // The person is in even if the browser cannot be trusted.
     if (trusting) await trustDevice(user.id).catch(() => {});
-    router.history.push(to ?? "/");
+    router.history.push(to ?? await entrance());
   };
   return (
     <Frame title="Second factor">

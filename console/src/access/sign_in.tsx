@@ -2,6 +2,7 @@ import { useMutation } from "@tanstack/react-query";
 import { Link, useNavigate, useRouter, useSearch } from "@tanstack/react-router";
 import type { FormEvent } from "react";
 import { known, queries } from "../connection.ts";
+import { entrance } from "../entrance.ts";
 import { presentDevice } from "../trusted_device.ts";
 import { Field, Problem } from "../ui/parts.tsx";
 import { Frame } from "./frame.tsx";
@@ -20,7 +21,7 @@ export function SignIn() {
       if (me.mfa.enrolled && !me.mfa.satisfied) {
         await navigate({ to: "/second-factor", search: to ? { to } : {} });
       } else {
-        router.history.push(to ?? "/");
+        router.history.push(to ?? await entrance());
       }
     },
   });

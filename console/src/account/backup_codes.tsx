@@ -1,6 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Badge, Problem, Section } from "../ui/parts.tsx";
+import { CopyButton, ShownOnce } from "../ui/secret.tsx";
 
 /** Backup codes, which are shown this once. */
 export function BackupCodes({ codes, onKept }: { codes: readonly string[]; onKept(): void }) {
@@ -14,32 +15,23 @@ export function BackupCodes({ codes, onKept }: { codes: readonly string[]; onKep
     URL.revokeObjectURL(link.href);
   };
   return (
-    <Section
+    <ShownOnce
       title={t("Keep these backup codes")}
       about={t("They are shown this once. Each works once, without your phone.")}
+      done={t("I have kept them")}
+      onDone={onKept}
     >
       <ol
         data-backup-codes
-        className="grid gap-x-8 gap-y-1 border-t border-line px-4 py-3 font-mono text-sm sm:grid-cols-2"
+        className="grid justify-items-center gap-x-4 gap-y-1 rounded-md border border-line bg-page px-3 py-2 font-mono text-xs sm:grid-cols-2"
       >
         {codes.map((code) => <li key={code} className="whitespace-nowrap">{code}</li>)}
       </ol>
-      <div className="flex flex-wrap gap-2 px-4 pb-4">
-        <button type="button" className="button primary" onClick={download}>
-          {t("Download")}
-        </button>
-        <button
-          type="button"
-          className="button"
-          onClick={() => navigator.clipboard.writeText(text)}
-        >
-          {t("Copy")}
-        </button>
-        <button type="button" className="button plain" onClick={onKept}>
-          {t("I have kept them")}
-        </button>
+      <div className="flex flex-wrap gap-2">
+        <button type="button" className="button" onClick={download}>{t("Download")}</button>
+        <CopyButton text={text} label={t("Copy the codes")} />
       </div>
-    </Section>
+    </ShownOnce>
   );
 }
 

@@ -2,7 +2,8 @@ import { Dialog } from "@base-ui/react/dialog";
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
-import { Copy, Field, Problem } from "../ui/parts.tsx";
+import { Field, Problem } from "../ui/parts.tsx";
+import { Secret } from "../ui/secret.tsx";
 
 /** Adds an authenticator app: its QR code, then the first code that it shows. */
 export function Enrol(
@@ -51,12 +52,10 @@ export function Enrol(
                   alt={t("QR code of {uri}", { uri: enroll.data.uri })}
                   className="size-44 justify-self-center rounded-md"
                 />
-                <p className="text-quiet">
-                  {t("Cannot scan? Enter this key:")}{" "}
-                  <Copy text={enroll.data.secret} label={t("Copy the key")}>
-                    <span data-secret>{enroll.data.secret}</span>
-                  </Copy>
-                </p>
+                <div className="grid gap-1">
+                  <span className="text-quiet">{t("Cannot scan? Enter this key:")}</span>
+                  <Secret text={enroll.data.secret} label={t("Copy the key")} />
+                </div>
                 <Field
                   label={t("Code")}
                   name="code"

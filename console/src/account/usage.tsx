@@ -13,6 +13,7 @@ const words: Record<string, string> = {
   reset: "Reset by an administrator",
   locked: "Locked after wrong codes",
 };
+const refused: Record<string, string> = { activate: "Wrong code while adding a factor" };
 
 /** The newest uses of the person's own second factors. */
 export function Usage() {
@@ -40,7 +41,9 @@ export function Usage() {
           <ul>
             {uses.map(({ id, event, succeeded, occurred_at }) => (
               <Line key={id}>
-                <span className="min-w-32 flex-1">{words[event] ?? event}</span>
+                <span className="min-w-32 flex-1">
+                  {(!succeeded && refused[event]) || (words[event] ?? event)}
+                </span>
                 {!succeeded && <Badge tone="bad">{event === "locked" ? "locked" : "refused"}
                 </Badge>}
                 <span className="text-quiet">

@@ -95,9 +95,10 @@ function Group({ name, children }: { name: string; children: ReactNode }) {
   );
 }
 
-function Verification({ report: { verification } }: { report: Report }) {
+function Verification({ report: { verification, log } }: { report: Report }) {
   const { verdict, coverage } = verification;
   const sound = verdict.intact && verdict.complete;
+  if (sound && log.entries === 0) return <Fact name="Verification">No entries in this time</Fact>;
   return (
     <Fact name="Verification">
       <Badge tone={sound ? "good" : "bad"}>{sound ? "intact" : "not intact"}</Badge> {sound

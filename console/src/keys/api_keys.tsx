@@ -1,13 +1,15 @@
 import type { IssuedApiKey } from "@bulwark/client";
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
-import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { useNames } from "../ui/names.ts";
 import type { Opened } from "../ui/opened.ts";
-import { actionAlone, Ago, Badge, Copy, Empty, Problem, Section } from "../ui/parts.tsx";
+import { actionAlone, Ago, Badge, Empty } from "../ui/parts.tsx";
+import { Secret, ShownOnce } from "../ui/secret.tsx";
 import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { NewKey } from "./new_key.tsx";
 import { Revoke } from "./revoke.tsx";
+import { Rotate } from "./rotate.tsx";
 
 /** API keys of an organization: made, rotated, revoked. Without api_key:read those of the person. */
 export function ApiKeys({ organization, opened, head = actionAlone }: {
@@ -70,7 +72,16 @@ export function ApiKeys({ organization, opened, head = actionAlone }: {
             <Cell className="font-medium whitespace-nowrap">{key.name}</Cell>
             <Cell className="font-mono text-xs whitespace-nowrap">{key.first_characters}…</Cell>
             <Cell>
-              <State status={key.status} because={key.revoked_because} />
+              {rotated.has(key.id) && key.status === "active"
+                ? (
+                  <span className="whitespace-nowrap">
+                    <Badge tone="warn">{t("replaced")}</Badge>{" "}
+                    <span className="text-xs text-quiet">
+                      <Text of="ends {time}" time={<Ago time={key.expires_at} />} />
+                    </span>
+                  </span>
+                )
+                : <State status={key.status} because={key.revoked_because} />}
             </Cell>
             <Cell className="whitespace-nowrap" title={key.scopes.join(", ")}>
               {key.scopes.length === 1
@@ -104,7 +115,7 @@ export function ApiKeys({ organization, opened, head = actionAlone }: {
               {key.owner_id === me?.user.id && key.status === "active" &&
                 !rotated.has(key.id) &&
                 organization.permissions.includes("api_key:create") && (
-                <Rotate id={key.id} name={key.name} onIssued={setIssued} />
+                <Rotate id={key.id} name={key.name} endsAt={key.expires_at} onIssued={setIssued} />
               )}
               {/^(active|suspended)$/.test(key.status) &&
                 (key.owner_id === me?.user.id ||
@@ -129,44 +140,18 @@ function State({ status, because }: { status: string; because: string | null }) 
   );
 }
 
-function Rotate({ id, name, onIssued }: {
-  id: string;
-  name: string;
-  onIssued(issued: IssuedApiKey): void;
-}) {
-  const queries = useBulwarkQueries();
-  const t = useText();
-  const rotate = useMutation(queries.apiKeys.rotate());
-  return (
-    <>
-      <Problem error={rotate.error} />
-      <button
-        type="button"
-        className="button plain h-7 px-2"
-        aria-label={t("Rotate {name}", { name })}
-        title={t("Issues a successor; this key goes on for a day")}
-        disabled={rotate.isPending}
-        onClick={() => rotate.mutate([id, { overlap: "1 day" }], { onSuccess: onIssued })}
-      >
-        {t("Rotate")}
-      </button>
-    </>
-  );
-}
-
 function Issued({ issued, onKept }: { issued: IssuedApiKey; onKept(): void }) {
   const t = useText();
   return (
-    <Section
+    <ShownOnce
       title={t("Keep the key {name}", { name: issued.name })}
       about={t("It is shown this once, and nobody can read it later.")}
-      action={
-        <button type="button" className="button" onClick={onKept}>{t("I have kept it")}</button>
-      }
+      done={t("I have kept it")}
+      onDone={onKept}
     >
-      <div role="status" className="border-t border-line px-4 py-3" data-issued>
-        <Copy text={issued.api_key} label={t("Copy the key")}>{issued.api_key}</Copy>
+      <div role="status" data-issued>
+        <Secret text={issued.api_key} label={t("Copy the key")} />
       </div>
-    </Section>
+    </ShownOnce>
   );
 }

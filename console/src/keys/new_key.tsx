@@ -82,7 +82,14 @@ function Fields({ organization }: { organization: Organization }) {
         {t("You can make {count} more.", { count: options.keys_left })}{" "}
         {options.step_up_required && t("It needs a second factor of the last minutes.")}
       </p>
-      <Field label={t("Name")} name="name" required maxLength={100} hint={t("What it is for")} />
+      <Field
+        label={t("Name")}
+        name="name"
+        required
+        autoFocus
+        maxLength={100}
+        hint={t("What it is for")}
+      />
       <fieldset className="grid gap-1">
         <legend className="mb-1 font-medium">{t("Scopes")}</legend>
         <span

@@ -1,6 +1,7 @@
 import type { SentInvitation } from "@bulwark/client";
 import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { useNames } from "../ui/names.ts";
 import { Ago, Badge, Empty, Problem } from "../ui/parts.tsx";
 import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { Token } from "./invite.tsx";
@@ -18,6 +19,8 @@ export function Invitations({ organization }: { organization: Organization }) {
   const queries = useBulwarkQueries();
   const t = useText();
   const sent = useInfiniteQuery(queries.invitations.all(organization.id));
+  const rows = sent.data?.pages.flat();
+  const nameOf = useNames(organization.id, rows?.map(({ invited_by }) => invited_by) ?? []);
   return (
     <>
       <h2 className="text-base font-semibold">{t("Invitations")}</h2>
@@ -26,7 +29,7 @@ export function Invitations({ organization }: { organization: Organization }) {
         columns={[t("Address"), t("Role"), t("State"), t("Sent"), t("By"), {
           hidden: t("Actions"),
         }]}
-        rows={sent.data?.pages.flat()}
+        rows={rows}
         error={sent.error}
         pages={sent}
         empty={
@@ -35,13 +38,19 @@ export function Invitations({ organization }: { organization: Organization }) {
           </Empty>
         }
       >
-        {(one) => <Sent key={one.invitation_id} invitation={one} />}
+        {(one) => (
+          <Sent
+            key={one.invitation_id}
+            invitation={one}
+            by={one.invited_by_name ?? nameOf(one.invited_by)}
+          />
+        )}
       </Table>
     </>
   );
 }
 
-function Sent({ invitation }: { invitation: SentInvitation }) {
+function Sent({ invitation, by }: { invitation: SentInvitation; by: string }) {
   const queries = useBulwarkQueries();
   const t = useText();
   const { invitation_id, email, role, state, created_at, expires_at } = invitation;
@@ -66,7 +75,7 @@ function Sent({ invitation }: { invitation: SentInvitation }) {
         <Cell className="text-quiet">
           <Ago time={created_at} />
         </Cell>
-        <Cell className="whitespace-nowrap text-quiet">{invitation.invited_by_name ?? "—"}</Cell>
+        <Cell className="whitespace-nowrap text-quiet">{by}</Cell>
         <Actions>
           {open && (
             <button

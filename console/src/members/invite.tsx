@@ -3,7 +3,8 @@ import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { type Opened, useGivenOr } from "../ui/opened.ts";
-import { Copy, Field, Problem } from "../ui/parts.tsx";
+import { Field, Problem } from "../ui/parts.tsx";
+import { Secret } from "../ui/secret.tsx";
 import { RoleSelect } from "./role_select.tsx";
 import { useRoles } from "./roles.ts";
 
@@ -13,10 +14,11 @@ export function Token({ token, email }: { token: string; email: string }) {
   return (
     <div role="status" className="grid gap-1 rounded-md bg-good-soft px-3 py-2">
       <p className="text-good">
-        {t("{email} is invited, and finds the invitation after signing in.", { email })}{" "}
-        {t("For your application, this once, the token:")}
+        {t("{email} is invited. No e-mail was sent: tell them.", { email })}{" "}
+        {t("They sign in, or create an account, with this address, and accept the invitation.")}
       </p>
-      <Copy text={token} label={t("Copy the token")}>{token}</Copy>
+      <p className="text-quiet">{t("For your own application, this once, the token:")}</p>
+      <Secret text={token} label={t("Copy the token")} />
     </div>
   );
 }
@@ -77,7 +79,7 @@ export function Invite({ organization, opened }: {
                     className="button primary"
                     disabled={!role || invite.isPending}
                   >
-                    {t("Send invitation")}
+                    {t("Invite")}
                   </button>
                 </div>
               </form>

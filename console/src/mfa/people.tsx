@@ -44,7 +44,9 @@ export function People({ organization }: { organization: Organization }) {
       <Table
         label="Members and their second factors"
         columns={["Member", "Second factor", "Used last", "Signed in last", { hidden: "Actions" }]}
-        rows={members.data?.pages.flat()}
+        rows={members.data?.pages.flat().sort((one, other) =>
+          nameOf(one).localeCompare(nameOf(other))
+        )}
         error={members.error}
         pages={members}
         empty={
@@ -57,7 +59,7 @@ export function People({ organization }: { organization: Organization }) {
       >
         {(member) => {
           const { user_id, name, email, enrolled, overdue, locked, locked_until } = member;
-          const called = name ?? email ?? `${user_id.slice(0, 8)}…`;
+          const called = nameOf(member);
           return (
             <Row key={user_id} data-member={email ?? user_id}>
               <Cell>
@@ -110,6 +112,15 @@ export function People({ organization }: { organization: Organization }) {
       </Table>
     </>
   );
+}
+
+/** How somebody is called. */
+function nameOf({ name, email, user_id }: {
+  name: string | null;
+  email: string | null;
+  user_id: string;
+}): string {
+  return name ?? email ?? `${user_id.slice(0, 8)}…`;
 }
 
 /** A message in the person's own mail program, with a link to the screen that adds a factor. */

@@ -3,7 +3,10 @@ import { Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Badge, Line, Problem, Section } from "../ui/parts.tsx";
 
 /** The invitations of the person, to accept or to decline. Shows nothing if there is none. */
-export function AcceptInvitation() {
+export function AcceptInvitation({ onAccepted }: {
+  /** The person is a member now. */
+  onAccepted?(): void;
+}) {
   const queries = useBulwarkQueries();
   const t = useText();
   const { data: invitations, error } = useQuery(queries.invitations.mine());
@@ -11,16 +14,22 @@ export function AcceptInvitation() {
   const decline = useMutation(queries.invitations.decline());
   if (error) return <Problem error={error} />;
   if (!invitations?.length) return null;
+  const senders = [...new Set(invitations.map(senderOf))];
   return (
-    <Section title={t("Invitations")} about={t("Somebody asks you to join.")}>
+    <Section
+      title={t("Invitations")}
+      about={senders.length === 1 && senders[0]
+        ? t("{name} asks you to join.", { name: senders[0] })
+        : t("You are asked to join.")}
+    >
       <ul>
-        {invitations.map(({ invitation_id, organization_name, role, invited_by_name }) => (
+        {invitations.map(({ invitation_id, organization_name, role, ...sender }) => (
           <Line key={invitation_id}>
             <span className="font-medium">{organization_name}</span>
             <Badge>{role}</Badge>
-            {invited_by_name && (
+            {senders.length > 1 && senderOf(sender) && (
               <span className="text-quiet">
-                <Text of="by {name}" name={invited_by_name} />
+                <Text of="by {name}" name={senderOf(sender)} />
               </span>
             )}
             <span className="ml-auto flex gap-2">
@@ -37,7 +46,7 @@ export function AcceptInvitation() {
                 type="button"
                 className="button primary"
                 disabled={accept.isPending}
-                onClick={() => accept.mutate([invitation_id])}
+                onClick={() => accept.mutate([invitation_id], { onSuccess: () => onAccepted?.() })}
               >
                 {t("Accept")}
               </button>
@@ -48,4 +57,12 @@ export function AcceptInvitation() {
       <Problem error={accept.error ?? decline.error} />
     </Section>
   );
+}
+
+/** Who invites. People choose their names themselves, so the address stands beside it. */
+function senderOf({ invited_by_name: name, invited_by_email: email }: {
+  invited_by_name: string | null;
+  invited_by_email: string | null;
+}): string {
+  return name && email ? `${name} (${email})` : name ?? email ?? "";
 }

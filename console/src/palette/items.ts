@@ -5,6 +5,7 @@ import { useEffect, useState } from "react";
 import { auth, queries } from "../connection.ts";
 import { type Organization, placesOf, start } from "../organization.tsx";
 import { projectPlacesOf } from "../project.tsx";
+import { chooseTheme, themes } from "../theme.ts";
 
 /** Something that the palette leads to or does. */
 export interface Item {
@@ -12,6 +13,8 @@ export interface Item {
   group: string;
   name: string;
   detail?: string | undefined;
+  /** Other words by which it is found. */
+  keywords?: string | undefined;
   run(): void;
 }
 
@@ -30,8 +33,8 @@ export function useItems(text: string): { items: readonly Item[]; searching: boo
   }
   const fixed = [...screens(me, organization, navigate), ...actions(organization, navigate)];
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const matching = fixed.filter(({ name, group, detail = "" }) => {
-    const all = `${name} ${group} ${detail}`.toLowerCase();
+  const matching = fixed.filter(({ name, group, detail = "", keywords = "" }) => {
+    const all = `${name} ${group} ${detail} ${keywords}`.toLowerCase();
     return words.every((word) => all.includes(word));
   });
   const people = members.data.map(({ user_id, name, email }): Item => ({
@@ -49,6 +52,18 @@ export function useItems(text: string): { items: readonly Item[]; searching: boo
   return { items: [...matching, ...people], searching: members.searching };
 }
 
+/** Other words for screens. */
+const keywords: Record<string, string> = {
+  "/o/$slug/members": "people users invitations grant access",
+  "/o/$slug/roles": "permissions rbac",
+  "/o/$slug/keys": "token rotate revoke",
+  "/o/$slug/mfa": "second factor 2fa policy reset",
+  "/o/$slug/webhooks": "rotate secret deliveries",
+  "/o/$slug/encryption": "rotate",
+  "/project/encryption": "rotate",
+  "/o/$slug/compliance": "report export review hold erase gdpr",
+};
+
 type Navigate = ReturnType<typeof useNavigate>;
 
 function screens(me: Whoami, organization: Organization | undefined, navigate: Navigate): Item[] {
@@ -60,6 +75,7 @@ function screens(me: Whoami, organization: Organization | undefined, navigate: N
       group: "Screens",
       name,
       detail: organization?.name,
+      keywords: keywords[to],
       run: () => void navigate({ to, params }),
     })),
     ...organization?.permissions.includes("audit:read")
@@ -68,6 +84,7 @@ function screens(me: Whoami, organization: Organization | undefined, navigate: N
         group: "Screens",
         name: "Verify and export the audit log",
         detail: organization.name,
+        keywords: "download proof intact tamper",
         run: () => void navigate({ to: "/o/$slug/verify", params }),
       }]
       : [],
@@ -76,12 +93,14 @@ function screens(me: Whoami, organization: Organization | undefined, navigate: N
       group: "Screens",
       name,
       detail: "Project",
+      keywords: keywords[to],
       run: () => void navigate({ to }),
     })),
     {
       id: "account",
       group: "Screens",
       name: "My security",
+      keywords: "second factor 2fa mfa totp backup codes sessions devices account",
       run: () => void navigate({ to: "/account" }),
     },
     {
@@ -117,7 +136,20 @@ function actions(organization: Organization | undefined, navigate: Navigate): It
       detail: organization?.name,
       run: () => void navigate({ to, params: { slug }, search: { open: id } }),
     })),
-    { id: "sign-out", group: "Actions", name: "Sign out", run: () => void auth.signOut() },
+    ...themes.map(({ theme, name }): Item => ({
+      id: `theme-${theme}`,
+      group: "Actions",
+      name,
+      keywords: "theme colours dark mode light mode",
+      run: () => chooseTheme(theme),
+    })),
+    {
+      id: "sign-out",
+      group: "Actions",
+      name: "Sign out",
+      keywords: "log out logout",
+      run: () => void auth.signOut(),
+    },
   ];
 }
 

@@ -105,7 +105,7 @@ function Search({ onDone }: { onDone(): void }) {
         className={items.length > 0 ? "sr-only" : "px-4 py-6 text-center text-quiet"}
       >
         {items.length > 0
-          ? `${items.length} results`
+          ? items.length === 1 ? "1 result" : `${items.length} results`
           : searching
           ? "Searching"
           : "Nothing matches. Try a part of a name."}

@@ -6,22 +6,35 @@ import { Problem } from "./parts.tsx";
 
 /** A button that opens a form. The input stays when the call is refused. */
 export function FormDialog(
-  { trigger, label, look = "", danger = false, title, about, action, mutation, onSubmit, children }:
-    {
-      trigger: ReactNode;
-      /** The name of the button, if its text alone does not tell. */
-      label?: string;
-      /** Classes of the button, such as `primary`. */
-      look?: string;
-      /** Whether it takes something away for good. */
-      danger?: boolean;
-      title: string;
-      about?: ReactNode;
-      action: string;
-      mutation: { error: BulwarkError | null; isPending: boolean; reset(): void };
-      onSubmit(form: FormData, close: () => void): void;
-      children?: ReactNode;
-    },
+  {
+    trigger,
+    label,
+    look = "",
+    danger = false,
+    disabled = false,
+    title,
+    about,
+    action,
+    mutation,
+    onSubmit,
+    children,
+  }: {
+    trigger: ReactNode;
+    /** The name of the button, if its text alone does not tell. */
+    label?: string;
+    /** Classes of the button, such as `primary`. */
+    look?: string;
+    /** Whether it takes something away for good. */
+    danger?: boolean;
+    /** Whether there is nothing to do now. */
+    disabled?: boolean;
+    title: string;
+    about?: ReactNode;
+    action: string;
+    mutation: { error: BulwarkError | null; isPending: boolean; reset(): void };
+    onSubmit(form: FormData, close: () => void): void;
+    children?: ReactNode;
+  },
 ) {
   const t = useText();
   const [open, setOpen] = useState(false);
@@ -36,7 +49,9 @@ export function FormDialog(
   };
   return (
     <Dialog.Root open={open} onOpenChange={change}>
-      <Dialog.Trigger aria-label={label} className={`button ${look}`}>{trigger}</Dialog.Trigger>
+      <Dialog.Trigger aria-label={label} className={`button ${look}`} disabled={disabled}>
+        {trigger}
+      </Dialog.Trigger>
       <Dialog.Portal>
         <Dialog.Backdrop className="backdrop" />
         <Dialog.Popup className="dialog">

@@ -1,8 +1,9 @@
 /** The small parts of all screens. */
 import type { BulwarkError } from "@bulwark/client";
 import { textOf } from "@bulwark/client/errors";
-import { type ReactNode, useEffect, useId, useState } from "react";
+import { type ReactNode, useEffect, useId } from "react";
 import { useText } from "../blocks/provider.tsx";
+import { useCopied } from "./copied.ts";
 
 /** A sentence for people about a refused call, with `{seconds}` to wait. */
 function explain(error: BulwarkError): string {
@@ -210,13 +211,8 @@ export function Copy(
   { text, children, label }: { text: string; children: ReactNode; label: string },
 ) {
   const t = useText();
-  const [copied, setCopied] = useState(false);
-  useEffect(() => {
-    if (!copied) return;
-    const timer = setTimeout(() => setCopied(false), 1500);
-    return () => clearTimeout(timer);
-  }, [copied]);
-  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true), () => {});
+  const [result, copy] = useCopied(text);
+  const copied = result === "copied";
   return (
     <button
       type="button"

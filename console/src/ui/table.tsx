@@ -1,6 +1,6 @@
 /** Dense tables: rows of 36 px, a head that stays, and the states of a list. */
 import type { BulwarkError } from "@bulwark/client";
-import type { ReactNode } from "react";
+import { Children, type ReactNode, useState } from "react";
 import { useText } from "../blocks/provider.tsx";
 import { Problem, Skeleton } from "./parts.tsx";
 
@@ -55,7 +55,9 @@ export function Table<Item>({ label, columns, rows, error, empty, pages, childre
                     <th
                       key={typeof column === "string" ? column : column.hidden}
                       scope="col"
-                      className="cell-head sticky top-0 z-[1] border-b border-line bg-surface px-3 whitespace-nowrap"
+                      className={`cell-head sticky top-0 border-b border-line bg-surface px-3 whitespace-nowrap ${
+                        typeof column === "string" ? "z-[1]" : "right-0 z-[2]"
+                      }`}
                     >
                       {typeof column === "string"
                         ? column
@@ -94,11 +96,38 @@ export function Cell({ className = "", ...cell }: React.ComponentProps<"td">) {
   );
 }
 
-/** The last cell of a row: its buttons, at the right. */
+/**
+ * The last cell of a row: its buttons, which stay at the right while the table scrolls sideways. On a
+ * phone a further button shows them.
+ */
 export function Actions({ children }: { children: ReactNode }) {
+  const t = useText();
+  const [shown, setShown] = useState(false);
+  const many = Children.toArray(children).length > 1;
   return (
-    <Cell>
-      <span className="flex justify-end gap-1">{children}</span>
+    <Cell className="sticky right-0 bg-surface group-hover/row:bg-hover max-md:px-1">
+      {many && (
+        <button
+          type="button"
+          className="button plain ml-auto flex h-7 px-2 md:hidden"
+          aria-label={t("Actions")}
+          aria-expanded={shown}
+          onClick={() => setShown(!shown)}
+        >
+          ⋯
+        </button>
+      )}
+      <span
+        className={`items-center justify-end gap-1 md:flex ${
+          !many
+            ? "flex"
+            : shown
+            ? "flex max-md:absolute max-md:inset-y-0 max-md:right-full max-md:rounded-md max-md:border max-md:border-line max-md:bg-raised max-md:px-1"
+            : "hidden"
+        }`}
+      >
+        {children}
+      </span>
     </Cell>
   );
 }

@@ -99,6 +99,16 @@ function Verification({ organization }: { organization: Organization }) {
                   <Ago time={coverage.signed_until} />.
                 </>
               )}
+              {permissions.includes("compliance:read") && (
+                <>
+                  {" "}
+                  For one month, use{" "}
+                  <Link to="/o/$slug/compliance" params={{ slug }} className="link">
+                    the report
+                  </Link>{" "}
+                  in Compliance.
+                </>
+              )}
             </>
           }
         >

@@ -1,5 +1,5 @@
 import type { Rows } from "@bulwark/client";
-import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Severity } from "../audit/severity.tsx";
 import { queries } from "../connection.ts";
@@ -47,7 +47,7 @@ export function Deliveries({ endpoint, manages, organization }: {
       </div>
       <Table
         label="Deliveries"
-        columns={["Event", "Severity", "Status", "Attempts", "Happened", "Ended or next", {
+        columns={["Event", "Severity", "Status", "Attempts", "Happened", "Ended", {
           hidden: "Actions",
         }]}
         rows={rows}
@@ -82,10 +82,12 @@ export function Deliveries({ endpoint, manages, organization }: {
               <Ago time={delivery.occurred_at} />
             </Cell>
             <Cell className="text-quiet">
-              <Ago time={delivery.finished_at ?? delivery.due_at} />
+              {delivery.finished_at && <Ago time={delivery.finished_at} />}
             </Cell>
             <Actions>
-              {manages && delivery.status !== "pending" && <Replay delivery={delivery} />}
+              {delivery.status === "pending"
+                ? <NextTry due={delivery.due_at} disabled={endpoint.disabled_at !== null} />
+                : manages && <Replay delivery={delivery} />}
             </Actions>
           </Row>
         )}
@@ -97,6 +99,23 @@ export function Deliveries({ endpoint, manages, organization }: {
         onClose={() => show(shown.status ? { status: shown.status } : {})}
       />
     </>
+  );
+}
+
+/** When a delivery that waits is tried next. The database does that by itself. */
+function NextTry({ due, disabled }: { due: string; disabled: boolean }) {
+  return (
+    <span className="whitespace-nowrap text-quiet">
+      {disabled
+        ? "Waits until the endpoint is enabled"
+        : Date.parse(due) <= Date.now()
+        ? "Is tried now"
+        : (
+          <>
+            Next try <Ago time={due} />
+          </>
+        )}
+    </span>
   );
 }
 
@@ -122,6 +141,10 @@ function Replay({ delivery: { id, event_type } }: { delivery: Rows["webhook_deli
 /** Delivers all again that were given up. */
 function ReplayAll({ endpoint }: { endpoint: Rows["webhook_endpoints"] }) {
   const replay = useMutation(queries.webhooks.replayRange());
+  const { data: dead } = useQuery({
+    ...queries.webhooks.deliveries(endpoint.id, { statuses: ["dead"], page_size: 1 }),
+    refetchInterval: 15_000,
+  });
   return (
     <>
       {replay.data !== undefined && (
@@ -130,9 +153,10 @@ function ReplayAll({ endpoint }: { endpoint: Rows["webhook_endpoints"] }) {
         </span>
       )}
       <FormDialog
-        trigger="Send failed ones again"
-        title="Send all failed deliveries again?"
-        about="Those that were given up, the oldest first, up to 10,000 at a time. Each keeps its id, by which receivers know repetitions."
+        trigger="Send given-up ones again"
+        disabled={!dead?.length}
+        title="Send all again that were given up?"
+        about="The oldest first, up to 10,000 at a time. Each keeps its id, by which receivers know repetitions."
         action="Send again"
         // The result stays on the page when the dialog is closed.
         mutation={{ error: replay.error, isPending: replay.isPending, reset: () => {} }}

@@ -34,7 +34,7 @@ export function DeliveryDrawer({ delivery, organization, action, onClose }: {
               <Severity severity={shown.severity} />
             </Fact>
             {shown.status === "pending" && (
-              <Fact name="Next attempt">
+              <Fact name="Next try">
                 <Ago time={shown.due_at} />
               </Fact>
             )}

@@ -1,7 +1,8 @@
 import { useMutation } from "@tanstack/react-query";
 import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Choice, FormDialog } from "../ui/form_dialog.tsx";
-import { Copy, Section } from "../ui/parts.tsx";
+import { overlaps } from "../ui/overlaps.ts";
+import { Secret as SecretText, ShownOnce } from "../ui/secret.tsx";
 
 /** A signing secret that was just made. */
 export interface Secret {
@@ -14,29 +15,21 @@ export interface Secret {
 export function ShownSecret({ shown, onKept }: { shown: Secret; onKept(): void }) {
   const t = useText();
   return (
-    <Section
+    <ShownOnce
       title={t("Keep the signing secret of {name}", { name: shown.name })}
       about={t(
         "The receiver verifies messages with it. It is shown this once, and nobody can read it " +
           "later.",
       )}
-      action={
-        <button type="button" className="button" onClick={onKept}>{t("I have kept it")}</button>
-      }
+      done={t("I have kept it")}
+      onDone={onKept}
     >
-      <div role="status" className="border-t border-line px-4 py-3" data-issued>
-        <Copy text={shown.secret} label={t("Copy the secret")}>{shown.secret}</Copy>
+      <div role="status" data-issued>
+        <SecretText text={shown.secret} label={t("Copy the secret")} />
       </div>
-    </Section>
+    </ShownOnce>
   );
 }
-
-const overlaps = {
-  86400: "For a day",
-  3600: "For an hour",
-  604800: "For a week",
-  0: "Not at all: it leaked",
-};
 
 /** Gives an endpoint a new secret; the old one signs beside it for a while. */
 export function RotateSecret({ endpoint, name, onMade }: {
