@@ -23,7 +23,7 @@ export function BackupCodes({ codes, onKept }: { codes: readonly string[]; onKep
     >
       <ol
         data-backup-codes
-        className="grid justify-items-center gap-x-4 gap-y-1 rounded-md border border-line bg-page px-3 py-2 font-mono text-xs sm:grid-cols-2"
+        className="grid justify-items-center gap-y-1 rounded-md border border-line bg-page px-3 py-2 font-mono text-xs"
       >
         {codes.map((code) => <li key={code} className="whitespace-nowrap">{code}</li>)}
       </ol>
