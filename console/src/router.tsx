@@ -19,9 +19,9 @@ import { readMetricsSearch } from "./metrics/range.ts";
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
 
-/** A place in the console to return to, unless it is the first. */
+/** A place in the console to return to. */
 const returning = ({ to }: Record<string, unknown>): { to?: string } =>
-  typeof to === "string" && /^\/[^/]/.test(to) && !to.startsWith("/sign-") ? { to } : {};
+  typeof to === "string" && /^\/(?!\/)/.test(to) && !to.startsWith("/sign-") ? { to } : {};
 
 /** A part of a screen. */
 const readPart = ({ part }: Record<string, unknown>): { part?: string } =>

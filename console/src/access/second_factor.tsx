@@ -12,7 +12,7 @@ export function SecondFactor() {
     const { user } = await known.fetchQuery({ ...queries.whoami(), staleTime: 0 });
     // The person is in even if the browser cannot be trusted.
     if (trusting) await trustDevice(user.id).catch(() => {});
-    router.history.push(to ?? await entrance());
+    router.history.push(await entrance(to));
   };
   return (
     <Frame title="Second factor">

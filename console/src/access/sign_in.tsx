@@ -21,7 +21,7 @@ export function SignIn() {
       if (me.mfa.enrolled && !me.mfa.satisfied) {
         await navigate({ to: "/second-factor", search: to ? { to } : {} });
       } else {
-        router.history.push(to ?? await entrance());
+        router.history.push(await entrance(to));
       }
     },
   });
