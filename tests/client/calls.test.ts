@@ -6,7 +6,11 @@ import { buildClient, run } from "../../scripts/building/client/package.ts";
 import { tsc } from "../../scripts/checking/tsc.ts";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
-import type { AuditExportProgress, BulwarkError } from "../../clients/js/src/index.ts";
+import type {
+  AuditExportProgress,
+  BulwarkError,
+  SupabaseLike,
+} from "../../clients/js/src/index.ts";
 import { inline } from "../../clients/js/src/audit/reader.ts";
 import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
@@ -72,8 +76,8 @@ Deno.test("CLIENT-E04: a call that needs a fresh second factor asks once, and is
   const { token } = await signInAgain(person);
   let answer: string | true | null = null;
   const asked: string[] = [];
-  const open = (handled: boolean) =>
-    createBulwark(supabaseWith(token), {
+  const open = (handled: boolean, supabase: SupabaseLike = supabaseWith(token)) =>
+    createBulwark(supabase, {
       onVerificationRequired: handled
         ? async ({ code }) => {
           asked.push(code);
@@ -96,6 +100,37 @@ Deno.test("CLIENT-E04: a call that needs a fresh second factor asks once, and is
   const made = await Promise.all([bulwark.mfa.newBackupCodes(), bulwark.mfa.trustDevice()]);
   assert.deepEqual(made.map(({ error }) => error), [null, null]);
   assert.deepEqual(asked, [required], "calls at the same time share a question");
+
+  // A refusal that comes after the answer to the question of another call.
+  const again = supabaseWith((await signInAgain(person)).token);
+  let other: Promise<unknown> = Promise.resolve();
+  let sent = 0;
+  const late = open(true, {
+    rpc: (name, args) => again.schema("bulwark").rpc(name, args),
+    from: (table) => again.schema("bulwark").from(table),
+    functions: {
+      async invoke(path, options) {
+        const reply = await again.functions.invoke(path, options);
+        if (path !== "bulwark-mfa/devices") return reply;
+        sent++;
+        await other;
+        return reply;
+      },
+    },
+  });
+  const callBoth = async () => {
+    [asked.length, sent] = [0, 0];
+    const first = late.mfa.newBackupCodes();
+    other = first;
+    const answers = await Promise.all([first, late.mfa.trustDevice()]);
+    return answers.map(({ error }) => error?.code);
+  };
+  answer = true;
+  assert.deepEqual(await callBoth(), [required, required], "repeated, and refused again");
+  assert.deepEqual([asked, sent], [[required], 2], "repeated once only");
+  answer = made[0].data?.backup_codes[0] ?? "";
+  assert.deepEqual(await callBoth(), [undefined, undefined]);
+  assert.deepEqual(asked, [required], "repeated without another question");
 });
 
 Deno.test("CLIENT-E05: errors have the code, the status, and the correlation id of a function", async () => {

@@ -128,21 +128,28 @@ export function openCalls<Throws extends boolean>(
   };
 
   let question: Promise<BulwarkError | null> | undefined;
+  let verifications = 0;
   const verify = async (
     refusal: BulwarkError,
     handler: NonNullable<typeof onVerificationRequired>,
   ): Promise<BulwarkError | null> => {
     const code = await handler(refusal);
     if (code === null) return refusal;
-    if (code === true) return null;
-    return (await reply("bulwark-mfa/verify", { body: { code } })).error;
+    const error = code === true
+      ? null
+      : (await reply("bulwark-mfa/verify", { body: { code } })).error;
+    if (!error) verifications++;
+    return error;
   };
   /** Runs a call; if it needs a fresh second factor, asks for one and repeats the call once. */
   const run = async <Data>(call: () => Promise<Result<Data>>): Promise<Result<Data>> => {
+    const before = verifications;
     const result = await call();
     if (result.error?.code !== "MFA_VERIFICATION_REQUIRED" || !onVerificationRequired) {
       return result;
     }
+    // Sent before the person answered the question of another call.
+    if (verifications > before) return await call();
     question ??= verify(result.error, onVerificationRequired).finally(() => question = undefined);
     const refusal = await question;
     return refusal ? failed(refusal) : await call();
