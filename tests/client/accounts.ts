@@ -159,7 +159,12 @@ export async function apiKeys(ada: Bulwark, acme: string) {
   const successor = await ada.apiKeys.rotate(key.id, { overlap: "1 hour" });
   equal((await ada.apiKeys.revoke(successor.id, "over")).revoked_because, "over");
   await ada.apiKeys.create(acme, { name: "export", scopes: ["analytics:read"] });
-  equal((await ada.apiKeys.list(acme, { include_ended: true })).length, 3);
+  const keys = await ada.apiKeys.list(acme, { include_ended: true });
+  equal(keys.length, 3);
+  const paged = [];
+  const pages = { include_ended: true, page_size: 1 };
+  for await (const { id } of ada.apiKeys.all(acme, pages)) paged.push(id);
+  equal(paged, keys.map(({ id }) => id), "each key comes once");
   await refused(
     "API_KEY_INVALID_NAME",
     ada.apiKeys.create(acme, { name: "", scopes: ["analytics:read"] }),

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { createBulwark, supabaseWith } from "../client/support.ts";
 import { browser } from "../foundation/browser.ts";
 import { launch } from "../foundation/page.ts";
-import { createOrganization, join, liftLimits, signUp, url } from "../support.ts";
-import { holds, judge, openConsole, signIn } from "./support.ts";
+import { connect, createOrganization, join, liftLimits, signUp, url } from "../support.ts";
+import { holds, judge, openConsole, openConsoleAs, signIn } from "./support.ts";
 
 Deno.test({
   name: "CONSOLE-E09: API keys are made, shown once, rotated and revoked with a reason" +
@@ -87,11 +87,27 @@ Deno.test({
         "it leaked",
         null,
       ]);
+
+      // More keys than a page has, and than a member may have by default.
+      const owner = connect(1);
+      await owner`update bulwark.settings set value = '500' where name = 'api_keys.limit_per_owner'`;
+      const { scopes } = await bulwark.apiKeys.options(acme);
+      const more = { name: "of many", scopes: [scopes[0]!.permission] };
+      for (let part = 0; part < 10; part++) {
+        await Promise.all(Array.from({ length: 10 }, () => bulwark.apiKeys.create(acme, more)));
+      }
+      await owner`update bulwark.settings set value = '50' where name = 'api_keys.limit_per_owner'`;
+      await owner.end();
+      await page.reload();
+      await page.locator("[data-key]").nth(99).waitFor();
+      assert.equal(await page.locator("[data-key]").count(), 100);
+      await page.getByRole("button", { name: "Show more" }).click();
+      await page.locator('[data-key="nightly import"]').waitFor();
+      assert.equal(await page.locator("[data-key]").count(), 101);
       assert.deepEqual(faults, []);
       await page.context().close();
 
-      const viewer = await openConsole(chromium, `/o/${slug}/keys`);
-      await signIn(viewer.page, mia);
+      const viewer = await openConsoleAs(chromium, mia, `/o/${slug}/keys`);
       await viewer.page.getByText("This is not open to you").waitFor();
       assert.equal(await viewer.page.getByRole("link", { name: "API keys" }).count(), 0);
       await viewer.page.context().close();

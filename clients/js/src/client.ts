@@ -122,7 +122,7 @@ export function createBulwark<Throws extends boolean = false>(
     roles: roles(calls),
     mfa: mfa(calls, throwing),
     audit: audit(calls, throwing),
-    apiKeys: apiKeys(calls),
+    apiKeys: apiKeys(calls, throwing),
     security: security(calls, throwing),
     limits: limits(calls),
     webhooks: webhooks(calls, throwing),

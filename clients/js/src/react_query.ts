@@ -14,6 +14,7 @@ import {
 } from "@tanstack/react-query";
 import type { Client, Credentials, Session } from "./client.ts";
 import type { BulwarkError } from "./error.ts";
+import type { ApiKeyFilter } from "./namespaces/api_keys.ts";
 import type { AuditFilter } from "./namespaces/audit.ts";
 import type { InvitationFilter } from "./namespaces/invitations.ts";
 import type { MemberFilter } from "./namespaces/members.ts";
@@ -78,7 +79,10 @@ type PermissionsKey = readonly ["bulwark", "permissions", string | null];
 
 /** The options of a client's calls. */
 export type BulwarkQueries =
-  & Omit<Spaces, "audit" | "invitations" | "members" | "mfa" | "reviews" | "security" | "webhooks">
+  & Omit<
+    Spaces,
+    "apiKeys" | "audit" | "invitations" | "members" | "mfa" | "reviews" | "security" | "webhooks"
+  >
   & {
     /** The beginning of the keys of all queries. */
     readonly queryKey: readonly ["bulwark"];
@@ -97,6 +101,7 @@ export type BulwarkQueries =
     ): BulwarkQuery<KnownPermissions, PermissionsKey, boolean>;
     /** Signs in; everything known is out of date then. */
     signIn(): BulwarkMutation<Session, [Credentials]>;
+    readonly apiKeys: Spaces["apiKeys"] & Pick<ReturnType<typeof lists>["apiKeys"], "all">;
     readonly audit: Spaces["audit"] & Pick<ReturnType<typeof lists>["audit"], "entries">;
     readonly invitations:
       & Spaces["invitations"]
@@ -141,7 +146,7 @@ export function bulwarkQueries(
   const spaces = Object.fromEntries(
     (Object.keys(queryCalls) as Namespace[]).map((space) => [space, optionsOf(client, space)]),
   ) as unknown as Spaces;
-  const { audit, invitations, members, mfa, reviews, security, webhooks } = lists(client);
+  const { apiKeys, audit, invitations, members, mfa, reviews, security, webhooks } = lists(client);
   const permissions: BulwarkQueries["permissions"] = (organization) =>
     queryOptions<KnownPermissions, BulwarkError, KnownPermissions, PermissionsKey>({
       ...patience,
@@ -155,6 +160,7 @@ export function bulwarkQueries(
     });
   return {
     ...spaces,
+    apiKeys: { ...spaces.apiKeys, ...apiKeys },
     audit: { ...spaces.audit, ...audit },
     invitations: { ...spaces.invitations, ...invitations },
     members: { ...spaces.members, ...members },
@@ -194,8 +200,24 @@ function whoami(client: Client<true>) {
 }
 
 /** Lists of any length, page by page. */
-function lists({ audit, invitations, members, mfa, reviews, security, webhooks }: Client<true>) {
+function lists(
+  { apiKeys, audit, invitations, members, mfa, reviews, security, webhooks }: Client<true>,
+) {
   return {
+    apiKeys: {
+      /** Keys that match a filter, newest first. */
+      all: (organization: string, filter: ApiKeyFilter = {}) => {
+        const page_size = filter.page_size ?? 100;
+        return infiniteQueryOptions({
+          ...patience,
+          queryKey: ["bulwark", "apiKeys", "all", organization, filter] as const,
+          initialPageParam: filter.before,
+          queryFn: ({ pageParam }) =>
+            apiKeys.list(organization, { ...filter, page_size, before: pageParam }),
+          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
+        });
+      },
+    },
     audit: {
       /** Entries that match a filter, newest first. */
       entries: (filter: AuditFilter = {}) =>

@@ -1,5 +1,5 @@
 import type { IssuedApiKey } from "@bulwark/client";
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { useNames } from "../ui/names.ts";
@@ -24,10 +24,11 @@ export function ApiKeys({ organization, opened, head = actionAlone }: {
   const [ended, setEnded] = useState(false);
   const [issued, setIssued] = useState<IssuedApiKey | null>(null);
   const { data: me } = useQuery(queries.whoami());
-  const { data: keys, error } = useQuery({
-    ...queries.apiKeys.list(organization.id, { include_ended: ended, page_size: 100 }),
+  const all = useInfiniteQuery({
+    ...queries.apiKeys.all(organization.id, { include_ended: ended }),
     placeholderData: (before) => before,
   });
+  const keys = all.data?.pages.flat();
   const nameOf = useNames(organization.id, keys?.map(({ owner_id }) => owner_id) ?? []);
   const rotated = new Set(keys?.map(({ rotated_from }) => rotated_from));
   return (
@@ -60,7 +61,8 @@ export function ApiKeys({ organization, opened, head = actionAlone }: {
           { hidden: t("Actions") },
         ]}
         rows={keys}
-        error={error}
+        error={all.error}
+        pages={all}
         empty={
           <Empty title={t("No API key")}>
             {t("A key lets a program do what its owner may, within the scopes you choose.")}

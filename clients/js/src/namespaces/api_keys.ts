@@ -2,12 +2,26 @@ import { type Calls, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
 import type { Permission } from "../permissions.ts";
 
+/** Which keys. */
+export type ApiKeyFilter = Omit<Args<"list_api_keys">, "organization_id">;
+
 /** Members' keys for programs. */
-export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>) {
+export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>, throwing: Calls<true>) {
   return {
     /** A page of the keys of an organization, newest first: all, or the caller's own. */
-    list: (organization: string, page: Omit<Args<"list_api_keys">, "organization_id"> = {}) =>
-      rpc("list_api_keys", { organization_id: organization, ...page }),
+    list: (organization: string, filter: ApiKeyFilter = {}) =>
+      rpc("list_api_keys", { organization_id: organization, ...filter }),
+    /** All keys that match a filter, page by page. Throws a BulwarkError. */
+    async *all(organization: string, filter: ApiKeyFilter = {}) {
+      const page_size = filter.page_size ?? 100;
+      for (let { before } = filter;;) {
+        const asked = { organization_id: organization, ...filter, page_size, before };
+        const page = await throwing.rpc("list_api_keys", asked);
+        yield* page;
+        if (page.length < page_size) return;
+        before = page.at(-1)?.id;
+      }
+    },
     /** The caller's choices for a new key. */
     options: (organization: string) => rpc("api_key_options", { organization_id: organization }),
     /** Issues a key and shows it, this once. */
