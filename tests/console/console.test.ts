@@ -235,7 +235,10 @@ Deno.test({
     const viewer = await openConsole(chromium!, `/o/${slug}/audit`);
     await signIn(viewer.page, mia);
     await viewer.page.getByText("This is not open to you").waitFor();
-    assert.equal(await viewer.page.getByRole("link", { name: "Audit log" }).count(), 0);
+    assert.equal(
+      await viewer.page.getByRole("link", { name: "Audit log", exact: true }).count(),
+      0,
+    );
     await judge(viewer.page, "audit-refused");
     assert.deepEqual(viewer.faults, []);
     await viewer.page.context().close();
@@ -265,7 +268,7 @@ Deno.test({
     assert.equal(others.length, 1);
     await bulwark.sessions.end(others[0]!.id);
     // Another screen asks again, and learns that the session is over.
-    await page.getByRole("link", { name: "Audit log" }).click();
+    await page.getByRole("link", { name: "Audit log", exact: true }).click();
     await page.getByRole("heading", { name: "Sign in" }).waitFor({ timeout: 40_000 });
     await signIn(page, ada);
     await page.locator("[data-entry]").first().waitFor();
@@ -338,7 +341,7 @@ Deno.test({
     const first = await size();
     assert.ok(first > 50_000 && first < 170_000, `${first} bytes`);
     await signIn(page, ada);
-    await page.getByRole("link", { name: "Audit log" }).click();
+    await page.getByRole("link", { name: "Audit log", exact: true }).click();
     await page.locator("[data-entry]").first().waitFor();
     const second = await size();
     assert.ok(second < 250_000, `${second} bytes`);

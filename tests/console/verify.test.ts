@@ -101,7 +101,7 @@ Deno.test({
     const reader = await openConsole(chromium.browser, `/o/${slug}/verify`);
     await signIn(reader.page, rex);
     // Nothing can be chosen before the page knows keys to trust.
-    await reader.page.getByText("told by the project itself", { exact: true }).waitFor();
+    await reader.page.locator("input[type=file]:enabled").waitFor();
     assert.equal(
       await reader.page.getByRole("button", { name: "Verify the whole log" }).count(),
       0,
