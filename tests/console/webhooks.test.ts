@@ -116,6 +116,7 @@ Deno.test({
       await dialog.getByRole("button", { name: "Rotate" }).click();
       await issued.waitFor();
       assert.equal((await issued.innerText()).includes(secret), false);
+      await page.getByRole("button", { name: "I have kept it" }).click();
       await page.getByRole("button", { name: "Edit" }).click();
       await dialog.getByLabel("Name").fill("Night watch");
       await dialog.getByRole("button", { name: "Remove event 2" }).click();
