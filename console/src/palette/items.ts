@@ -29,7 +29,7 @@ export function useItems(text: string): { items: readonly Item[]; searching: boo
   const members = useMembers(organization, text);
   if (!me) return { items: [], searching: true };
   if (uuid.test(text)) {
-    return { items: entriesOf(me, text.toLowerCase(), navigate), searching: false };
+    return { items: entriesOf(me, organization, text.toLowerCase(), navigate), searching: false };
   }
   const fixed = [...screens(me, organization, navigate), ...actions(organization, navigate)];
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -153,9 +153,15 @@ function actions(organization: Organization | undefined, navigate: Navigate): It
   ];
 }
 
-/** An id is offered as an entry of each log that is open to the person. */
-function entriesOf({ organizations }: Whoami, entry: string, navigate: Navigate): Item[] {
+/** An id is offered as an entry of each log that is open to the person, the present one first. */
+function entriesOf(
+  { organizations }: Whoami,
+  current: Organization | undefined,
+  entry: string,
+  navigate: Navigate,
+): Item[] {
   return organizations.filter(({ permissions }) => permissions.includes("audit:read"))
+    .toSorted((one, other) => Number(other.id === current?.id) - Number(one.id === current?.id))
     .map(({ id, name, slug }): Item => ({
       id: `entry-${id}`,
       group: "Entries",
