@@ -6,9 +6,16 @@ export type Sql = postgres.Sql;
 /** Seconds until a lost connection is tried again: the driver's own would grow to 20. */
 export const backoff = (attempts: number): number => Math.min(0.1 * attempts, 1);
 
-/** Opens a pool. Notices are not printed: they are migrations talking to themselves. */
+/**
+ * Opens a pool. Notices are not printed: they are migrations talking to themselves. `end()` waits
+ * 5 s for statements under way: the driver's own would wait forever for a connection that was lost
+ * while it had one.
+ */
 export function connect(url: string, options: { max?: number } = {}): Sql {
-  return postgres(url, { max: options.max ?? 1, onnotice: () => {}, connect_timeout: 10, backoff });
+  const max = options.max ?? 1;
+  const sql = postgres(url, { max, onnotice: () => {}, connect_timeout: 10, backoff });
+  const end = sql.end.bind(sql);
+  return Object.assign(sql, { end: (options = {}) => end({ timeout: 5, ...options }) });
 }
 
 /** Whether the network, the driver (`CONNECTION_CLOSED`) or a server that stops or starts failed. */

@@ -17,6 +17,7 @@ const timeout = 8 * 60_000;
  * Ignored tests are counted as skipped under their own names, which are to say what they need.
  */
 export async function runDenoTest(options: DenoTestOptions): Promise<TestResult> {
+  const timedOut = AbortSignal.timeout(timeout);
   const child = new Deno.Command(options.deno, {
     args: [
       "test",
@@ -30,10 +31,12 @@ export async function runDenoTest(options: DenoTestOptions): Promise<TestResult>
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-    signal: AbortSignal.any([options.signal, AbortSignal.timeout(timeout)]),
+    signal: AbortSignal.any([options.signal, timedOut]),
   }).spawn();
   const { success, stdout, stderr } = await child.output();
-  return readSummary(new TextDecoder().decode(stdout), new TextDecoder().decode(stderr), success);
+  const said = new TextDecoder().decode(stderr) +
+    (timedOut.aborted ? `stopped after ${timeout / 60_000} minutes` : "");
+  return readSummary(new TextDecoder().decode(stdout), said, success);
 }
 
 /** Reads the totals that `deno test` ends with, and what it said of the failures. */

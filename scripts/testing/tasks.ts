@@ -54,15 +54,17 @@ export function pgtapOnDebian(paths: string[], clusters: TestClusters): TestTask
 
 /**
  * Unit tests, a process for each folder: the functions' on both Denos, the scripts' on the current
- * one, with a stack to copy.
+ * one. The tests of the stack start some of their own: a process for each file, with one to copy.
  */
 export function denoTasks(selection: Selection, made: Made, signal: AbortSignal): TestTask[] {
+  const stacks = "scripts/stack";
+  const group = (path: string) => dirname(path) === stacks ? path : dirname(path);
   const tasks = (kind: string, deno: () => string, paths: string[]): TestTask[] =>
-    [...Map.groupBy(paths, dirname)].map(([folder, paths]) => ({
+    [...Map.groupBy(paths, group)].map(([name, paths]) => ({
       kind,
-      name: paths.length === 1 ? paths[0] ?? folder : folder,
+      name: paths.length === 1 ? paths[0] ?? name : name,
       run: async () => {
-        const env = folder === "scripts/stack"
+        const env = dirname(name) === stacks
           ? { BULWARK_TEST_PREPARED_STACK: await made.stacks.prepared() }
           : {};
         return await runDenoTest({ deno: deno(), paths, env, signal });
