@@ -10,6 +10,7 @@ import {
 import type { BulwarkError } from "../../clients/js/src/index.ts";
 import { bulwarkQueries } from "../../clients/js/src/react_query.ts";
 import {
+  connect,
   createOrganization,
   freshSlug,
   join,
@@ -148,6 +149,33 @@ Deno.test("CLIENT-E13: the audit log and members come page by page, each once", 
   assert.deepEqual(found, [ada.id, mia.id].sort());
   for (const end of stop) end();
   cache.clear();
+});
+
+Deno.test("CLIENT-E19: a page size that the database does not give leaves no row out", async () => {
+  const organization = await createOrganization(ada);
+  const owner = connect(1);
+  await owner`
+    insert into bulwark.invitations (organization_id, email, role_id, expires_at)
+    select ${organization}, format('invited-%s@example.com', n), r.id, now() + interval '1 day'
+    from bulwark.roles r, generate_series(1, 1001) n
+    where r.organization_id is null and r.name = 'viewer'`;
+  await owner.end();
+  const { bulwark, queries, cache } = open(ada);
+  const emails = new Set<string>();
+  const filter = { page_size: 5000 };
+  for await (const { email } of bulwark.invitations.all(organization, filter)) emails.add(email);
+  assert.equal(emails.size, 1001);
+  const list = new InfiniteQueryObserver(cache, queries.invitations.all(organization, filter));
+  const stop = list.subscribe(() => {});
+  await until("the first page", () => list.getCurrentResult().data);
+  while (list.getCurrentResult().hasNextPage) await list.fetchNextPage();
+  assert.deepEqual(list.getCurrentResult().data?.pages.map(({ length }) => length), [1000, 1]);
+  stop();
+  cache.clear();
+  const none = bulwark.invitations.all(organization, { page_size: 0, states: ["declined"] });
+  assert.deepEqual(await none.next(), { done: true, value: undefined }, "an empty list ends");
+  const strange = open(bob).bulwark.invitations.all(organization, filter);
+  assert.equal(await refusedBy(strange.next()), "RBAC_PERMISSION_DENIED");
 });
 
 Deno.test("CLIENT-E14: a refusal is asked once, an outage again", async () => {

@@ -20,7 +20,8 @@ import type { InvitationFilter } from "./namespaces/invitations.ts";
 import type { MemberFilter } from "./namespaces/members.ts";
 import type { ComplianceFilter } from "./namespaces/mfa.ts";
 import type { ReviewFilter } from "./namespaces/reviews.ts";
-import type { DeliveryFilter } from "./namespaces/webhooks.ts";
+import { deliveriesOf, type DeliveryFilter } from "./namespaces/webhooks.ts";
+import { nextCursor, pageSize } from "./pages.ts";
 import type { Permission } from "./permissions.ts";
 import { type Namespace, queryCalls } from "./query_calls.ts";
 import type { Simplify } from "./result.ts";
@@ -207,14 +208,14 @@ function lists(
     apiKeys: {
       /** Keys that match a filter, newest first. */
       all: (organization: string, filter: ApiKeyFilter = {}) => {
-        const page_size = filter.page_size ?? 100;
+        const page_size = pageSize(filter.page_size);
         return infiniteQueryOptions({
           ...patience,
           queryKey: ["bulwark", "apiKeys", "all", organization, filter] as const,
           initialPageParam: filter.before,
           queryFn: ({ pageParam }) =>
             apiKeys.list(organization, { ...filter, page_size, before: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
+          getNextPageParam: (page) => nextCursor(page, page_size, ({ id }) => id),
         });
       },
     },
@@ -232,7 +233,7 @@ function lists(
     invitations: {
       /** Invitations that match a filter, newest first. */
       all: (organization: string, filter: InvitationFilter = {}) => {
-        const page_size = filter.page_size ?? 100;
+        const page_size = pageSize(filter.page_size);
         return infiniteQueryOptions({
           ...patience,
           queryKey: ["bulwark", "invitations", "all", organization, filter] as const,
@@ -240,49 +241,49 @@ function lists(
           queryFn: ({ pageParam }) =>
             invitations.list(organization, { ...filter, page_size, before: pageParam }),
           getNextPageParam: (page) =>
-            page.length < page_size ? undefined : page.at(-1)?.invitation_id,
+            nextCursor(page, page_size, ({ invitation_id }) => invitation_id),
         });
       },
     },
     members: {
       /** Members that match a filter. */
       all: (organization: string, filter: MemberFilter = {}) => {
-        const page_size = filter.page_size ?? 100;
+        const page_size = pageSize(filter.page_size);
         return infiniteQueryOptions({
           ...patience,
           queryKey: ["bulwark", "members", "all", organization, filter] as const,
           initialPageParam: filter.after,
           queryFn: ({ pageParam }) =>
             members.list(organization, { ...filter, page_size, after: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.page_key,
+          getNextPageParam: (page) => nextCursor(page, page_size, ({ page_key }) => page_key),
         });
       },
     },
     mfa: {
       /** Members that match a filter, and their second factors. */
       everyone: (organization: string, filter: ComplianceFilter = {}) => {
-        const page_size = filter.page_size ?? 100;
+        const page_size = pageSize(filter.page_size);
         return infiniteQueryOptions({
           ...patience,
           queryKey: ["bulwark", "mfa", "everyone", organization, filter] as const,
           initialPageParam: filter.after,
           queryFn: ({ pageParam }) =>
             mfa.compliance(organization, { ...filter, page_size, after: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.user_id,
+          getNextPageParam: (page) => nextCursor(page, page_size, ({ user_id }) => user_id),
         });
       },
     },
     reviews: {
       /** Every access that a review is about. */
       all: (review: string, filter: ReviewFilter = {}) => {
-        const page_size = filter.page_size ?? 100;
+        const page_size = pageSize(filter.page_size);
         return infiniteQueryOptions({
           ...patience,
           queryKey: ["bulwark", "reviews", "all", review, filter] as const,
           initialPageParam: filter.after,
           queryFn: ({ pageParam }) =>
             reviews.items(review, { ...filter, page_size, after: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
+          getNextPageParam: (page) => nextCursor(page, page_size, ({ id }) => id),
         });
       },
     },
@@ -292,28 +293,28 @@ function lists(
         organization: string | null,
         filter: NonNullable<Parameters<typeof security.list>[1]> = {},
       ) => {
-        const page_size = filter.page_size ?? 100;
+        const page_size = pageSize(filter.page_size);
         return infiniteQueryOptions({
           ...patience,
           queryKey: ["bulwark", "security", "events", organization, filter] as const,
           initialPageParam: filter.before,
           queryFn: ({ pageParam }) =>
             security.list(organization, { ...filter, page_size, before: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.id,
+          getNextPageParam: (page) => nextCursor(page, page_size, ({ id }) => id),
         });
       },
     },
     webhooks: {
       /** Deliveries of an endpoint that match a filter, newest first. */
       log: (endpoint: string, filter: DeliveryFilter = {}) => {
-        const page_size = filter.page_size ?? 50;
+        const page_size = deliveriesOf(filter);
         return infiniteQueryOptions({
           ...patience,
           queryKey: ["bulwark", "webhooks", "log", endpoint, filter] as const,
           initialPageParam: filter.before,
           queryFn: ({ pageParam }) =>
             webhooks.deliveries(endpoint, { ...filter, page_size, before: pageParam }),
-          getNextPageParam: (page) => page.length < page_size ? undefined : page.at(-1)?.sequence,
+          getNextPageParam: (page) => nextCursor(page, page_size, ({ sequence }) => sequence),
         });
       },
     },

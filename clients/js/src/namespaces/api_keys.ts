@@ -1,8 +1,9 @@
 import { type Calls, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
+import { pageSize, rowsOf } from "../pages.ts";
 import type { Permission } from "../permissions.ts";
 
-/** Which keys. */
+/** A filter of API keys. */
 export type ApiKeyFilter = Omit<Args<"list_api_keys">, "organization_id">;
 
 /** Members' keys for programs. */
@@ -12,15 +13,20 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>, throwing: 
     list: (organization: string, filter: ApiKeyFilter = {}) =>
       rpc("list_api_keys", { organization_id: organization, ...filter }),
     /** All keys that match a filter, page by page. Throws a BulwarkError. */
-    async *all(organization: string, filter: ApiKeyFilter = {}) {
-      const page_size = filter.page_size ?? 100;
-      for (let { before } = filter;;) {
-        const asked = { organization_id: organization, ...filter, page_size, before };
-        const page = await throwing.rpc("list_api_keys", asked);
-        yield* page;
-        if (page.length < page_size) return;
-        before = page.at(-1)?.id;
-      }
+    all: (organization: string, filter: ApiKeyFilter = {}) => {
+      const page_size = pageSize(filter.page_size);
+      return rowsOf(
+        filter.before,
+        page_size,
+        (before) =>
+          throwing.rpc("list_api_keys", {
+            organization_id: organization,
+            ...filter,
+            page_size,
+            before,
+          }),
+        ({ id }) => id,
+      );
     },
     /** The caller's choices for a new key. */
     options: (organization: string) => rpc("api_key_options", { organization_id: organization }),

@@ -4,7 +4,7 @@ import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
 import type { AuditEntry } from "../shapes.ts";
 
-/** Which entries of the audit log. */
+/** A filter of entries of the audit log. */
 export type AuditFilter = Args<"search_audit_logs">;
 
 /** The audit log. */

@@ -5,7 +5,7 @@ import type { SubjectRow } from "../shapes.ts";
 /** The range of time of a report; the last 90 days by default. */
 export type ReportRange = Omit<Args<"compliance_report">, "organization_id">;
 
-/** Whose data: oneself by default; others for those who may erase them. */
+/** The person whose data is asked for: oneself by default, others for those who may erase them. */
 export type Subject = Omit<Args<"export_subject">, "after">;
 
 /** Evidence for auditors, and what is known of a person. */

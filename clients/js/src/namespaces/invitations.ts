@@ -1,8 +1,9 @@
 import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
+import { pageSize, rowsOf } from "../pages.ts";
 import type { InvitationState } from "../shapes.ts";
 
-/** Which invitations. */
+/** A filter of invitations. */
 export type InvitationFilter = Omit<Args<"list_invitations">, "organization_id" | "states"> & {
   states?: readonly InvitationState[] | null | undefined;
 };
@@ -14,15 +15,20 @@ export function invitations<T extends boolean>({ rpc }: Calls<T>, throwing: Call
     list: (organization: string, filter: InvitationFilter = {}) =>
       rpc("list_invitations", { organization_id: organization, ...filter }),
     /** All invitations that match a filter, page by page. Throws a BulwarkError. */
-    async *all(organization: string, filter: InvitationFilter = {}) {
-      const page_size = filter.page_size ?? 100;
-      for (let { before } = filter;;) {
-        const asked = { organization_id: organization, ...filter, page_size, before };
-        const page = await throwing.rpc("list_invitations", asked);
-        yield* page;
-        if (page.length < page_size) return;
-        before = page.at(-1)?.invitation_id;
-      }
+    all: (organization: string, filter: InvitationFilter = {}) => {
+      const page_size = pageSize(filter.page_size);
+      return rowsOf(
+        filter.before,
+        page_size,
+        (before) =>
+          throwing.rpc("list_invitations", {
+            organization_id: organization,
+            ...filter,
+            page_size,
+            before,
+          }),
+        ({ invitation_id }) => invitation_id,
+      );
     },
     /** Invites an address and returns the token, this once; null if a webhook sends it as e-mail. */
     create: (organization: string, invitation: Omit<Args<"invite_member">, "organization_id">) =>

@@ -1,7 +1,8 @@
 import type { Calls } from "../calls.ts";
 import type { Args } from "../overlay.ts";
+import { pageSize, rowsOf } from "../pages.ts";
 
-/** Which members. */
+/** A filter of members. */
 export type MemberFilter = Omit<Args<"list_members">, "organization_id">;
 
 /** Members of an organization. */
@@ -11,15 +12,20 @@ export function members<T extends boolean>({ rpc, select }: Calls<T>, throwing: 
     list: (organization: string, filter: MemberFilter = {}) =>
       rpc("list_members", { organization_id: organization, ...filter }),
     /** All members that match a filter, page by page. Throws a BulwarkError. */
-    async *all(organization: string, filter: MemberFilter = {}) {
-      const page_size = filter.page_size ?? 100;
-      for (let { after } = filter;;) {
-        const asked = { organization_id: organization, ...filter, page_size, after };
-        const page = await throwing.rpc("list_members", asked);
-        yield* page;
-        if (page.length < page_size) return;
-        after = page.at(-1)?.page_key;
-      }
+    all: (organization: string, filter: MemberFilter = {}) => {
+      const page_size = pageSize(filter.page_size);
+      return rowsOf(
+        filter.after,
+        page_size,
+        (after) =>
+          throwing.rpc("list_members", {
+            organization_id: organization,
+            ...filter,
+            page_size,
+            after,
+          }),
+        ({ page_key }) => page_key,
+      );
     },
     /** Names for ids, of members and of those who left. */
     names: (organization: string | null, users: readonly string[]) =>

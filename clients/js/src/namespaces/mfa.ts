@@ -2,8 +2,9 @@ import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Inputs } from "../generated/inputs.ts";
 import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
+import { pageSize, rowsOf } from "../pages.ts";
 
-/** Which members, by their second factors. */
+/** A filter of members by their second factors. */
 export type ComplianceFilter = Omit<Args<"mfa_compliance">, "organization_id" | "state"> & {
   state?: "enrolled" | "missing" | "overdue" | "locked" | undefined;
 };
@@ -53,15 +54,20 @@ export function mfa<T extends boolean>(
     compliance: (organization: string, filter: ComplianceFilter = {}) =>
       rpc("mfa_compliance", { organization_id: organization, ...filter }),
     /** All members that match a filter and their second factors, page by page. Throws a BulwarkError. */
-    async *everyone(organization: string, filter: ComplianceFilter = {}) {
-      const page_size = filter.page_size ?? 100;
-      for (let { after } = filter;;) {
-        const asked = { organization_id: organization, ...filter, page_size, after };
-        const page = await throwing.rpc("mfa_compliance", asked);
-        yield* page;
-        if (page.length < page_size) return;
-        after = page.at(-1)?.user_id;
-      }
+    everyone: (organization: string, filter: ComplianceFilter = {}) => {
+      const page_size = pageSize(filter.page_size);
+      return rowsOf(
+        filter.after,
+        page_size,
+        (after) =>
+          throwing.rpc("mfa_compliance", {
+            organization_id: organization,
+            ...filter,
+            page_size,
+            after,
+          }),
+        ({ user_id }) => user_id,
+      );
     },
     /** The newest uses of the caller's own factors, successful or not. */
     usage: (count = 20) =>

@@ -1,7 +1,8 @@
 import type { Calls } from "../calls.ts";
 import type { Args } from "../overlay.ts";
+import { pageSize, rowsOf } from "../pages.ts";
 
-/** Which of what a review is about. */
+/** A filter of the accesses in a review. */
 export type ReviewFilter = Omit<Args<"list_access_review">, "review_id">;
 
 /** Access reviews. */
@@ -18,19 +19,19 @@ export function reviews<T extends boolean>({ rpc, select }: Calls<T>, throwing: 
       ),
     /** Starts a review of every member and every key in force. */
     start: (review: Args<"start_access_review">) => rpc("start_access_review", review),
-    /** A page of what a review is about, by `id`. */
+    /** A page of the accesses in a review; `id` of the last one continues as `after`. */
     items: (review: string, filter: ReviewFilter = {}) =>
       rpc("list_access_review", { review_id: review, ...filter }),
-    /** All of it, page by page. Throws a BulwarkError. */
-    async *all(review: string, filter: ReviewFilter = {}) {
-      const page_size = filter.page_size ?? 100;
-      for (let { after } = filter;;) {
-        const asked = { review_id: review, ...filter, page_size, after };
-        const page = await throwing.rpc("list_access_review", asked);
-        yield* page;
-        if (page.length < page_size) return;
-        after = page.at(-1)?.id;
-      }
+    /** All accesses in a review, page by page. Throws a BulwarkError. */
+    all: (review: string, filter: ReviewFilter = {}) => {
+      const page_size = pageSize(filter.page_size);
+      return rowsOf(
+        filter.after,
+        page_size,
+        (after) =>
+          throwing.rpc("list_access_review", { review_id: review, ...filter, page_size, after }),
+        ({ id }) => id,
+      );
     },
     /** Keeps an access as it was listed, by its `version`. */
     keep: (item: string, version: string, note?: string) =>

@@ -26,7 +26,7 @@ export function roles<T extends boolean>({ rpc, select }: Calls<T>) {
       ),
     /** The permissions that roles have by themselves. */
     contents: () => select("role_permissions", (query) => query.order("permission")),
-    /** Which roles inherit which. */
+    /** Pairs of a role and a role that it inherits from. */
     inheritance: () => select("role_inheritance", (query) => query.order("role_id")),
     create: (organization: string, role: Definition<"create_role">) =>
       rpc("create_role", { organization_id: organization, ...role }),

@@ -1,5 +1,6 @@
 import type { Calls } from "../calls.ts";
 import type { Args } from "../overlay.ts";
+import { pageSize, rowsOf } from "../pages.ts";
 
 /** Security events: incidents that somebody reviews, assigns and resolves. */
 export function security<T extends boolean>(
@@ -12,15 +13,20 @@ export function security<T extends boolean>(
     list: (organization: string | null, filter: Filter = {}) =>
       rpc("list_security_events", { organization_id: organization, ...filter }),
     /** All events, page by page. Throws a BulwarkError. */
-    async *events(organization: string | null, filter: Filter = {}) {
-      const page_size = filter.page_size ?? 100;
-      for (let { before } = filter;;) {
-        const asked = { organization_id: organization, ...filter, page_size, before };
-        const page = await throwing.rpc("list_security_events", asked);
-        yield* page;
-        if (page.length < page_size) return;
-        before = page.at(-1)?.id;
-      }
+    events: (organization: string | null, filter: Filter = {}) => {
+      const page_size = pageSize(filter.page_size);
+      return rowsOf(
+        filter.before,
+        page_size,
+        (before) =>
+          throwing.rpc("list_security_events", {
+            organization_id: organization,
+            ...filter,
+            page_size,
+            before,
+          }),
+        ({ id }) => id,
+      );
     },
     /** How many events are open by severity; counts the newest 1,000. */
     open: (organization: string | null) =>

@@ -3,8 +3,9 @@ import type { Enums } from "../generated/database.ts";
 import type { Inputs } from "../generated/inputs.ts";
 import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
+import { pageSize, rowsOf } from "../pages.ts";
 
-/** Which deliveries of an endpoint. */
+/** A filter of the deliveries of an endpoint. */
 export interface DeliveryFilter {
   statuses?: readonly Enums["webhook_delivery_status"][] | undefined;
   /** Only deliveries before this `sequence`: that of the last one of the previous page. */
@@ -12,20 +13,20 @@ export interface DeliveryFilter {
   page_size?: number | undefined;
 }
 
+/** The number of deliveries in a page. */
+export const deliveriesOf = ({ page_size }: DeliveryFilter): number => pageSize(page_size, 50);
+
 /** Endpoints for events, and their deliveries. */
 export function webhooks<T extends boolean>(
   { rpc, select, invoke }: Calls<T>,
   throwing: Calls<true>,
 ) {
   const newest = (query: Query, column: string) => query.order(column, { ascending: false });
-  const page = (
-    query: Query,
-    endpoint: string,
-    { statuses, before, page_size = 50 }: DeliveryFilter,
-  ) => {
+  const page = (query: Query, endpoint: string, filter: DeliveryFilter) => {
+    const { statuses, before } = filter;
     const some = statuses ? query.in("status", statuses) : query;
     const rest = before === undefined ? some : some.lt("sequence", before);
-    return newest(rest.eq("endpoint_id", endpoint), "sequence").limit(page_size);
+    return newest(rest.eq("endpoint_id", endpoint), "sequence").limit(deliveriesOf(filter));
   };
   const path = (endpoint: string, action: string) =>
     `bulwark-webhooks/endpoints/${endpoint}/${action}`;
@@ -96,18 +97,17 @@ export function webhooks<T extends boolean>(
     deliveries: (endpoint: string, filter: DeliveryFilter = {}) =>
       select("webhook_deliveries", (query) => page(query, endpoint, filter)),
     /** All deliveries of an endpoint, page by page. Throws a BulwarkError. */
-    async *log(endpoint: string, filter: DeliveryFilter = {}) {
-      const { page_size = 50 } = filter;
-      for (let { before } = filter;;) {
-        const rows = await throwing.select(
-          "webhook_deliveries",
-          (query) => page(query, endpoint, { ...filter, before }),
-        );
-        yield* rows;
-        if (rows.length < page_size) return;
-        before = rows.at(-1)?.sequence;
-      }
-    },
+    log: (endpoint: string, filter: DeliveryFilter = {}) =>
+      rowsOf(
+        filter.before,
+        deliveriesOf(filter),
+        (before) =>
+          throwing.select(
+            "webhook_deliveries",
+            (query) => page(query, endpoint, { ...filter, before }),
+          ),
+        ({ sequence }) => sequence,
+      ),
     /** The attempts of a delivery, newest first. */
     attempts: (delivery: string) =>
       select("webhook_attempts", (query) => newest(query.eq("delivery_id", delivery), "number")),
