@@ -1,4 +1,5 @@
 /** The shapes of JSON in answers, as a test finds them in those of the running stack. */
+import type { FunctionAnswers } from "./generated/answers.ts";
 import type {
   CompositeTypes,
   Enums,
@@ -96,28 +97,8 @@ export type AuditEntry = Simplify<
   }
 >;
 
-/** Second factors of the caller; null is known only to a session that satisfies MFA. */
-export interface MfaStatus {
-  enrolled: boolean;
-  /** Factors of Supabase Auth itself. */
-  native_factors: number;
-  /** When this session proved a factor. */
-  verified_at: string | null;
-  /** Whether the session may enter organizations that require MFA. */
-  satisfied: boolean;
-  locked: boolean | null;
-  backup_codes_left: number | null;
-  factors: { id: string; name: string; activated_at: string; last_used_at: string | null }[] | null;
-  trusted_devices:
-    | {
-      id: string;
-      name: string;
-      created_at: string;
-      expires_at: string;
-      last_used_at: string | null;
-    }[]
-    | null;
-}
+/** Second factors of the caller. A session that does not satisfy MFA gets null for their details. */
+export type MfaStatus = FunctionAnswers["bulwark-mfa"];
 
 /** Status of the audit log. */
 export interface AuditStatus {
@@ -137,69 +118,20 @@ export interface AuditStatus {
   touched_objects: string[];
 }
 
+type Proof = FunctionAnswers["bulwark-audit/proof"];
+/** Fields with values that the database enumerates. */
+type Enumerated = "source" | "severity" | "result";
+
 /** An entry as it was sealed; of a removed payload the commitment is left. */
-export interface SealedEntry {
-  id: string;
-  organization_id: string | null;
-  timeline: number;
-  xid: string;
-  occurred_at: string;
-  occurred_at_us: number;
-  source: Enums["audit_source"];
-  severity: Enums["audit_severity"];
-  result: Enums["audit_result"];
-  event_type: string;
-  resource_type: string | null;
-  salt?: string;
-  payload?: string;
-  commitment?: string;
-  removed_by?: string;
-  leaf?: string | null;
-}
+export type SealedEntry = Simplify<
+  Omit<Proof["entry"], Enumerated> & Pick<Rows["audit_logs"], Enumerated>
+>;
 
 /** Proves that an entry is in the log; hashes are base64. */
-export interface EntryProof {
-  entry: SealedEntry;
-  entry_index: number;
-  entry_path: string[];
-  group: {
-    organization_id: string | null;
-    seal: number;
-    entry_count: number;
-    entries_before: number;
-    previous: string;
-    root: string;
-  };
-  group_index: number;
-  group_count: number;
-  group_path: string[];
-  seal: {
-    number: number;
-    previous_hash: string;
-    root: string;
-    timeline: number;
-    sealed_at: string;
-    sealed_at_us: number;
-    snapshot: string;
-    through: string | null;
-    hash: string;
-  };
-  tree_index: number;
-  tree_size: number;
-  tree_path: string[];
-  tree_root: string;
-  /** The signed note about the tree; null if no checkpoint covers the entry yet. */
-  checkpoint: string | null;
-}
+export type EntryProof = Simplify<Omit<Proof, "entry"> & { entry: SealedEntry }>;
 
 /** Proves that the log of `to_size` seals extends that of `from_size` seals. */
-export interface ConsistencyProof {
-  from_size: number;
-  to_size: number;
-  from_root: string;
-  to_root: string;
-  path: string[];
-}
+export type ConsistencyProof = FunctionAnswers["bulwark-audit/proof/consistency"];
 
 /** The choices for a new API key. */
 export interface ApiKeyOptions {

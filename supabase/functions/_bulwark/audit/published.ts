@@ -1,24 +1,10 @@
-import type { z } from "zod";
 import type { CallerClient } from "../foundation/caller.ts";
 import { unwrap } from "../foundation/errors.ts";
 import { formatVerifierKey, NoteError, openCheckpoint, type VerifierKey } from "./note.ts";
-import type * as schema from "./proof_schema.ts";
-
-/** The newest checkpoint and all public keys. */
-export interface PublishedCheckpoint {
-  tree_size: number | null;
-  signed_at: string | null;
-  delivered_at: string | null;
-  note: string | null;
-  /**
-   * `name+hash+key`, newest first. They come from the database: compare them with a copy kept
-   * outside.
-   */
-  keys: string[];
-}
+import type { ConsistencyProof, EntryProof } from "./records.ts";
 
 /** The part of the checkpoints that every signed-in user may read. */
-export async function publishedCheckpoint(client: CallerClient): Promise<PublishedCheckpoint> {
+export async function publishedCheckpoint(client: CallerClient) {
   const newest = unwrap(
     await client.from("audit_checkpoints").select("tree_size, signed_at, delivered_at, note")
       .order("tree_size", { ascending: false }).limit(20),
@@ -41,7 +27,7 @@ export async function publishedCheckpoint(client: CallerClient): Promise<Publish
 /** That an entry is in the log. */
 export async function inclusionProof(client: CallerClient, { id }: { id: string }) {
   const proof = unwrap(await client.rpc("audit_inclusion_proof", { entry_id: id }));
-  return proof as unknown as z.output<ReturnType<typeof schema.inclusionProof>>;
+  return proof as unknown as EntryProof;
 }
 
 /** That a later log extends an earlier one. */
@@ -51,7 +37,7 @@ export async function consistencyProof(
 ) {
   const asked = { from_size: from, to_size: to };
   const proof = unwrap(await client.rpc("audit_consistency_proof", asked));
-  return proof as unknown as z.output<ReturnType<typeof schema.consistencyProof>>;
+  return proof as unknown as ConsistencyProof;
 }
 
 /** The first whose signature verifies, so that a forged row hides nothing. */
