@@ -80,7 +80,8 @@ function bound(
     scraper: env.scrapeToken ?? null,
   };
   const accepted = auth.map((name) => secrets[name] ?? null);
-  const answer = async (request: Request, client: DataClient | null, charged?: Charged) => {
+  /** `charged` is null for a caller with a secret of the installation. */
+  const answer = async (request: Request, client: DataClient | null, charged: Charged | null) => {
     const given = input &&
       (method === "GET" || inQuery ? queryOf(request) : await readJson(request, maximumBytes));
     const made = await run({
@@ -88,7 +89,7 @@ function bound(
       asked: input && parse(input, given),
       id: pathId(request),
       client,
-      isTrusted: !charged,
+      isTrusted: charged === null,
       charged: charged ?? { rule: null, caller: null },
     });
     if (made instanceof Response) return made;
@@ -108,6 +109,6 @@ function bound(
   const options = auth.includes("scheduler") ? { timeoutMs: schedulerTimeoutMs } : {};
   return (request) =>
     carriesSecret(request, accepted)
-      ? answer(request, serviceClient(env, correlationIdOf(request), options))
+      ? answer(request, serviceClient(env, correlationIdOf(request), options), null)
       : limited(request);
 }
