@@ -4,7 +4,7 @@ import { createBulwark } from "../../clients/js/src/index.ts";
 import { createClient } from "@supabase/supabase-js";
 import { codeOf } from "./steps.ts";
 
-/** Who uses the sample, and where. */
+/** The person who uses the sample, and the addresses. */
 export interface SampleSettings {
   url: string;
   publishableKey: string;

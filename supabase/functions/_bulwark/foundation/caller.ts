@@ -11,12 +11,12 @@ import { parseTraceparent } from "./trace.ts";
 /** A supabase-js client that acts as somebody, under row-level security. */
 export type CallerClient = DataClient;
 
-/** Whom the token of each client names. */
+/** The user that the token of each client names. */
 const claimed = new WeakMap<CallerClient, UnverifiedClaims>();
 
 /**
- * Whom a client's token names, for finding what is cached: nobody verified it, so nothing is decided
- * by it. Null where it names no user.
+ * The user that a client's token names, for finding what is cached. Nobody verified it, so nothing
+ * is decided by it. Null if it names no user.
  */
 export function claimedBy(client: CallerClient): UnverifiedClaims | null {
   return claimed.get(client) ?? null;

@@ -49,7 +49,7 @@ export interface ArchiveLog {
   restore(month: string, seal: number, first: number, entries: AuditEntry[]): Promise<number>;
 }
 
-/** Whose entries are restored: an organization's, those without one (null), or all. */
+/** The log to restore from: an organization's, that of entries without one (null), or all. */
 export type RestoredLog = { organization_id: string | null } | "everybody";
 
 const ofOrganization = (id: string | null) => id === null ? {} : { organization_id: id };
