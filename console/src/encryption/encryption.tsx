@@ -73,7 +73,10 @@ function WrappingKeys() {
                 ? <Badge tone="good">current</Badge>
                 : data_keys === 0
                 ? <Badge>may be removed</Badge>
-                : <Badge tone="warn">still needed</Badge>}
+                // No key is chosen until the first `npm run rotate-keys`.
+                : keys?.some((key) => key.is_current)
+                ? <Badge tone="warn">still needed</Badge>
+                : <Badge tone="good">in use</Badge>}
             </Cell>
             <Cell>{new Intl.NumberFormat().format(data_keys)}</Cell>
             <Cell className="whitespace-nowrap text-quiet">{derivation}</Cell>
