@@ -192,7 +192,8 @@ function useWebhooks(organization: Organization): Check | null {
     const dead = endpoints.reduce((sum, one) => sum + one.dead, 0);
     const amount = count(endpoints.length, "endpoint", "endpoints");
     if (failing.length > 0) {
-      return ["bad", `${number.format(failing.length)} of ${amount} fails: ${namesOf(failing)}.`];
+      const fail = failing.length === 1 ? "fails" : "fail";
+      return ["bad", `${number.format(failing.length)} of ${amount} ${fail}: ${namesOf(failing)}.`];
     }
     if (dead > 0) {
       return [
