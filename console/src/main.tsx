@@ -34,8 +34,9 @@ auth.onAuthStateChange((event, session) => {
   if (next === account) return;
   const ended = account !== null && next === null;
   account = next;
-  // Nothing of one account may be shown to the next.
+  // The next account sees no data of this one, and repeats none of its calls.
   known.clear();
+  stepUp.answer(null);
   if (ended) {
     const to = router.state.location.href;
     void router.navigate({ to: "/sign-in", search: { to } });

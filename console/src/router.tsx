@@ -19,9 +19,11 @@ import { readMetricsSearch } from "./metrics/range.ts";
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
 
-/** A place in the console to return to. */
+/** A screen to return to after signing in, which none of the screens before it can be. */
 const returning = ({ to }: Record<string, unknown>): { to?: string } =>
-  typeof to === "string" && /^\/(?!\/)/.test(to) && !to.startsWith("/sign-") ? { to } : {};
+  typeof to === "string" && /^\/(?!\/|sign-|second-factor|recover|new-password)/.test(to)
+    ? { to }
+    : {};
 
 /** A part of a screen. */
 const readPart = ({ part }: Record<string, unknown>): { part?: string } =>

@@ -174,6 +174,14 @@ Deno.test({
     assert.deepEqual(viewer.faults, []);
     await viewer.page.context().close();
 
+    // In the address of another organization of the same person there is no such review.
+    const initech = await clientOf(ada).organizations.get(await createOrganization(ada));
+    const wrong = await openConsoleAs(chromium!, ada, `/o/${initech!.slug}/reviews/${review!.id}`);
+    await wrong.page.getByRole("heading", { name: "There is nothing here" }).waitFor();
+    assert.equal(await wrong.page.locator("[data-access]").count(), 0);
+    assert.deepEqual(wrong.faults, []);
+    await wrong.page.context().close();
+
     const [globex] = await clientOf(bob).organizations.list();
     const other = await openConsoleAs(chromium!, bob, `/o/${globex!.slug}/compliance?part=holds`);
     await other.page.getByText("No legal hold").waitFor();

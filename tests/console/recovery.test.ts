@@ -5,7 +5,7 @@ import { createBulwark, supabaseWith } from "../client/support.ts";
 import { browser } from "../foundation/browser.ts";
 import { launch } from "../foundation/page.ts";
 import { anonymous, connect, liftLimits, type Person, signUp, url } from "../support.ts";
-import { judge, openConsole, signIn } from "./support.ts";
+import { judge, openConsole, signIn, signOut } from "./support.ts";
 
 /** The local stack sends no mail, so the test knows the code by giving it. */
 async function giveCode({ id, email }: Person, code: string): Promise<void> {
@@ -28,7 +28,7 @@ Deno.test({
     const ada = await signUp("ada");
     const bulwark = createBulwark(supabaseWith(ada.token), { throwOnError: true });
     const { secret } = await bulwark.mfa.enroll();
-    await bulwark.mfa.activate(codeOf(secret));
+    const { backup_codes } = await bulwark.mfa.activate(codeOf(secret));
     // The first request builds the console.
     await (await fetch(url)).body?.cancel();
     const chromium = await launch();
@@ -61,8 +61,13 @@ Deno.test({
       await page.getByRole("button", { name: "Sign out" }).click();
       await signIn(page, { email: ada.email, password });
       await page.getByRole("heading", { name: "Second factor" }).waitFor();
+      // The screen that somebody signed out from is not asked for again after the second factor.
+      await page.getByRole("button", { name: "Use a backup code" }).click();
+      await page.getByLabel("Backup code").fill(backup_codes![0]!);
+      await page.getByRole("button", { name: "Verify" }).click();
+      await page.getByRole("heading", { name: "Organizations", exact: true }).waitFor();
+      await signOut(page);
       // Too many attempts are said in words, and nothing typed is lost.
-      await page.getByRole("button", { name: "Sign out" }).click();
       const owner = connect(1);
       await owner`update bulwark.rate_limit_rules set capacity = 1 where name = 'auth_login'`;
       await owner.end();

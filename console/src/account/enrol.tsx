@@ -16,11 +16,12 @@ export function Enrol(
   const activate = useMutation({
     ...queries.mfa.activate(),
     onSuccess: ({ backup_codes }) => {
-      setOpen(false);
+      change(false);
       if (backup_codes) onCodes(backup_codes);
     },
   });
-  const change = (next: boolean) => {
+  // Forgets the secret and the codes, too.
+  const change = (next: boolean): void => {
     setOpen(next);
     enroll.reset();
     activate.reset();

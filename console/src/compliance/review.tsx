@@ -2,6 +2,7 @@ import type { ReviewedAccess, ReviewTotals } from "@bulwark/client";
 import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { queries } from "../connection.ts";
+import { Missing } from "../failed.tsx";
 import { OfOrganization, type Organization } from "../organization.tsx";
 import { Confirm } from "../ui/confirm.tsx";
 import { useNames } from "../ui/names.ts";
@@ -32,6 +33,7 @@ function Opened({ id, organization }: { id: string; organization: Organization }
   });
   // Reviewers without compliance:read see what they decide, and not the list of reviews.
   const review = reviews?.find((one) => one.id === id);
+  const isElsewhere = reviews !== undefined && !review;
   const items = useInfiniteQuery(queries.reviews.all(id, { undecided }));
   const rows = items.data?.pages.flat();
   const nameOf = useNames(
@@ -43,6 +45,7 @@ function Opened({ id, organization }: { id: string; organization: Organization }
   const decides = review?.closed_at === null || review === undefined
     ? review?.reviewers.includes(me?.user.id ?? "") ?? !mayList
     : false;
+  if (isElsewhere) return <Missing />;
   return (
     <>
       <Heading

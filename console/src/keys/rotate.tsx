@@ -38,6 +38,8 @@ export function Rotate({ id, name, endsAt, onIssued }: {
           onSuccess: (issued) => {
             onIssued(issued);
             close();
+            // Forgets the key.
+            rotate.reset();
           },
         })}
     >

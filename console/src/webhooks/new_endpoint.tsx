@@ -35,6 +35,8 @@ export function NewEndpoint({ organization, onMade }: {
       onSuccess: ({ id, name, secret }) => {
         onMade({ endpoint: id, name, secret });
         close();
+        // Forgets the secret.
+        create.reset();
       },
     });
   };

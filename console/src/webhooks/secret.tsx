@@ -52,6 +52,8 @@ export function RotateSecret({ endpoint, name, onMade }: {
           onSuccess: ({ secret }) => {
             onMade({ endpoint, name, secret });
             close();
+            // Forgets the secret.
+            rotate.reset();
           },
         })}
     >
