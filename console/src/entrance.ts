@@ -1,8 +1,8 @@
 import { known, queries } from "./connection.ts";
 
 /**
- * Where somebody begins: at the screen that they asked for; else in their only organization, unless
- * an invitation waits for them.
+ * The first screen after signing in: the one that was asked for; otherwise the person's only
+ * organization, unless an invitation waits for them.
  */
 export async function entrance(asked?: string): Promise<string> {
   if (asked !== undefined && asked !== "/") return asked;

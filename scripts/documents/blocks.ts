@@ -13,7 +13,7 @@ export interface Block {
   kind: "run" | "setup" | "output" | "check" | "skip";
   /** Why it is not run. */
   reason: string;
-  /** Who runs it. */
+  /** The person or role that runs it. */
   as: string;
   /** The code with which it must fail. */
   fails: string | null;

@@ -11,7 +11,7 @@ import { type Adopter, type Claims, folderOf, withAdopter } from "./support.ts";
 const command = await installCommand();
 globalThis.addEventListener("unload", () => Deno.removeSync(command.folder, { recursive: true }));
 
-/** Whom the guarded table answers, and how fast that follows the members of the application. */
+/** The guarded table answers the members of the application, and follows their changes at once. */
 async function answersByTheirMembers(adopter: Adopter, application: Application): Promise<void> {
   const { table, tenant, change, ours, theirs } = application;
   const [writer, reader, stranger] = await Promise.all(

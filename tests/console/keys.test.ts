@@ -46,7 +46,7 @@ Deno.test({
       assert.equal(key?.name, "nightly import");
       assert.deepEqual(key.networks, ["203.0.113.0/24"]);
       assert.ok((await issued.innerText()).includes(key.first_characters));
-      // Nothing but the button closes it: no key, no click beside it, no other screen.
+      // Only its button closes the dialog: Escape, a click beside it and the back button do not.
       await holds(page, "document.querySelector('[role=dialog]').contains(document.activeElement)");
       await page.keyboard.press("Escape");
       await page.mouse.click(5, 5);

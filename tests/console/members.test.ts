@@ -181,13 +181,16 @@ Deno.test({
       // A viewer sees people and roles, and is offered nothing but to leave.
       const viewer = await openConsole(chromium);
       await signIn(viewer.page, mia);
-      // Who is in one organization begins there.
+      // A member of one organization starts there.
       await holds(viewer.page, `location.hash.endsWith("/o/${slug}")`);
       await viewer.page.getByRole("link", { name: "Members" }).click();
       await viewer.page.locator(`[data-member="${ada.email}"]`).waitFor();
       for (const name of [/^Invite/, /^Change roles/, /^Remove/, /^Revoke/]) {
         assert.equal(await viewer.page.getByRole("button", { name }).count(), 0, String(name));
       }
+      await viewer.page.goto(`${url}/#/o/${slug}/members?open=invite`);
+      await viewer.page.locator(`[data-member="${ada.email}"]`).waitFor();
+      assert.equal(await viewer.page.getByRole("dialog").count(), 0, "an address opens no dialog");
       assert.equal(await viewer.page.getByText("Second factor").count(), 0);
       await viewer.page.getByRole("link", { name: "Roles" }).click();
       await viewer.page.getByText("audit:read", { exact: true }).waitFor();

@@ -1,6 +1,6 @@
 /**
  * The client and the texts of the blocks. A block is a component that other applications add with the
- * shadcn command (scripts/building/blocks.ts); the console uses the same files.
+ * shadcn command (scripts/building/blocks); the console uses the same files.
  */
 import type { Client, Permission, Whoami } from "@bulwark/client";
 import { type BulwarkQueries, bulwarkQueries } from "@bulwark/client/react-query";

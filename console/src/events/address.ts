@@ -12,7 +12,7 @@ export interface Filter {
 
 export const severities = ["low", "medium", "high", "critical"] as const;
 
-/** Reads a filter from an address; ignores what is none. */
+/** Reads a filter from an address; ignores other values. */
 export function readFilter(given: Record<string, unknown>): Filter {
   const severity = severities.find((one) => one === given["severity"]);
   const { assignee, event } = given;

@@ -1,4 +1,4 @@
-/** Whom the list of members shows; the console keeps it in the address. */
+/** The filter of the list of members; the console keeps it in the address. */
 export interface MemberSearch {
   search?: string;
   /** The member whose permissions are open. */

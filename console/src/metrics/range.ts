@@ -21,7 +21,7 @@ export interface MetricsSearch {
   route?: string;
 }
 
-/** Reads it from an address; ignores what is none. */
+/** Reads it from an address; ignores other values. */
 export function readMetricsSearch(given: Record<string, unknown>): MetricsSearch {
   const { part, range, route } = given;
   return {

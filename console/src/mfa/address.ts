@@ -5,7 +5,7 @@ export interface Filter {
   state?: (typeof states)[number];
 }
 
-/** Reads it from an address; ignores what is none of it. */
+/** Reads it from an address; ignores other values. */
 export function readFilter(given: Record<string, unknown>): Filter {
   const state = states.find((one) => one === given["state"]);
   return state ? { state } : {};

@@ -114,7 +114,7 @@ export function People({ organization }: { organization: Organization }) {
   );
 }
 
-/** How somebody is called. */
+/** The name of a member, or else the address or the beginning of the id. */
 function nameOf({ name, email, user_id }: {
   name: string | null;
   email: string | null;

@@ -59,7 +59,7 @@ export function AcceptInvitation({ onAccepted }: {
   );
 }
 
-/** Who invites. People choose their names themselves, so the address stands beside it. */
+/** The sender by name and address. People choose their names, so a name alone proves nothing. */
 function senderOf({ invited_by_name: name, invited_by_email: email }: {
   invited_by_name: string | null;
   invited_by_email: string | null;

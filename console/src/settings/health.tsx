@@ -7,27 +7,28 @@ import { Jobs } from "./jobs.tsx";
 const number = new Intl.NumberFormat();
 
 /** Each check in a sentence, and what to do when it fails. */
-const checks: Record<string, { good: string; bad: string; todo: string }> = {
+const checks: Record<string, { good: string; bad: string; advice: string }> = {
   jobs: {
     good: "Scheduled jobs run.",
     bad: "Scheduled jobs do not run.",
-    todo: "See below which are late. In a hosted project look at Integrations, Cron.",
+    advice: "See below which are late. In a hosted project look at Integrations, Cron.",
   },
   seals: {
     good: "Entries of the audit log are sealed in time.",
     bad: "Entries of the audit log wait for a seal.",
-    todo:
+    advice:
       "The job audit-seal does it. Until it runs, nobody can prove what the newest entries say.",
   },
   checkpoints: {
     good: "Seals are signed in time.",
     bad: "Seals wait for a signature.",
-    todo: "The function bulwark-audit signs. Look at its log, and whether it has its signing key.",
+    advice:
+      "The function bulwark-audit signs. Look at its log, and whether it has its signing key.",
   },
   verification: {
     good: "The last whole pass found the audit log intact.",
     bad: "The audit log was found altered or incomplete.",
-    todo: "Verify an export with the keys that you kept. docs/runbooks says how to go on.",
+    advice: "Verify an export with the keys that you kept. docs/runbooks says how to go on.",
   },
 };
 
@@ -44,7 +45,7 @@ export function Health() {
           {health?.map(({ name, healthy }) => {
             const words = checks[name];
             return (
-              <Finding key={name} name={name} good={healthy} todo={words?.todo}>
+              <Finding key={name} name={name} good={healthy} advice={words?.advice}>
                 {words ? healthy ? words.good : words.bad : name}
               </Finding>
             );
@@ -54,7 +55,7 @@ export function Health() {
               <Finding
                 name="objects"
                 good={status.touched_objects.length === 0}
-                todo={`Changed since the installation: ${
+                advice={`Changed since the installation: ${
                   status.touched_objects.join(", ")
                 }. Run bulwark doctor, which says what differs.`}
               >
@@ -65,7 +66,7 @@ export function Health() {
               <Finding
                 name="restore"
                 good={status.restore_problems.length === 0}
-                todo={status.restore_problems.join(", ")}
+                advice={status.restore_problems.join(", ")}
               >
                 {status.restore_problems.length === 0
                   ? "Nothing is missing after a restore."
@@ -74,7 +75,7 @@ export function Health() {
               <Finding
                 name="gaps"
                 good={status.gaps === 0}
-                todo="Supabase Auth went on, and the log has a gap there. The metric audit_gaps counts on."
+                advice="Supabase Auth went on, and the log has a gap there. The metric audit_gaps counts on."
               >
                 {status.gaps === 0
                   ? "Every event of Supabase Auth was recorded."
@@ -83,7 +84,7 @@ export function Health() {
               <Finding
                 name="delivery"
                 good={status.undelivered_checkpoints === 0}
-                todo="A superuser could take them back. Give bulwark-audit a place outside the database."
+                advice="A superuser could take them back. Give bulwark-audit a place outside the database."
               >
                 {status.undelivered_checkpoints === 0
                   ? "Every checkpoint was delivered outside the database."
@@ -108,10 +109,10 @@ export function Health() {
   );
 }
 
-function Finding({ name, good, todo, children }: {
+function Finding({ name, good, advice, children }: {
   name: string;
   good: boolean;
-  todo: string | undefined;
+  advice: string | undefined;
   children: ReactNode;
 }) {
   return (
@@ -124,7 +125,7 @@ function Finding({ name, good, todo, children }: {
       </span>
       <div className="min-w-0">
         <p className="font-medium">{children}</p>
-        {!good && todo && <p className="break-words text-quiet">{todo}</p>}
+        {!good && advice && <p className="break-words text-quiet">{advice}</p>}
       </div>
     </li>
   );

@@ -7,7 +7,7 @@ import { Problem, Skeleton } from "./parts.tsx";
 /** The head of a column; one without a visible name says what it has to screen readers. */
 type Column = string | { hidden: string };
 
-/** What an infinite query tells about further pages. */
+/** Further pages, as an infinite query has them. */
 interface Pages {
   hasNextPage: boolean;
   isFetchingNextPage: boolean;

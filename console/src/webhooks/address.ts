@@ -8,7 +8,7 @@ export interface Shown {
 
 export const statuses = ["pending", "delivered", "dead"] as const;
 
-/** Reads it from an address; ignores what is none of it. */
+/** Reads it from an address; ignores other values. */
 export function readShown(given: Record<string, unknown>): Shown {
   const status = statuses.find((one) => one === given["status"]);
   const { delivery } = given;
