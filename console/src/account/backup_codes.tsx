@@ -1,19 +1,14 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Badge, Problem, Section } from "../ui/parts.tsx";
+import { save } from "../ui/save.ts";
 import { CopyButton, ShownOnce } from "../ui/secret.tsx";
 
-/** Backup codes, which are shown this once. */
+/** Shows backup codes, this once. */
 export function BackupCodes({ codes, onKept }: { codes: readonly string[]; onKept(): void }) {
   const t = useText();
   const text = `${codes.join("\n")}\n`;
-  const download = () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-    link.download = "bulwark-backup-codes.txt";
-    link.click();
-    URL.revokeObjectURL(link.href);
-  };
+  const download = () => save(new Blob([text], { type: "text/plain" }), "bulwark-backup-codes.txt");
   return (
     <ShownOnce
       title={t("Keep these backup codes")}

@@ -1,7 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
-import { Ago, Empty, Line, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { Ago, Empty, Line, Lines, Problem, Section } from "../ui/parts.tsx";
 import { Enrol } from "./enrol.tsx";
 
 /** The second factors of the person: they are added and removed. */
@@ -15,37 +15,27 @@ export function Factors({ onCodes }: { onCodes(codes: readonly string[]): void }
       about={t("An app on your phone shows a code that is asked for when you sign in.")}
       action={<Enrol first={status?.enrolled === false} onCodes={onCodes} />}
     >
-      {error
-        ? (
-          <div className="px-4 pb-3">
-            <Problem error={error} />
-          </div>
-        )
-        : !status
-        ? <Skeleton />
-        : status.factors?.length
-        ? (
-          <ul>
-            {status.factors.map(({ id, name, activated_at, last_used_at }) => (
-              <Line key={id}>
-                <span className="min-w-32 flex-1 truncate font-medium">{name}</span>
-                <span className="text-quiet">
-                  {last_used_at
-                    ? <Text of="used {time}" time={<Ago time={last_used_at} />} />
-                    : <Text of="added {time}" time={<Ago time={activated_at} />} />}
-                </span>
-                <Remove id={id} name={name} />
-              </Line>
-            ))}
-          </ul>
-        )
-        : (
-          <div className="border-t border-line">
-            <Empty title={t("No second factor")}>
-              {t("With one, a stolen password is not enough to get into your account.")}
-            </Empty>
-          </div>
+      <Lines
+        items={status && (status.factors ?? [])}
+        error={error}
+        empty={
+          <Empty title={t("No second factor")}>
+            {t("With one, a stolen password is not enough to get into your account.")}
+          </Empty>
+        }
+      >
+        {({ id, name, activated_at, last_used_at }) => (
+          <Line key={id}>
+            <span className="min-w-32 flex-1 truncate font-medium">{name}</span>
+            <span className="text-quiet">
+              {last_used_at
+                ? <Text of="used {time}" time={<Ago time={last_used_at} />} />
+                : <Text of="added {time}" time={<Ago time={activated_at} />} />}
+            </span>
+            <Remove id={id} name={name} />
+          </Line>
         )}
+      </Lines>
     </Section>
   );
 }

@@ -1,6 +1,6 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
-import { Ago, Empty, Line, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { Ago, Empty, Line, Lines, Section } from "../ui/parts.tsx";
 
 /** The browsers that count as a second factor of the person, which can be revoked. */
 export function TrustedBrowsers() {
@@ -12,39 +12,29 @@ export function TrustedBrowsers() {
       title={t("Trusted browsers")}
       about={t("They count as a second factor for a while.")}
     >
-      {error
-        ? (
-          <div className="px-4 pb-3">
-            <Problem error={error} />
-          </div>
-        )
-        : !status
-        ? <Skeleton />
-        : status.trusted_devices?.length
-        ? (
-          <ul>
-            {status.trusted_devices.map(({ id, name, expires_at, last_used_at, created_at }) => (
-              <Line key={id}>
-                <span className="min-w-32 flex-1 truncate font-medium">{name}</span>
-                <span className="text-quiet">
-                  <Text
-                    of="used {time}, ends {end}"
-                    time={<Ago time={last_used_at ?? created_at} />}
-                    end={<Ago time={expires_at} />}
-                  />
-                </span>
-                <Revoke id={id} name={name} />
-              </Line>
-            ))}
-          </ul>
-        )
-        : (
-          <div className="border-t border-line">
-            <Empty title={t("No trusted browser")}>
-              {t("You can trust one when you enter a code.")}
-            </Empty>
-          </div>
+      <Lines
+        items={status && (status.trusted_devices ?? [])}
+        error={error}
+        empty={
+          <Empty title={t("No trusted browser")}>
+            {t("You can trust one when you enter a code.")}
+          </Empty>
+        }
+      >
+        {({ id, name, expires_at, last_used_at, created_at }) => (
+          <Line key={id}>
+            <span className="min-w-32 flex-1 truncate font-medium">{name}</span>
+            <span className="text-quiet">
+              <Text
+                of="used {time}, ends {end}"
+                time={<Ago time={last_used_at ?? created_at} />}
+                end={<Ago time={expires_at} />}
+              />
+            </span>
+            <Revoke id={id} name={name} />
+          </Line>
         )}
+      </Lines>
     </Section>
   );
 }

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { queries } from "../connection.ts";
-import { Ago, Badge, Line, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { Ago, Badge, Line, Lines, Section } from "../ui/parts.tsx";
 
 const words: Record<string, string> = {
   verify: "A code of an app",
@@ -29,30 +29,19 @@ export function Usage() {
       title="Recent use"
       about="Wrong codes that you did not enter mean that somebody knows your password."
     >
-      {error
-        ? (
-          <div className="px-4 pb-3">
-            <Problem error={error} />
-          </div>
-        )
-        : !uses
-        ? <Skeleton />
-        : (
-          <ul>
-            {uses.map(({ id, event, succeeded, occurred_at }) => (
-              <Line key={id}>
-                <span className="min-w-32 flex-1">
-                  {(!succeeded && refused[event]) || (words[event] ?? event)}
-                </span>
-                {!succeeded && <Badge tone="bad">{event === "locked" ? "locked" : "refused"}
-                </Badge>}
-                <span className="text-quiet">
-                  <Ago time={occurred_at} />
-                </span>
-              </Line>
-            ))}
-          </ul>
+      <Lines items={uses} error={error}>
+        {({ id, event, succeeded, occurred_at }) => (
+          <Line key={id}>
+            <span className="min-w-32 flex-1">
+              {(!succeeded && refused[event]) || (words[event] ?? event)}
+            </span>
+            {!succeeded && <Badge tone="bad">{event === "locked" ? "locked" : "refused"}</Badge>}
+            <span className="text-quiet">
+              <Ago time={occurred_at} />
+            </span>
+          </Line>
         )}
+      </Lines>
     </Section>
   );
 }

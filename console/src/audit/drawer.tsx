@@ -1,6 +1,7 @@
 import type { AuditEntry } from "@bulwark/client";
 import { useText } from "../blocks/provider.tsx";
-import { Drawer, DrawerHead, exactly, Fact, Facts, Json } from "../ui/drawer.tsx";
+import { Drawer, DrawerHead, exactly, Json } from "../ui/drawer.tsx";
+import { Fact, Facts } from "../ui/facts.tsx";
 import { Badge, Copy, Id } from "../ui/parts.tsx";
 import { Severity } from "./severity.tsx";
 

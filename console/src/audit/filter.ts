@@ -1,4 +1,5 @@
 import type { AuditFilter } from "@bulwark/client";
+import { uuid } from "../ui/uuid.ts";
 
 export const severities = ["debug", "info", "warning", "error", "critical"] as const;
 
@@ -26,7 +27,7 @@ export function withChange(filter: Filter, change: Change): Filter {
   );
 }
 
-/** Reads a filter from an address; ignores what is none. */
+/** Reads a filter from an address; ignores other values. */
 export function readFilter(given: Record<string, unknown>): Filter {
   const filter: Filter = {};
   const text = (name: "search" | "type" | "actor" | "resource" | "entry") => {
@@ -38,12 +39,11 @@ export function readFilter(given: Record<string, unknown>): Filter {
   const severity = severities.find((one) => one === given["severity"]);
   if (severity) filter.severity = severity;
   const { since } = given;
-  if (typeof since === "string" && /^\d{4}-\d{2}-\d{2}$/.test(since)) filter.since = since;
+  const isDay = typeof since === "string" && /^\d{4}-\d{2}-\d{2}$/.test(since) &&
+    !Number.isNaN(Date.parse(since));
+  if (isDay) filter.since = since;
   return filter;
 }
-
-/** An id, as those of entries and actors are. */
-export const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 /** The question to the database. A severity means this one and all above. */
 export function questionOf(organization: string, filter: Filter): AuditFilter {

@@ -4,8 +4,9 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Ago, Badge, Empty, Initials, Problem, Skeleton } from "../ui/parts.tsx";
+import { uuid } from "../ui/uuid.ts";
 import { EntryDrawer } from "./drawer.tsx";
-import { type Change, type Filter, questionOf, severities, uuid, withChange } from "./filter.ts";
+import { type Change, type Filter, questionOf, severities, withChange } from "./filter.ts";
 import { Histogram } from "./histogram.tsx";
 import { Severity } from "./severity.tsx";
 
@@ -17,7 +18,7 @@ const wide = "hidden md:flex";
 /** The audit log of an organization: filtered, of any length, an entry in a drawer. */
 export function AuditLog({ organization, filter, onFilter }: {
   organization: string;
-  /** What is shown, such as `{ severity: "warning" }`. An address can keep it. */
+  /** Entries to show, such as `{ severity: "warning" }`. An address can keep it. */
   filter: Filter;
   onFilter(filter: Filter): void;
 }) {

@@ -3,14 +3,13 @@ import { useEffect, useId, useState } from "react";
 import { queries } from "../connection.ts";
 import type { Organization } from "../organization.tsx";
 import { Problem, Skeleton } from "../ui/parts.tsx";
+import { uuid } from "../ui/uuid.ts";
 
 /** Somebody who was chosen. */
 export interface Chosen {
   id: string;
   name: string;
 }
-
-const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 /** Members to choose by a search; with `gone`, also people who left, by their id. */
 export function ChooseMembers(

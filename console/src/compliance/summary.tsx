@@ -90,7 +90,7 @@ function Group({ name, children }: { name: string; children: ReactNode }) {
   return (
     <section aria-label={name}>
       <h3 className="mb-2 font-semibold">{name}</h3>
-      <Facts>{children}</Facts>
+      <Facts wide>{children}</Facts>
     </section>
   );
 }

@@ -1,9 +1,9 @@
-import type { Rows } from "@bulwark/client";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Severity } from "../audit/severity.tsx";
 import { queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
+import { useNames } from "../ui/names.ts";
 import { Ago, Badge, Empty, Heading, Initials } from "../ui/parts.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { type Filter, severities } from "./address.ts";
@@ -42,7 +42,15 @@ function List({ organization }: { organization: Organization }) {
     placeholderData: (before) => before,
   });
   const events = list.data?.pages.flat();
-  const nameOf = useNames(organization, events ?? []);
+  const nameOf = useNames(
+    organization.id,
+    events?.flatMap(({ user_id, assigned_to, resolved_by }) => [
+      user_id,
+      assigned_to,
+      resolved_by,
+    ]) ?? [],
+    organization.permissions.includes("user:read"),
+  );
   return (
     <>
       <Heading>Security events</Heading>
@@ -162,23 +170,4 @@ function Filters({ filter, onChange, nameOf }: {
 export function wordsOf(type: string): string {
   const words = type.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
-}
-
-/** The names of those whom events are about, or who handle them. */
-function useNames(organization: Organization, events: readonly Rows["security_events"][]) {
-  const people = [
-    ...new Set(
-      events.flatMap(({ user_id, assigned_to, resolved_by }) => [user_id, assigned_to, resolved_by])
-        .filter((id) => id !== null),
-    ),
-  ].sort().slice(0, 1000);
-  const { data: names } = useQuery({
-    ...queries.members.names(organization.id, people),
-    enabled: people.length > 0 && organization.permissions.includes("user:read"),
-    placeholderData: (before) => before,
-  });
-  return (id: string): string => {
-    const found = names?.find(({ user_id }) => user_id === id);
-    return found?.name ?? found?.email ?? `${id.slice(0, 8)}…`;
-  };
 }

@@ -3,6 +3,7 @@ import type { IssuedApiKey, Permission } from "@bulwark/client";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import type { FormEvent } from "react";
 import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { Choices } from "../ui/choices.tsx";
 import { type Opened, useGivenOr } from "../ui/opened.ts";
 import { Field, Problem, Select, Skeleton } from "../ui/parts.tsx";
 
@@ -20,6 +21,8 @@ export function NewKey({ organization, opened, onIssued }: {
   const [open, setOpen] = useGivenOr(opened);
   const create = useMutation(queries.apiKeys.create());
   const change = (next: boolean) => {
+    // A key that is being made would never be shown.
+    if (create.isPending) return;
     create.reset();
     setOpen(next);
   };
@@ -38,7 +41,8 @@ export function NewKey({ organization, opened, onIssued }: {
     create.mutate([organization.id, key], {
       onSuccess: (issued) => {
         onIssued(issued);
-        setOpen(false);
+        // Forgets the key, too.
+        change(false);
       },
     });
   };
@@ -90,22 +94,14 @@ function Fields({ organization }: { organization: Organization }) {
         maxLength={100}
         hint={t("What it is for")}
       />
-      <fieldset className="grid gap-1">
-        <legend className="mb-1 font-medium">{t("Scopes")}</legend>
-        <span
-          role="group"
-          aria-label={t("Scopes")}
-          tabIndex={0}
-          className="grid max-h-40 gap-1 overflow-auto rounded-md border border-line p-2"
-        >
-          {options.scopes.map(({ permission, description }) => (
-            <label key={permission} className="flex items-center gap-2" title={description}>
-              <input type="checkbox" name="scope" value={permission} />
-              <span className="font-mono text-xs">{permission}</span>
-            </label>
-          ))}
-        </span>
-      </fieldset>
+      <Choices label={t("Scopes")}>
+        {options.scopes.map(({ permission, description }) => (
+          <label key={permission} className="flex items-center gap-2" title={description}>
+            <input type="checkbox" name="scope" value={permission} />
+            <span className="font-mono text-xs">{permission}</span>
+          </label>
+        ))}
+      </Choices>
       <div className="grid grid-cols-2 gap-4">
         <Field
           label={t("Days")}

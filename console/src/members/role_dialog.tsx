@@ -3,6 +3,7 @@ import type { Permission } from "@bulwark/client";
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useState } from "react";
 import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { Choices } from "../ui/choices.tsx";
 import { type Opened, useGivenOr } from "../ui/opened.ts";
 import { Field, Problem, Skeleton } from "../ui/parts.tsx";
 import { type RoleContents, useRoles } from "./roles.ts";
@@ -174,22 +175,6 @@ function Contents({ organization, role }: {
         ))}
       </Choices>
     </>
-  );
-}
-
-function Choices({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    <fieldset className="grid min-w-0 gap-1">
-      <legend className="mb-1 font-medium">{label}</legend>
-      <span
-        role="group"
-        aria-label={label}
-        tabIndex={0}
-        className="grid max-h-40 gap-1 overflow-auto rounded-md border border-line p-2"
-      >
-        {children}
-      </span>
-    </fieldset>
   );
 }
 

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { queries } from "../connection.ts";
 import type { Organization } from "../organization.tsx";
-import { Fact, Facts } from "../ui/drawer.tsx";
+import { Fact, Facts } from "../ui/facts.tsx";
 import { Check, FormDialog } from "../ui/form_dialog.tsx";
 import { Ago, Badge, Field, Problem, Section, Skeleton } from "../ui/parts.tsx";
 

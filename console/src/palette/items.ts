@@ -6,6 +6,7 @@ import { auth, queries } from "../connection.ts";
 import { type Organization, placesOf, start } from "../organization.tsx";
 import { projectPlacesOf } from "../project.tsx";
 import { chooseTheme, themes } from "../theme.ts";
+import { uuid } from "../ui/uuid.ts";
 
 /** Something that the palette leads to or does. */
 export interface Item {
@@ -17,8 +18,6 @@ export interface Item {
   keywords?: string | undefined;
   run(): void;
 }
-
-const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 /** The screens, organizations, members, entries and actions that match what was typed. */
 export function useItems(text: string): { items: readonly Item[]; searching: boolean } {

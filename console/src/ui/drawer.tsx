@@ -37,24 +37,6 @@ export function DrawerHead({ title, children }: { title: string; children: React
   );
 }
 
-/** A list of facts with their names. */
-export function Facts({ children }: { children: ReactNode }) {
-  return (
-    <dl className="grid grid-cols-[7rem_minmax(0,1fr)] content-start items-center gap-x-4 gap-y-1.5">
-      {children}
-    </dl>
-  );
-}
-
-export function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <>
-      <dt className="self-start text-quiet">{name}</dt>
-      <dd className="min-w-0 break-words">{children}</dd>
-    </>
-  );
-}
-
 /** A value of any shape, as JSON. */
 export function Json({ title, value }: { title: string; value: unknown }) {
   return (

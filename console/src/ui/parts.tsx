@@ -110,6 +110,29 @@ export function Line({ children }: { children: ReactNode }) {
   );
 }
 
+/**
+ * A list in a section, with its loading, empty and error states. `items` is undefined while unknown.
+ * Its children make a `Line` of each of them.
+ */
+export function Lines<Item>({ items, error, empty, children }: {
+  items: readonly Item[] | undefined;
+  error: BulwarkError | null;
+  /** An `Empty` that says what would be here. */
+  empty?: ReactNode;
+  children(item: Item): ReactNode;
+}) {
+  if (error) {
+    return (
+      <div className="px-4 pb-3">
+        <Problem error={error} />
+      </div>
+    );
+  }
+  if (!items) return <Skeleton />;
+  if (items.length === 0 && empty) return <div className="border-t border-line">{empty}</div>;
+  return <ul>{items.map(children)}</ul>;
+}
+
 /** Says what would be here. */
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   return (

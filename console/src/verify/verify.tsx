@@ -6,6 +6,7 @@ import { type DragEvent, useEffect, useRef, useState } from "react";
 import { bulwark, queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
 import { Ago, Heading, Problem, Section } from "../ui/parts.tsx";
+import { dated, save } from "../ui/save.ts";
 import { keptKeys, Keys, keysIn } from "./keys.tsx";
 import { Verdict } from "./verdict.tsx";
 import { Unreadable, verifyInWorker } from "./verifier.ts";
@@ -130,7 +131,7 @@ function Verification({ organization }: { organization: Organization }) {
                     disabled={busy}
                     onClick={() =>
                       run(async (signal) => {
-                        save(file ?? await exported(signal), slug);
+                        save(file ?? await exported(signal), dated(`${slug}-audit`, "ndjson"));
                         return { step: "idle" };
                       })}
                   >
@@ -227,12 +228,4 @@ function Failure({ error }: { error: unknown }) {
       {sentences[code] ?? String((error as Error).message)}
     </p>
   );
-}
-
-function save(file: Blob, slug: string) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(file);
-  link.download = `${slug}-audit-${new Date().toISOString().slice(0, 10)}.ndjson`;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }

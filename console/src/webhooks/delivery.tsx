@@ -5,7 +5,8 @@ import { type ReactNode, useState } from "react";
 import { Severity } from "../audit/severity.tsx";
 import { queries } from "../connection.ts";
 import type { Organization } from "../organization.tsx";
-import { Drawer, DrawerHead, exactly, Fact, Facts, Json } from "../ui/drawer.tsx";
+import { Drawer, DrawerHead, exactly, Json } from "../ui/drawer.tsx";
+import { Fact, Facts } from "../ui/facts.tsx";
 import { Ago, Copy, Problem, Skeleton } from "../ui/parts.tsx";
 import { outcomeOf, Status } from "./state.tsx";
 

@@ -6,7 +6,7 @@ import { queries } from "../connection.ts";
 import { Missing } from "../failed.tsx";
 import { OfOrganization, type Organization } from "../organization.tsx";
 import { Confirm } from "../ui/confirm.tsx";
-import { Fact, Facts } from "../ui/drawer.tsx";
+import { Fact, Facts } from "../ui/facts.tsx";
 import { Ago, Heading, Id, Problem, Section, Skeleton, useTitle } from "../ui/parts.tsx";
 import { Deliveries } from "./deliveries.tsx";
 import { Edit, Move } from "./edit.tsx";
