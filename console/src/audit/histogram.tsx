@@ -53,10 +53,12 @@ export function Histogram({ organization, since }: {
       <div className="flex items-center gap-3 text-xs text-quiet">
         <span className="flex-1" data-histogram={data ? all : undefined}>
           {data
-            ? t("{count} entries since {time}", {
-              count: number.format(all),
-              time: words.format(bars[0]?.time),
-            })
+            ? all === 1
+              ? t("1 entry since {time}", { time: words.format(bars[0]?.time) })
+              : t("{count} entries since {time}", {
+                count: number.format(all),
+                time: words.format(bars[0]?.time),
+              })
             : t("Counting")}
           {data?.next && t(", and more that were not counted in time")}
         </span>

@@ -3,6 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { bulwark, known, queries } from "../connection.ts";
 import type { Organization } from "../organization.tsx";
+import { count } from "../ui/count.ts";
 import { FormDialog } from "../ui/form_dialog.tsx";
 import { Field, Section } from "../ui/parts.tsx";
 import type { Chosen } from "./choose_members.tsx";
@@ -81,7 +82,7 @@ export function Erase({ person, organization }: { person: Chosen; organization: 
         </FormDialog>
         {erase.data && (
           <p role="status" className="text-good" data-erased={erase.data.removed}>
-            {number.format(erase.data.removed)} entries were emptied,{" "}
+            {count(erase.data.removed, "entry was", "entries were")} emptied,{" "}
             {number.format(erase.data.kept)} kept as evidence.
             {erase.data.archived.length > 0 &&
               ` Archived months are not reached: ${erase.data.archived.join(", ")}.`}

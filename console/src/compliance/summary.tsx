@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import type { Report } from "../../../scripts/compliance/shapes.ts";
+import { count } from "../ui/count.ts";
 import { Fact, Facts } from "../ui/facts.tsx";
 import { Ago, Badge } from "../ui/parts.tsx";
 
@@ -31,11 +32,12 @@ export function Summary({ report }: { report: Report }) {
       </Group>
       <Group name="Access">
         <Fact name="Members">
-          {number.format(access.members_total)}, {number.format(access.administrators)}{" "}
-          of them administrators; {number.format(access.pending_invitations)} invited
+          {number.format(access.members_total)}, of them{" "}
+          {count(access.administrators, "administrator", "administrators")};{" "}
+          {number.format(access.pending_invitations)} invited
         </Fact>
         <Fact name="Second factor">
-          {number.format(mfa.enrolled)} of {number.format(mfa.members)} members{" "}
+          {number.format(mfa.enrolled)} of {count(mfa.members, "member", "members")}{" "}
           {mfa.missing.length > 0 && (
             <Badge tone={mfa.required_from ? "bad" : "warn"}>
               {number.format(mfa.members - mfa.enrolled)} without
@@ -65,7 +67,7 @@ export function Summary({ report }: { report: Report }) {
       <Group name="Retention">
         {Object.entries(settings).sort().map(([name, value]) => (
           <Fact key={name} name={words[name] ?? name}>
-            {typeof value === "number" ? `${number.format(value)} days` : "not set"}
+            {typeof value === "number" ? count(value, "day", "days") : "not set"}
           </Fact>
         ))}
         <Fact name="Legal holds">{number.format(holds_in_force.length)} in force</Fact>
@@ -102,7 +104,7 @@ function Verification({ report: { verification, log } }: { report: Report }) {
   return (
     <Fact name="Verification">
       <Badge tone={sound ? "good" : "bad"}>{sound ? "intact" : "not intact"}</Badge> {sound
-        ? `${number.format(verdict.entries_checked)} entries checked`
+        ? `${count(verdict.entries_checked, "entry", "entries")} checked`
         : `${verdict.problem ?? "entries are missing"}`}
       {!verdict.whole_range && ", a part of the time"}
       {coverage.signed_until && (

@@ -2,6 +2,7 @@ import type { EncryptionOverview } from "@bulwark/client";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { queries } from "../connection.ts";
 import { Confirm } from "../ui/confirm.tsx";
+import { count } from "../ui/count.ts";
 import { Ago, Badge, Empty, Problem, Section } from "../ui/parts.tsx";
 import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 
@@ -38,7 +39,7 @@ export function Overview({ organization }: { organization: string | null }) {
             </Cell>
             <Cell
               className="whitespace-nowrap"
-              title={`${number.format(key.messages)} messages`}
+              title={count(key.messages, "message", "messages")}
             >
               {percent.format(key.messages / (data?.messages_per_key ?? 1))}
             </Cell>
@@ -154,7 +155,7 @@ function Work({ overview: { reencryptions, failures }, organization }: {
       ))}
       {failures.map(({ table, column, fault, rows, row_keys }) => (
         <p key={`${table} ${column} ${fault}`} className="border-t border-line px-4 py-2 text-bad">
-          {number.format(rows)} rows of {table}.{column} cannot be decrypted ({fault}):{" "}
+          {count(rows, "row", "rows")} of {table}.{column} cannot be decrypted ({fault}):{" "}
           <span className="font-mono text-xs">{row_keys.join(", ")}</span>
         </p>
       ))}

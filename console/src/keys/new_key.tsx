@@ -124,11 +124,16 @@ function Fields({ organization }: { organization: Organization }) {
       >
         {options.rate_limit_rules.map(({ name, description, capacity, window_seconds }) => (
           <option key={name} value={name} title={description}>
-            {t("{name}: {calls} calls in {seconds} s", {
-              name,
-              calls: number.format(capacity),
-              seconds: number.format(window_seconds),
-            })}
+            {t(
+              capacity === 1
+                ? "{name}: 1 call in {seconds} s"
+                : "{name}: {calls} calls in {seconds} s",
+              {
+                name,
+                calls: number.format(capacity),
+                seconds: number.format(window_seconds),
+              },
+            )}
           </option>
         ))}
       </Select>

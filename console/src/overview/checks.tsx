@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import { queries } from "../connection.ts";
 import { type Organization, placesOf } from "../organization.tsx";
 import { projectPlacesOf } from "../project.tsx";
+import { count } from "../ui/count.ts";
 import { Ago, Explanation } from "../ui/parts.tsx";
 import type { Standing } from "../ui/mark.tsx";
 import { keptKeys, keysIn } from "../verify/keys.tsx";
@@ -24,11 +25,6 @@ type Finding = [Standing, ReactNode];
 const often = { refetchInterval: 60_000 };
 const soon = 14 * 86_400_000;
 const number = new Intl.NumberFormat();
-
-/** "1 key", "1,200 keys"; with a full page "1,000 keys or more". */
-function count(amount: number, one: string, many: string, most = Infinity): string {
-  return `${number.format(amount)} ${amount === 1 ? one : many}${amount >= most ? " or more" : ""}`;
-}
 
 /** The checks of an organization that are open to the person. */
 export function useChecks(organization: Organization): Check[] {

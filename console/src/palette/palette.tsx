@@ -1,5 +1,6 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
+import { count } from "../ui/count.ts";
 import { type Item, useItems } from "./items.ts";
 
 /** Finds every screen, organization, member, entry and action by typing (ARIA combobox). */
@@ -105,7 +106,7 @@ function Search({ onDone }: { onDone(): void }) {
         className={items.length > 0 ? "sr-only" : "px-4 py-6 text-center text-quiet"}
       >
         {items.length > 0
-          ? items.length === 1 ? "1 result" : `${items.length} results`
+          ? count(items.length, "result", "results")
           : searching
           ? "Searching"
           : "Nothing matches. Try a part of a name."}

@@ -1,10 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { queries } from "../connection.ts";
+import { count } from "../ui/count.ts";
 import { Ago, Problem, Section, Skeleton } from "../ui/parts.tsx";
 import { Jobs } from "./jobs.tsx";
-
-const number = new Intl.NumberFormat();
 
 /** Each check in a sentence, and what to do when it fails. */
 const checks: Record<string, { good: string; bad: string; advice: string }> = {
@@ -79,7 +78,9 @@ export function Health() {
               >
                 {status.gaps === 0
                   ? "Every event of Supabase Auth was recorded."
-                  : `${number.format(status.gaps)} events of Supabase Auth could not be recorded.`}
+                  : `${
+                    count(status.gaps, "event", "events")
+                  } of Supabase Auth could not be recorded.`}
               </Finding>
               <Finding
                 name="delivery"
@@ -89,8 +90,8 @@ export function Health() {
                 {status.undelivered_checkpoints === 0
                   ? "Every checkpoint was delivered outside the database."
                   : `${
-                    number.format(status.undelivered_checkpoints)
-                  } checkpoints are in the database alone.`}
+                    count(status.undelivered_checkpoints, "checkpoint is", "checkpoints are")
+                  } in the database alone.`}
               </Finding>
             </>
           )}
@@ -98,9 +99,9 @@ export function Health() {
         {(!health && !error || !status && !unknown) && <Skeleton lines={4} />}
         {status?.checkpoint_at && (
           <p className="border-t border-line px-4 py-2 text-quiet">
-            {number.format(status.checkpoint_size ?? 0)} seals are signed, the last{" "}
-            <Ago time={status.checkpoint_at} />. {number.format(status.audited_tables)}{" "}
-            tables are audited.
+            {count(status.checkpoint_size ?? 0, "seal is", "seals are")} signed, the last{" "}
+            <Ago time={status.checkpoint_at} />.{" "}
+            {count(status.audited_tables, "table is", "tables are")} audited.
           </p>
         )}
       </Section>

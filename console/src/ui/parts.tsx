@@ -19,7 +19,9 @@ function explain(error: BulwarkError): string {
     case "RBAC_PERMISSION_DENIED":
       return "You may not do this. Ask an administrator of the organization.";
     case "RATE_LIMIT_EXCEEDED":
-      return "Too many attempts. Try again in {seconds} seconds.";
+      return error.retryAfter === 1
+        ? "Too many attempts. Try again in a second."
+        : "Too many attempts. Try again in {seconds} seconds.";
     case "CLIENT_NETWORK":
       return "The server cannot be reached. Your input is kept; try again.";
     default:

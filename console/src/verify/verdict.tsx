@@ -1,6 +1,7 @@
 import type { ExportVerdict } from "@bulwark/client/audit";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import { count } from "../ui/count.ts";
 import { Ago, Copy, Section } from "../ui/parts.tsx";
 
 const number = new Intl.NumberFormat();
@@ -95,7 +96,7 @@ export function Verdict({ verdict, origin, slug }: {
         </ul>
       )}
       {more > 0 && (
-        <p className="border-t border-line px-4 py-2">And {number.format(more)} further ones.</p>
+        <p className="border-t border-line px-4 py-2">{`And ${number.format(more)} more.`}</p>
       )}
       <dl className="grid grid-cols-[7rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 border-t border-line px-4 py-3 md:grid-cols-[10rem_minmax(0,1fr)]">
         <Fact name="Entries">
@@ -113,7 +114,7 @@ export function Verdict({ verdict, origin, slug }: {
           {checkpoint
             ? (
               <>
-                {checkpoint.origin}, {number.format(checkpoint.size)} seals, root{" "}
+                {checkpoint.origin}, {count(checkpoint.size, "seal", "seals")}, root{" "}
                 <Copy text={checkpoint.root} label="Copy the root">{checkpoint.root}</Copy>
               </>
             )

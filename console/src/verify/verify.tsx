@@ -5,13 +5,12 @@ import { Link } from "@tanstack/react-router";
 import { type DragEvent, useEffect, useRef, useState } from "react";
 import { bulwark, queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
+import { count } from "../ui/count.ts";
 import { Ago, Heading, Problem, Section } from "../ui/parts.tsx";
 import { dated, save } from "../ui/save.ts";
 import { keptKeys, Keys, keysIn } from "./keys.tsx";
 import { Verdict } from "./verdict.tsx";
 import { Unreadable, verifyInWorker } from "./verifier.ts";
-
-const number = new Intl.NumberFormat();
 
 /** Exports the log of an organization, and proves in this browser that nobody altered it. */
 export function Verify() {
@@ -96,7 +95,8 @@ function Verification({ organization }: { organization: Organization }) {
               {coverage?.signed_until && (
                 <>
                   {" "}
-                  {number.format(coverage.signed_entries)} entries are signed, the newest{" "}
+                  {count(coverage.signed_entries, "entry is", "entries are")} signed, the newest
+                  {" "}
                   <Ago time={coverage.signed_until} />.
                 </>
               )}
@@ -166,7 +166,7 @@ function Progress({ state, total }: {
     <div className="grid gap-1">
       <progress aria-label={label} max={1} value={part} className="h-2 w-full accent-accent" />
       <p aria-live="polite" className="text-quiet">
-        {label}: {number.format(entries)} entries
+        {label}: {count(entries, "entry", "entries")}
       </p>
     </div>
   );
