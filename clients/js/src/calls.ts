@@ -3,6 +3,7 @@ import { BulwarkError, type DataApiAnswer, dataApiError, functionError } from ".
 import type { Rows } from "./generated/database.ts";
 import type { Args, FunctionName, Returns } from "./overlay.ts";
 import type { Answer, Result } from "./result.ts";
+import { type AskForCode, type RunCall, withStepUp } from "./step_up.ts";
 
 /**
  * The parts of supabase-js that the client uses. `schema` selects schema `bulwark`; without it, `rpc`
@@ -24,11 +25,10 @@ export interface ClientOptions<Throws extends boolean = boolean> {
   /**
    * Called if a call needs a fresh second factor (MFA_VERIFICATION_REQUIRED). It returns the code that
    * the person typed, `true` if it has verified the session itself, or null to give up. Then the call is
-   * repeated once. Concurrent calls share one question.
+   * repeated once. Concurrent calls share one question. A call that the handler itself makes is not
+   * asked about.
    */
-  onVerificationRequired?:
-    | ((refusal: BulwarkError) => Promise<string | true | null>)
-    | undefined;
+  onVerificationRequired?: AskForCode | undefined;
 }
 
 /** The part of a query of postgrest-js that lists use. */
@@ -97,11 +97,11 @@ interface Functions {
   >;
 }
 
-/** Opens the ways into Bulwark through a client of Supabase. */
+/** Opens the ways into Bulwark through a client of Supabase. Both share the question for a code. */
 export function openCalls<Throws extends boolean>(
   supabase: SupabaseLike,
   { throwOnError, onVerificationRequired }: ClientOptions<Throws>,
-): Calls<Throws> {
+): { calls: Calls<Throws>; throwing: Calls<true> } {
   const database: DataApi = supabase.schema?.("bulwark") ?? supabase;
   const functions: Functions = supabase.functions;
 
@@ -127,59 +127,46 @@ export function openCalls<Throws extends boolean>(
     return { data: { data, headers: response?.headers }, error: null };
   };
 
-  let question: Promise<BulwarkError | null> | undefined;
-  let verifications = 0;
-  const verify = async (
-    refusal: BulwarkError,
-    handler: NonNullable<typeof onVerificationRequired>,
-  ): Promise<BulwarkError | null> => {
-    const code = await handler(refusal);
-    if (code === null) return refusal;
-    const error = code === true
-      ? null
-      : (await reply("bulwark-mfa/verify", { body: { code } })).error;
-    if (!error) verifications++;
-    return error;
+  const run: RunCall = onVerificationRequired
+    ? withStepUp(
+      onVerificationRequired,
+      async (code) => (await reply("bulwark-mfa/verify", { body: { code } })).error,
+    )
+    : (call) => call();
+  const open = <Throwing extends boolean>(throws: Throwing | undefined): Calls<Throwing> => {
+    const settle = async <From, Data>(
+      call: () => Promise<Result<From>>,
+      read: (data: From) => Data,
+      signal?: AbortSignal,
+    ): Promise<Answer<Data, Throwing>> => {
+      const result = await run(call, signal);
+      if (result.error && throws) throw result.error;
+      const data = result.error ? null : read(result.data);
+      return (throws ? data : { data, error: result.error }) as Answer<Data, Throwing>;
+    };
+    return {
+      rpc: (name, args, read) =>
+        settle(
+          () => ask(database.rpc(name, args)) as Promise<Result<never>>,
+          read ?? (same as NonNullable<typeof read>),
+        ),
+      select: (table, refine, read, columns = "*") =>
+        settle(
+          () => ask(refine(database.from(table).select(columns))) as Promise<Result<never>>,
+          read ?? (same as NonNullable<typeof read>),
+        ),
+      invoke: (path, request = {}) =>
+        settle(
+          () => reply(path, request),
+          // functions-js gives an empty text where there is no body.
+          ({ data }) => (data === "" ? null : data) as never,
+          request.signal,
+        ),
+      reply: (path, request) =>
+        settle(() => reply(path, request), (answer) => answer, request.signal),
+    };
   };
-  /** Runs a call; if it needs a fresh second factor, asks for one and repeats the call once. */
-  const run = async <Data>(call: () => Promise<Result<Data>>): Promise<Result<Data>> => {
-    const before = verifications;
-    const result = await call();
-    if (result.error?.code !== "MFA_VERIFICATION_REQUIRED" || !onVerificationRequired) {
-      return result;
-    }
-    // Sent before the person answered the question of another call.
-    if (verifications > before) return await call();
-    question ??= verify(result.error, onVerificationRequired).finally(() => question = undefined);
-    const refusal = await question;
-    return refusal ? failed(refusal) : await call();
-  };
-  const settle = async <From, Data>(
-    call: () => Promise<Result<From>>,
-    read: (data: From) => Data,
-  ): Promise<Answer<Data, Throws>> => {
-    const result = await run(call);
-    if (result.error && throwOnError) throw result.error;
-    const data = result.error ? null : read(result.data);
-    return (throwOnError ? data : { data, error: result.error }) as Answer<Data, Throws>;
-  };
-
-  return {
-    rpc: (name, args, read) =>
-      settle(
-        () => ask(database.rpc(name, args)) as Promise<Result<never>>,
-        read ?? (same as NonNullable<typeof read>),
-      ),
-    select: (table, refine, read, columns = "*") =>
-      settle(
-        () => ask(refine(database.from(table).select(columns))) as Promise<Result<never>>,
-        read ?? (same as NonNullable<typeof read>),
-      ),
-    invoke: (path, request = {}) =>
-      // functions-js gives an empty text where there is no body.
-      settle(() => reply(path, request), ({ data }) => (data === "" ? null : data) as never),
-    reply: (path, request) => settle(() => reply(path, request), (answer) => answer),
-  };
+  return { calls: open(throwOnError), throwing: open(true) };
 }
 
 function malformedId(): BulwarkError {

@@ -1,4 +1,4 @@
-import { type Calls, type ClientOptions, first, openCalls, type SupabaseLike } from "./calls.ts";
+import { type ClientOptions, first, openCalls, type SupabaseLike } from "./calls.ts";
 import { BulwarkError } from "./error.ts";
 import { apiKeys } from "./namespaces/api_keys.ts";
 import { audit } from "./namespaces/audit.ts";
@@ -87,8 +87,7 @@ export function createBulwark<Throws extends boolean = false>(
   supabase: SupabaseLike,
   options: ClientOptions<Throws> = {},
 ): Client<Throws> {
-  const calls: Calls<Throws> = openCalls(supabase, options);
-  const throwing = openCalls(supabase, { ...options, throwOnError: true });
+  const { calls, throwing } = openCalls(supabase, options);
   const { rpc } = calls;
   return {
     whoami: (knownVersion?: string) => rpc("whoami", { known_version: knownVersion }) as never,

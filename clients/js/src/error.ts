@@ -109,11 +109,20 @@ function isResponse(value: unknown): value is Response {
 function withoutAnswer(message: string, reason: string | undefined, cause: unknown): BulwarkError {
   const isAborted = /\b(Abort|Timeout)Error\b/.test(message) ||
     /^(Abort|Timeout)Error$/.test((cause as Error | undefined)?.name ?? "");
+  if (isAborted) return abortedCall(cause);
   return new BulwarkError({
-    code: isAborted ? "CLIENT_ABORTED" : "CLIENT_NETWORK",
-    message: isAborted
-      ? "Cannot finish the call: it was aborted"
-      : `Cannot reach the project: ${reason ?? message.replace(/^\w*Error: /, "")}`,
+    code: "CLIENT_NETWORK",
+    message: `Cannot reach the project: ${reason ?? message.replace(/^\w*Error: /, "")}`,
+    status: 0,
+    cause,
+  });
+}
+
+/** The error of a call that was aborted. */
+export function abortedCall(cause: unknown): BulwarkError {
+  return new BulwarkError({
+    code: "CLIENT_ABORTED",
+    message: "Cannot finish the call: it was aborted",
     status: 0,
     cause,
   });
