@@ -12,6 +12,7 @@ const env = {
   publishableKey: "p",
   secretKey: `${secret}-secret`,
   schedulerSecret: secret as string | null,
+  scrapeToken: `${secret}-scrape`,
 };
 const common = { rule: "api_strict", errors: [] } as const;
 const answered = () => z.object({ seen: z.string() });
@@ -34,6 +35,13 @@ const operations = {
     auth: ["scheduler"],
     input: z.strictObject({ seconds: z.coerce.number().default(1) }),
     inQuery: true,
+  }),
+  scrape: operation({
+    ...common,
+    method: "POST",
+    path: "/bulwark-x/scrape",
+    summary: "For the scraper and holders of the secret key",
+    auth: ["scraper", "secret_key"],
   }),
   open: operation({
     ...common,
@@ -58,6 +66,7 @@ function serve(changed: Partial<typeof env> = {}) {
     answering(operations, { env: { ...env, ...changed }, limit }, {
       user: (call) => Promise.resolve(note(call)).then(() => ({ seen: call.asked.name })),
       run: (call) => Promise.resolve(note(call)),
+      scrape: (call) => Promise.resolve(note(call)),
       open: (call) => Promise.resolve(note(call)).then(() => ({ seen: String(call.client) })),
     }),
     () => {},
@@ -113,4 +122,24 @@ Deno.test("only the secrets that an operation accepts make a caller trusted, and
   assert.equal(calls.length, 2);
   const unset = serve({ schedulerSecret: null });
   assert.equal(await codeOf(await unset.ask("/bulwark-x/run", secret)), "UNAUTHORIZED");
+});
+
+Deno.test("a refusal names those whose secret an operation accepts, and nobody else gets in", async () => {
+  const { ask, calls } = serve();
+  const refusedBy = async (path: string) => {
+    const answer = await ask(path, "a.b.c");
+    assert.equal(answer.status, 401);
+    return (await answer.json()).message;
+  };
+  assert.equal(
+    await refusedBy("/bulwark-x/run"),
+    "Cannot proceed: this is for the scheduler alone",
+  );
+  assert.equal(
+    await refusedBy("/bulwark-x/scrape"),
+    "Cannot proceed: this is for the scraper of metrics or the holder of the secret key alone",
+  );
+  assert.equal(await codeOf(await ask("/bulwark-x/scrape", secret)), "UNAUTHORIZED");
+  assert.equal((await ask("/bulwark-x/scrape", env.scrapeToken)).status, 204);
+  assert.equal(calls.length, 1);
 });

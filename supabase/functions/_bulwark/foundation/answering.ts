@@ -6,7 +6,7 @@ import type { ServiceEnv } from "./env.ts";
 import { BulwarkError } from "./errors.ts";
 import { correlationIdOf, type Handler, readJson } from "./http.ts";
 import { parse, queryOf } from "./input.ts";
-import type { Operation } from "./operation.ts";
+import type { Credential, Operation } from "./operation.ts";
 import { pathId, router } from "./router.ts";
 import { serviceClient } from "./service.ts";
 import type { Charged, ChooseRule, Limit } from "../rate_limits/mod.ts";
@@ -64,6 +64,13 @@ export function answering<Operations extends Record<string, Operation>>(
   return router(serving.limit, Object.fromEntries(routes));
 }
 
+/** The holders of the secrets of an installation. */
+const holders: { readonly [Name in Credential]?: string } = {
+  secret_key: "the holder of the secret key",
+  scheduler: "the scheduler",
+  scraper: "the scraper of metrics",
+};
+
 // deno-lint-ignore no-explicit-any -- the declared types are those of Handlers
 type Run = (call: any) => Promise<unknown>;
 
@@ -80,6 +87,7 @@ function bound(
     scraper: env.scrapeToken ?? null,
   };
   const accepted = auth.map((name) => secrets[name] ?? null);
+  const allowed = auth.map((name) => holders[name]).join(" or ");
   /** `charged` is null for a caller with a secret of the installation. */
   const answer = async (request: Request, client: DataClient | null, charged: Charged | null) => {
     const given = input &&
@@ -100,7 +108,7 @@ function bound(
   const clientOf = (request: Request) => {
     if (auth.length === 0) return null;
     if (auth.includes("user")) return callerClient(request, env);
-    throw new BulwarkError(401, "UNAUTHORIZED", "Cannot proceed: this is for the scheduler alone");
+    throw new BulwarkError(401, "UNAUTHORIZED", `Cannot proceed: this is for ${allowed} alone`);
   };
   const limited = limit(
     rule,
