@@ -3549,7 +3549,7 @@ begin
   if octet_length(details::text) > 16384 then
     raise exception 'Cannot log event: the details have % bytes, at most 16384 are allowed',
       octet_length(details::text)
-      using errcode = 'program_limit_exceeded', detail = 'AUDIT_DETAILS_TOO_LARGE';
+      using errcode = 'PT413', detail = 'AUDIT_DETAILS_TOO_LARGE';
   end if;
   if bulwark_private.is_audit_evidence(event_type, action) then
     raise exception 'Cannot log event: only the audit log itself records it'
@@ -8852,7 +8852,7 @@ begin
   get diagnostics v_count = row_count;
   if v_count <> cardinality(ids) then
     raise exception 'Cannot remove payloads: another removal is under way'
-      using errcode = 'serialization_failure', detail = 'AUDIT_REMOVAL_CONFLICT';
+      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
   end if;
   return v_count;
 end;
@@ -9879,7 +9879,7 @@ begin
       where m.end_id = v_end and m.through_seal = v_through
     ) then
       raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
-        using errcode = 'serialization_failure', detail = 'AUDIT_REMOVAL_CONFLICT';
+        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
     end if;
     perform bulwark_private.detach_audit_month(v_end);
   end if;

@@ -138,6 +138,11 @@ Deno.test("CLIENT-E05: errors have the code, the status, and the correlation id 
   const bulwark = createBulwark(supabaseWith(dan.token));
   const { error } = await bulwark.organizations.create({ name: "", slug: freshSlug() });
   assert.deepEqual([error?.code, error?.status], ["RBAC_INVALID_NAME", 400]);
+  const { error: large } = await bulwark.audit.log({
+    event_type: "data.read",
+    details: { text: "x".repeat(20_000) },
+  });
+  assert.deepEqual([large?.code, large?.status], ["AUDIT_DETAILS_TOO_LARGE", 413]);
   const { error: refused } = await bulwark.mfa.verify("123");
   assert.deepEqual([refused?.code, refused?.status], ["MFA_INVALID_CODE", 400]);
   assert.match(refused?.correlationId ?? "", /^[\da-f-]{36}$/);

@@ -69,13 +69,15 @@ export function dataApiError(error: DataApiError, status: number): BulwarkError 
 /** A code for an error that names none: by SQLSTATE or PostgREST's code, and the status. */
 function codeOf(state: string, status: number): BulwarkCode {
   if (/^PGRST(106|20[25])$/.test(state) || status === 404) return "CLIENT_NOT_INSTALLED";
-  if (/^(08|53|57|PGRST00[0-3]$|55P03$)/.test(state) || [502, 503, 504].includes(status)) {
+  if (
+    /^(08|40|53|57|25006$|55P03$|PGRST00[0-3]$)/.test(state) || [502, 503, 504].includes(status)
+  ) {
     return "DATA_API_UNAVAILABLE";
   }
   if (status === 401 || state.startsWith("PGRST30")) return "UNAUTHORIZED";
   if (status === 429) return "RATE_LIMIT_EXCEEDED";
   if (status === 403 || state === "42501") return "FORBIDDEN";
-  if (/^(22|23502$|23514$)/.test(state)) return "INVALID_INPUT";
+  if (/^(22|54|23502$|23514$|P0001$)/.test(state)) return "INVALID_INPUT";
   if (state.startsWith("23")) return "CONFLICT";
   return "INTERNAL";
 }

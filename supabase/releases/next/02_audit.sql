@@ -1190,6 +1190,102 @@ as $$
       watched_object_dropped
     }');
 $$;
+create or replace function bulwark.log_audit_event(
+  event_type text,
+  action text default null,
+  organization_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  result bulwark.audit_result default 'success',
+  severity bulwark.audit_severity default null,
+  details jsonb default null,
+  parent_id uuid default null,
+  actor_id uuid default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_service constant boolean := bulwark_private.caller_is_service();
+  v_text text;
+begin
+  if event_type is null or result is null then
+    raise exception 'Cannot log event: the type or the result is null'
+      using errcode = 'null_value_not_allowed', detail = 'AUDIT_NULL_ARGUMENT';
+  end if;
+  foreach v_text in array array[action, resource_type, resource_id] loop
+    if v_text = '' or length(v_text) > 256 or v_text ~ '[[:cntrl:]]' then
+      raise exception 'Cannot log event: action and resource have 1 to 256 printable characters'
+        using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_TEXT';
+    end if;
+  end loop;
+  if jsonb_typeof(details) <> 'object' then
+    raise exception 'Cannot log event: the details are not a JSON object'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_DETAILS';
+  end if;
+  if octet_length(details::text) > 16384 then
+    raise exception 'Cannot log event: the details have % bytes, at most 16384 are allowed',
+      octet_length(details::text)
+      using errcode = 'PT413', detail = 'AUDIT_DETAILS_TOO_LARGE';
+  end if;
+  if bulwark_private.is_audit_evidence(event_type, action) then
+    raise exception 'Cannot log event: only the audit log itself records it'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+  end if;
+  if not v_service then
+    if bulwark_private.require_user() is distinct
+      from coalesce(actor_id, bulwark.current_person()) then
+      raise exception 'Cannot log event: one reports one''s own acts only'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
+    end if;
+    if exists (
+      select from bulwark.audit_event_types t
+      where t.name = log_audit_event.event_type and not t.reported_by_clients
+    ) then
+      raise exception 'Cannot log event: % is not reported by clients', event_type
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+    end if;
+    if severity is null then
+      select least(t.severity, 'warning') into severity
+      from bulwark.audit_event_types t where t.name = log_audit_event.event_type;
+    end if;
+    if severity > 'warning' then
+      raise exception 'Cannot log event: a client reports up to warning'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE';
+    end if;
+    if organization_id is not null and not bulwark.is_super_admin()
+      and organization_id not in (select bulwark.member_organizations()) then
+      raise exception 'Cannot log event: you are not a member of the organization'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER';
+    end if;
+  end if;
+  if parent_id is not null and not exists (
+    select from bulwark.audit_logs e
+    where e.id = log_audit_event.parent_id
+      and e.organization_id is not distinct from log_audit_event.organization_id
+      and (v_service or e.actor_id = bulwark.current_person())
+  ) then
+    raise exception 'Cannot log event: there is no such parent of yours'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+  end if;
+  return bulwark_private.append_audit_entry(
+    event_type => log_audit_event.event_type,
+    organization_id => log_audit_event.organization_id,
+    resource_type => log_audit_event.resource_type,
+    resource_id => log_audit_event.resource_id,
+    action => log_audit_event.action,
+    result => log_audit_event.result,
+    severity => log_audit_event.severity,
+    details => log_audit_event.details,
+    parent_id => log_audit_event.parent_id,
+    source => case when v_service then 'service' else 'client' end::bulwark.audit_source,
+    actor_id => case when v_service then log_audit_event.actor_id end
+  );
+end;
+$$;
 create or replace function bulwark_private.append_auth_entry(
   event_type text,
   user_id uuid,
@@ -3990,6 +4086,44 @@ begin
   end if;
 end;
 $$;
+create or replace function bulwark_private.remove_audit_payloads(ids uuid[], organization uuid, details jsonb)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set max_parallel_workers_per_gather = 0
+  set jit = off
+as $$
+declare
+  v_count integer;
+  v_record uuid := bulwark_private.append_audit_entry(
+    'compliance.data_deleted',
+    organization_id => organization,
+    resource_type => 'bulwark.audit_logs',
+    action => details ->> 'kind',
+    details => details || jsonb_build_object(
+      'entries', cardinality(ids), 'digest', bulwark_private.audit_digest(ids)
+    )
+  );
+begin
+  update bulwark.audit_logs e
+  set commitment = c.payload_commitment, removed_by = v_record, salt = null, actor_type = null,
+      actor_id = null, database_user = null, session_id = null, ip = null, user_agent = null,
+      resource_id = null, action = null, correlation_id = null, parent_id = null, before = null,
+      after = null, details = null
+  from bulwark_private.audit_commitments c
+  where e.id = any (ids) and c.id = e.id;
+  get diagnostics v_count = row_count;
+  if v_count <> cardinality(ids) then
+    raise exception 'Cannot remove payloads: another removal is under way'
+      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
+  end if;
+  return v_count;
+end;
+$$;
 create or replace function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
   returns void
   language plpgsql
@@ -4783,7 +4917,7 @@ begin
       where m.end_id = v_end and m.through_seal = v_through
     ) then
       raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
-        using errcode = 'serialization_failure', detail = 'AUDIT_REMOVAL_CONFLICT';
+        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
     end if;
     perform bulwark_private.detach_audit_month(v_end);
   end if;

@@ -77,7 +77,7 @@ begin
   if octet_length(details::text) > 16384 then
     raise exception 'Cannot log event: the details have % bytes, at most 16384 are allowed',
       octet_length(details::text)
-      using errcode = 'program_limit_exceeded', detail = 'AUDIT_DETAILS_TOO_LARGE';
+      using errcode = 'PT413', detail = 'AUDIT_DETAILS_TOO_LARGE';
   end if;
   if bulwark_private.is_audit_evidence(event_type, action) then
     raise exception 'Cannot log event: only the audit log itself records it'

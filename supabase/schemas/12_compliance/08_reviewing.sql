@@ -80,7 +80,7 @@ begin
   get diagnostics v_items = row_count;
   if v_items > 10000 then
     raise exception 'Cannot start review: it would have more than 10,000 members and keys'
-      using errcode = 'program_limit_exceeded', detail = 'COMPLIANCE_TOO_MANY_ITEMS';
+      using errcode = 'PT409', detail = 'COMPLIANCE_TOO_MANY_ITEMS';
   end if;
   perform bulwark_private.append_audit_entry(
     'compliance.review_started', v_review.organization_id, 'bulwark.access_reviews',

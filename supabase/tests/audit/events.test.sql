@@ -66,7 +66,7 @@ select is(
 );
 select is(
   pg_temp.log($$ 'data.read', details => jsonb_build_object('x', repeat('y', 16385)) $$),
-  '54000 AUDIT_DETAILS_TOO_LARGE', 'AUE-15: details have a limit'
+  'PT413 AUDIT_DETAILS_TOO_LARGE', 'AUE-15: details have a limit'
 );
 select is(got, want, claim)
 from (values

@@ -100,6 +100,13 @@ Deno.test("CLIENT-07: an answer without a code of Bulwark gets one by its kind",
     ],
     [{ status: 400, body: json({ code: "22P05", message: "x" }) }, "INVALID_INPUT", "INTERNAL"],
     [{ status: 409, body: json({ code: "23505", message: "x" }) }, "CONFLICT", "INTERNAL"],
+    [{ status: 500, body: json({ code: "54001", message: "x" }) }, "INVALID_INPUT", "INTERNAL"],
+    [{ status: 400, body: json({ code: "P0001", message: "x" }) }, "INVALID_INPUT", "INTERNAL"],
+    [
+      { status: 500, body: json({ code: "40P01", message: "deadlock" }) },
+      "DATA_API_UNAVAILABLE",
+      "INTERNAL",
+    ],
     [
       { status: 500, body: json({ code: "57014", message: "timeout" }) },
       "DATA_API_UNAVAILABLE",

@@ -227,12 +227,27 @@ Deno.test("fromDataApi() takes our code from details and hides everything else",
   assert.ok(expired instanceof BulwarkError && expired.status === 401);
   const refused = error("42501", null, 403);
   assert.ok(refused instanceof BulwarkError && refused.code === "FORBIDDEN");
-  for (const [code, status] of [["22P05", 400], ["22003", 400], ["23514", 400], ["23505", 409]]) {
-    const badInput = error(code as string, "Failing row contains (secret).", 400);
-    assert.ok(badInput instanceof BulwarkError && badInput.status === status, code as string);
-    assert.doesNotMatch(badInput.message, /secret|^m$/);
+  const refusals: [state: string, asked: number, status: number, code: string][] = [
+    ["22P05", 400, 400, "INVALID_INPUT"],
+    ["22003", 400, 400, "INVALID_INPUT"],
+    ["23514", 400, 400, "INVALID_INPUT"],
+    ["P0001", 400, 400, "INVALID_INPUT"],
+    ["54001", 500, 400, "INVALID_INPUT"],
+    ["23505", 409, 409, "CONFLICT"],
+    ["40P01", 500, 503, "DATA_API_UNAVAILABLE"],
+    ["25006", 405, 503, "DATA_API_UNAVAILABLE"],
+    ["55P03", 500, 503, "DATA_API_UNAVAILABLE"],
+  ];
+  for (const [state, asked, status, code] of refusals) {
+    const refusal = error(state, "Failing row contains (secret).", asked);
+    assert.ok(refusal instanceof BulwarkError, state);
+    assert.deepEqual([refusal.status, refusal.code], [status, code], state);
+    assert.doesNotMatch(refusal.message, /secret|^m$/);
   }
-  assert.ok(!(error("XX000", "Failing row contains (secret).", 500) instanceof BulwarkError));
+  for (const state of ["XX000", "55000", "25001", "P0002", "42P01"]) {
+    const internal = error(state, "Failing row contains (secret).", 500);
+    assert.ok(!(internal instanceof BulwarkError), state);
+  }
 });
 
 Deno.test("readEnv() prefers the new keys, takes the old one, and names what is missing", () => {

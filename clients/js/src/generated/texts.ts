@@ -347,12 +347,12 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   METHOD_NOT_ALLOWED: "The function does not support this method.",
   INVALID_JSON: "The body is not JSON in UTF-8. An empty body is an empty object.",
   INVALID_INPUT:
-    "A field is missing, unknown or malformed, and the message names it; or the database cannot store a value, such as text with U+0000.",
+    "A field is missing, unknown or malformed, and the message names it; or the database or the application refuses a value, such as text with U+0000 or JSON that is nested too deeply.",
   CONFLICT: "The request conflicts with an existing or a missing row.",
   BODY_INCOMPLETE: "The body ended early.",
   BODY_TOO_LARGE: "More than 1 MiB, or 16 KiB to login.",
   DATA_API_UNAVAILABLE:
-    "The database is away, too busy, or took longer than five seconds; try again after Retry-After seconds.",
+    "The database is away, too busy, only reads, took longer than five seconds, or another transaction was in the way; try again after Retry-After seconds.",
   INTERNAL: "An unexpected error; find it in the function's log by the correlation id.",
   CLIENT_NETWORK: "The project did not answer, or its answer broke off; cause has the reason.",
   CLIENT_ABORTED: "The call was aborted, or took longer than its timeout.",

@@ -32,13 +32,10 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
     return new BulwarkError(403, "FORBIDDEN", "Cannot proceed: this is not open to the caller");
   }
   // Class 22: a value that Postgres refuses, such as text with U+0000 or a number out of range.
-  // 23502 and 23514: a value that the table refuses.
-  if (/^22|^23502$|^23514$/.test(error.code ?? "")) {
-    return new BulwarkError(
-      400,
-      "INVALID_INPUT",
-      "Cannot read the request: a value has no valid form",
-    );
+  // Class 54: a value that is too large, such as JSON that is nested too deeply.
+  // 23502, 23514 and P0001: a value that the table or the application refuses.
+  if (/^22|^54|^23502$|^23514$|^P0001$/.test(error.code ?? "")) {
+    return new BulwarkError(400, "INVALID_INPUT", "Cannot proceed: a value is not valid");
   }
   // 23503, 23505, 23P01: a conflict with an existing or a missing row.
   if (/^23/.test(error.code ?? "")) {
@@ -53,12 +50,12 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
 
 /**
  * Whether the request got no decision: no answer in time (status 0), an answer of a gateway, a database
- * that starts, stops or has no connection left (classes 08, 53 and 57, PGRST000 to 003), or a lock
- * timeout.
+ * that starts, stops or has no connection left (classes 08, 53 and 57, PGRST000 to 003), that only
+ * reads now (25006), or in which another transaction was in the way (class 40, 55P03).
  */
 function isAway(status: number, code = ""): boolean {
   return status === 0 || status === 502 || status === 503 || status === 504 ||
-    /^(08|53|57|PGRST00[0-3]$)/.test(code) || code === "55P03";
+    /^(08|40|53|57|25006$|55P03$|PGRST00[0-3]$)/.test(code);
 }
 
 function unavailable(): BulwarkError {
