@@ -1,6 +1,6 @@
 import { type Calls, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
-import { pageSize, rowsOf } from "../pages.ts";
+import { rowsOf } from "../pages.ts";
 import type { Permission } from "../permissions.ts";
 
 /** A filter of API keys. */
@@ -13,21 +13,18 @@ export function apiKeys<T extends boolean>({ rpc, select }: Calls<T>, throwing: 
     list: (organization: string, filter: ApiKeyFilter = {}) =>
       rpc("list_api_keys", { organization_id: organization, ...filter }),
     /** All keys that match a filter, page by page. Throws a BulwarkError. */
-    all: (organization: string, filter: ApiKeyFilter = {}) => {
-      const page_size = pageSize(filter.page_size);
-      return rowsOf(
+    all: (organization: string, filter: ApiKeyFilter = {}) =>
+      rowsOf(
         filter.before,
-        page_size,
         (before) =>
           throwing.rpc("list_api_keys", {
             organization_id: organization,
+            page_size: 100,
             ...filter,
-            page_size,
             before,
           }),
         ({ id }) => id,
-      );
-    },
+      ),
     /** The caller's choices for a new key. */
     options: (organization: string) => rpc("api_key_options", { organization_id: organization }),
     /** Issues a key and shows it, this once. */

@@ -1,6 +1,6 @@
 import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Args } from "../overlay.ts";
-import { pageSize, rowsOf } from "../pages.ts";
+import { rowsOf } from "../pages.ts";
 import type { InvitationState } from "../shapes.ts";
 
 /** A filter of invitations. */
@@ -15,21 +15,18 @@ export function invitations<T extends boolean>({ rpc }: Calls<T>, throwing: Call
     list: (organization: string, filter: InvitationFilter = {}) =>
       rpc("list_invitations", { organization_id: organization, ...filter }),
     /** All invitations that match a filter, page by page. Throws a BulwarkError. */
-    all: (organization: string, filter: InvitationFilter = {}) => {
-      const page_size = pageSize(filter.page_size);
-      return rowsOf(
+    all: (organization: string, filter: InvitationFilter = {}) =>
+      rowsOf(
         filter.before,
-        page_size,
         (before) =>
           throwing.rpc("list_invitations", {
             organization_id: organization,
+            page_size: 100,
             ...filter,
-            page_size,
             before,
           }),
         ({ invitation_id }) => invitation_id,
-      );
-    },
+      ),
     /** Invites an address and returns the token, this once; null if a webhook sends it as e-mail. */
     create: (organization: string, invitation: Omit<Args<"invite_member">, "organization_id">) =>
       rpc("invite_member", { organization_id: organization, ...invitation }, first),

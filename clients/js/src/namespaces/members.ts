@@ -1,6 +1,6 @@
 import type { Calls } from "../calls.ts";
 import type { Args } from "../overlay.ts";
-import { pageSize, rowsOf } from "../pages.ts";
+import { rowsOf } from "../pages.ts";
 
 /** A filter of members. */
 export type MemberFilter = Omit<Args<"list_members">, "organization_id">;
@@ -12,21 +12,18 @@ export function members<T extends boolean>({ rpc, select }: Calls<T>, throwing: 
     list: (organization: string, filter: MemberFilter = {}) =>
       rpc("list_members", { organization_id: organization, ...filter }),
     /** All members that match a filter, page by page. Throws a BulwarkError. */
-    all: (organization: string, filter: MemberFilter = {}) => {
-      const page_size = pageSize(filter.page_size);
-      return rowsOf(
+    all: (organization: string, filter: MemberFilter = {}) =>
+      rowsOf(
         filter.after,
-        page_size,
         (after) =>
           throwing.rpc("list_members", {
             organization_id: organization,
+            page_size: 100,
             ...filter,
-            page_size,
             after,
           }),
         ({ page_key }) => page_key,
-      );
-    },
+      ),
     /** Names for ids, of members and of those who left. */
     names: (organization: string | null, users: readonly string[]) =>
       rpc("list_names", { organization_id: organization, user_ids: users }),

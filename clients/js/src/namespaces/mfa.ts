@@ -2,7 +2,7 @@ import { type Calls, first, firstOrNull } from "../calls.ts";
 import type { Inputs } from "../generated/inputs.ts";
 import type { FunctionAnswers } from "../generated/answers.ts";
 import type { Args } from "../overlay.ts";
-import { pageSize, rowsOf } from "../pages.ts";
+import { rowsOf } from "../pages.ts";
 
 /** A filter of members by their second factors. */
 export type ComplianceFilter = Omit<Args<"mfa_compliance">, "organization_id" | "state"> & {
@@ -54,21 +54,18 @@ export function mfa<T extends boolean>(
     compliance: (organization: string, filter: ComplianceFilter = {}) =>
       rpc("mfa_compliance", { organization_id: organization, ...filter }),
     /** All members that match a filter and their second factors, page by page. Throws a BulwarkError. */
-    everyone: (organization: string, filter: ComplianceFilter = {}) => {
-      const page_size = pageSize(filter.page_size);
-      return rowsOf(
+    everyone: (organization: string, filter: ComplianceFilter = {}) =>
+      rowsOf(
         filter.after,
-        page_size,
         (after) =>
           throwing.rpc("mfa_compliance", {
             organization_id: organization,
+            page_size: 100,
             ...filter,
-            page_size,
             after,
           }),
         ({ user_id }) => user_id,
-      );
-    },
+      ),
     /** The newest uses of the caller's own factors, successful or not. */
     usage: (count = 20) =>
       select(

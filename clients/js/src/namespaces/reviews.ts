@@ -1,6 +1,6 @@
 import type { Calls } from "../calls.ts";
 import type { Args } from "../overlay.ts";
-import { pageSize, rowsOf } from "../pages.ts";
+import { rowsOf } from "../pages.ts";
 
 /** A filter of the accesses in a review. */
 export type ReviewFilter = Omit<Args<"list_access_review">, "review_id">;
@@ -23,16 +23,18 @@ export function reviews<T extends boolean>({ rpc, select }: Calls<T>, throwing: 
     items: (review: string, filter: ReviewFilter = {}) =>
       rpc("list_access_review", { review_id: review, ...filter }),
     /** All accesses in a review, page by page. Throws a BulwarkError. */
-    all: (review: string, filter: ReviewFilter = {}) => {
-      const page_size = pageSize(filter.page_size);
-      return rowsOf(
+    all: (review: string, filter: ReviewFilter = {}) =>
+      rowsOf(
         filter.after,
-        page_size,
         (after) =>
-          throwing.rpc("list_access_review", { review_id: review, ...filter, page_size, after }),
+          throwing.rpc("list_access_review", {
+            review_id: review,
+            page_size: 100,
+            ...filter,
+            after,
+          }),
         ({ id }) => id,
-      );
-    },
+      ),
     /** Keeps an access as it was listed, by its `version`. */
     keep: (item: string, version: string, note?: string) =>
       rpc("decide_access", { item_id: item, decision: "keep", version, note }),

@@ -1,6 +1,6 @@
 import type { Calls } from "../calls.ts";
 import type { Args } from "../overlay.ts";
-import { pageSize, rowsOf } from "../pages.ts";
+import { rowsOf } from "../pages.ts";
 
 /** Security events: incidents that somebody reviews, assigns and resolves. */
 export function security<T extends boolean>(
@@ -13,21 +13,18 @@ export function security<T extends boolean>(
     list: (organization: string | null, filter: Filter = {}) =>
       rpc("list_security_events", { organization_id: organization, ...filter }),
     /** All events, page by page. Throws a BulwarkError. */
-    events: (organization: string | null, filter: Filter = {}) => {
-      const page_size = pageSize(filter.page_size);
-      return rowsOf(
+    events: (organization: string | null, filter: Filter = {}) =>
+      rowsOf(
         filter.before,
-        page_size,
         (before) =>
           throwing.rpc("list_security_events", {
             organization_id: organization,
+            page_size: 100,
             ...filter,
-            page_size,
             before,
           }),
         ({ id }) => id,
-      );
-    },
+      ),
     /** How many events are open by severity; counts the newest 1,000. */
     open: (organization: string | null) =>
       select(

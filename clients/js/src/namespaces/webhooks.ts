@@ -100,7 +100,6 @@ export function webhooks<T extends boolean>(
     log: (endpoint: string, filter: DeliveryFilter = {}) =>
       rowsOf(
         filter.before,
-        deliveriesOf(filter),
         (before) =>
           throwing.select(
             "webhook_deliveries",
