@@ -1,5 +1,9 @@
-/** The inputs and answers of the edge functions for the client library, from their declarations. */
+/** The inputs and answers of the edge functions as types, from their declarations. */
 import { z } from "zod";
+import {
+  consistencyProof,
+  inclusionProof,
+} from "../../../supabase/functions/_bulwark/audit/proof_schema.ts";
 import type { Operation } from "../../../supabase/functions/_bulwark/foundation/operation.ts";
 import { operations } from "../openapi/operations.ts";
 
@@ -30,10 +34,26 @@ ${requests.map((each) => fieldOf(each, each.output?.(), "output")).join("")}}
 `;
 }
 
+/** The types of proofs for the functions and the verifier, which is built without zod. */
+export function proofsModule(): string {
+  const answerOf = (schema: z.ZodType) => typeOf(jsonSchema(schema, "output"), "output");
+  return `/** The types of proofs, generated from proof_schema.ts; hashes are base64. */
+
+/** Proves that an entry is in the log. */
+export interface EntryProof ${answerOf(inclusionProof())}
+
+/** Proves that the tree of \`to_size\` seals extends the tree of \`from_size\` seals. */
+export interface ConsistencyProof ${answerOf(consistencyProof())}
+`;
+}
+
 function fieldOf({ path }: Operation, schema: z.ZodType | undefined, io: "input" | "output") {
   if (!schema) return "";
-  const made = z.toJSONSchema(schema, { io, unrepresentable: "any" }) as JsonSchema;
-  return `  ${JSON.stringify(path.slice(1))}: ${typeOf(made, io)};\n`;
+  return `  ${JSON.stringify(path.slice(1))}: ${typeOf(jsonSchema(schema, io), io)};\n`;
+}
+
+function jsonSchema(schema: z.ZodType, io: "input" | "output"): JsonSchema {
+  return z.toJSONSchema(schema, { io, unrepresentable: "any" }) as JsonSchema;
 }
 
 /** A JSON schema as a type. */

@@ -1,7 +1,7 @@
-/** The generated parts of the client library that need no database. */
+/** The generated types that need no database: those of the client library, and those of proofs. */
 import { clientCodes, codesModule, textsModule } from "./codes.ts";
 import { format } from "./format.ts";
-import { answersModule, inputsModule } from "./functions.ts";
+import { answersModule, inputsModule, proofsModule } from "./functions.ts";
 
 const folder = "clients/js/src/generated";
 
@@ -9,16 +9,15 @@ const folder = "clients/js/src/generated";
 export async function builtClient(): Promise<Map<string, string>> {
   const codes = await clientCodes();
   const modules = {
-    codes: codesModule(codes),
-    texts: textsModule(codes),
-    inputs: inputsModule(),
-    answers: answersModule(),
+    [`${folder}/codes.ts`]: codesModule(codes),
+    [`${folder}/texts.ts`]: textsModule(codes),
+    [`${folder}/inputs.ts`]: inputsModule(),
+    [`${folder}/answers.ts`]: answersModule(),
+    "supabase/functions/_bulwark/audit/proof.types.ts": proofsModule(),
   };
   return new Map(
     await Promise.all(
-      Object.entries(modules).map(async ([name, text]) =>
-        [`${folder}/${name}.ts`, await format(text)] as const
-      ),
+      Object.entries(modules).map(async ([path, text]) => [path, await format(text)] as const),
     ),
   );
 }

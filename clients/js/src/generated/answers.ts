@@ -15,19 +15,26 @@ export interface FunctionAnswers {
       id: string;
       organization_id: string | null;
       timeline: number;
+      /** The transaction id, a decimal number of up to 64 bits. */
       xid: string;
+      /** RFC 3339 in UTC with microseconds, for people; occurred_at_us is hashed. */
       occurred_at: string;
+      /** Microseconds since 2000-01-01T00:00:00Z. */
       occurred_at_us: number;
       source: string;
       severity: string;
       result: string;
       event_type: string;
       resource_type: string | null;
+      /** A UUID whose 16 bytes blind the commitment. */
       salt?: string;
+      /** The exact JSON text that was committed to. Parse it to read it; never serialize it again. */
       payload?: string;
       /** Left of a payload that was removed. */
       commitment?: string;
+      /** The record of the removal. */
       removed_by?: string;
+      /** The leaf that was sealed here: it shows whether the entry was altered. */
       leaf?: string | null;
     };
     entry_index: number;
@@ -36,8 +43,11 @@ export interface FunctionAnswers {
       organization_id: string | null;
       seal: number;
       entry_count: number;
+      /** Number of the organization's entries in all earlier groups. */
       entries_before: number;
+      /** Hash of the organization's previous group; 32 zero bytes for its first. */
       previous: string;
+      /** RFC 6962 root over the leaves of the entries. */
       root: string;
     };
     group_index: number;
@@ -49,8 +59,10 @@ export interface FunctionAnswers {
       root: string;
       timeline: number;
       sealed_at: string;
+      /** Microseconds since 2000-01-01T00:00:00Z. */
       sealed_at_us: number;
       snapshot: string;
+      /** Hash of its last entry's position if the next seal continues it; null: it holds the rest. */
       through: string | null;
       hash: string;
     };
