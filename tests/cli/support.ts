@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { supabaseCli } from "../../scripts/stack/binaries.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
+import { copyFolder } from "../../scripts/testing/copy_folder.ts";
+import { madeOnce } from "../../scripts/testing/once.ts";
 import { installedCommand, packAndInstall } from "../../scripts/testing/test_command.ts";
 
 /** The output of a program, and how it ended. */
@@ -63,10 +65,13 @@ export async function installCommand(): Promise<InstalledCommand> {
   }
 }
 
-/** Makes an empty project, as `supabase init` does. */
+/** Makes an empty project: a copy of one that `supabase init` made once in this test run. */
 export async function initProject(folder: string): Promise<void> {
+  const made = await madeOnce("project", await Deno.makeTempDir(), async (draft) => {
+    await succeed(supabaseCli(), ["init", "--agent", "no"], draft);
+  });
   await Deno.mkdir(folder, { recursive: true });
-  await succeed(supabaseCli(), ["init", "--agent", "no"], folder);
+  await copyFolder(join(made, "supabase"), join(folder, "supabase"));
 }
 
 /** Runs a program to its end. */

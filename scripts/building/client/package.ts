@@ -33,7 +33,7 @@ async function build(scratch: string): Promise<void> {
   await run("cp", ["-R", inRepository("supabase", "functions", "_bulwark"), functions]);
   await run("cp", [inRepository("package.json"), join(scratch, "source")]);
   await Deno.symlink(inRepository("node_modules"), join(scratch, "source", "node_modules"));
-  const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
+  const tsc = inRepository("node_modules", "typescript-7", "bin", "tsc");
   for (const project of projects) await run("node", [tsc, "-p", join(source, project)]);
   await run(
     "npm",

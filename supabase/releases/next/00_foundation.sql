@@ -1,4 +1,7 @@
 -- 00_foundation: built by npm run build; edit the sources, or supabase/releases/next/by_hand.
+-- By hand: gone: do $$
+-- By hand: new: do $$
+-- The role api_key exists already: only the way it is created changed.
 create or replace function bulwark_private.setting(name text)
   returns jsonb
   language plpgsql

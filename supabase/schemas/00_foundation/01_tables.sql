@@ -15,12 +15,15 @@ comment on schema bulwark_private is
 revoke all on schema bulwark_private from public, anon, authenticated, service_role;
 
 -- API keys run as this role. It is no member of authenticated, so that a program gets no right of a
--- person's. Roles belong to the cluster, not to the database: it may exist already.
+-- person's. Roles belong to the cluster, not to the database: it may exist already, or be created
+-- for another database at the same time.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
     create role api_key nologin noinherit;
   end if;
+exception
+  when duplicate_object or unique_violation then null;
 end;
 $$;
 grant api_key to authenticator;

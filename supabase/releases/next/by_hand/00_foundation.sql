@@ -1,0 +1,1 @@
+-- The role api_key exists already: only the way it is created changed.
