@@ -99,6 +99,8 @@ Deno.test({
       await page.getByRole("button", { name: "Invite" }).click();
       await dialog.getByLabel("E-mail").fill(guest);
       await dialog.getByLabel("Role", { exact: true }).selectOption("viewer");
+      await dialog.getByLabel("For", { exact: true }).selectOption("3 days");
+      await judge(page, "invite");
       await dialog.getByRole("button", { name: "Invite" }).click();
       await dialog.getByText("No e-mail was sent").waitFor();
       await dialog.getByRole("button", { name: "Copy the token" }).waitFor();
@@ -106,6 +108,7 @@ Deno.test({
       const sent = page.locator(`[data-invitation="${guest}"]`);
       await sent.getByText("pending").waitFor();
       await sent.getByText(ada.email).waitFor();
+      await sent.getByText("until").waitFor();
       await judge(page, "members");
       await page.getByRole("button", { name: `Resend to ${guest}` }).click();
       await holds(page, `document.querySelectorAll('[data-invitation="${guest}"]').length === 2`);
@@ -114,8 +117,11 @@ Deno.test({
         state: "detached",
       });
       const states = (await bulwark.invitations.list(acme)).filter(({ email }) => email === guest)
-        .map(({ state }) => state);
-      assert.deepEqual(states, ["revoked", "revoked"]);
+        .map(({ state, role_expires_at }) => {
+          const left = Date.parse(role_expires_at ?? "") - Date.now();
+          return `${state}, ${(left / 86_400_000).toFixed(1)} days`;
+        });
+      assert.deepEqual(states, ["revoked, 3.0 days", "revoked, 3.0 days"]);
 
       await page.getByRole("button", { name: `Remove ${mia.email}` }).click();
       await dialog.getByRole("button", { name: "Cancel" }).click();
@@ -200,6 +206,15 @@ Deno.test({
       await viewer.page.getByRole("dialog").getByRole("button", { name: "Leave" }).click();
       await viewer.page.getByText("You are not in an organization yet").waitFor();
       assert.deepEqual(await rolesOf(mia.id), []);
+      // She comes back for an hour.
+      const role_expires_at = new Date(Date.now() + 3_600_000).toISOString();
+      await bulwark.invitations.create(acme, { email: mia.email, role: "viewer", role_expires_at });
+      await viewer.page.reload();
+      await viewer.page.getByText("until").waitFor();
+      await viewer.page.getByRole("button", { name: "Accept" }).click();
+      await holds(viewer.page, `location.hash.includes("/o/${slug}")`);
+      const [back] = await bulwark.roles.of(mia.id, acme);
+      assert.equal(Date.parse(back?.expires_at ?? ""), Date.parse(role_expires_at));
       // Somebody else's organization looks as one that does not exist.
       const other = await createBulwark(supabaseWith(bob.token), { throwOnError: true })
         .organizations.get(globex);

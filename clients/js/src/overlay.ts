@@ -56,8 +56,8 @@ interface NullableColumns {
     | "rotated_from";
   list_metrics: "last_at";
   list_names: "email" | "name";
-  my_invitations: "invited_by" | "invited_by_email" | "invited_by_name";
-  preview_invitation: "invitation_id" | "invited_by_name";
+  my_invitations: "invited_by" | "invited_by_email" | "invited_by_name" | "role_expires_at";
+  preview_invitation: "invitation_id" | "invited_by_name" | "role_expires_at";
   resend_invitation: "token";
   mfa_compliance:
     | "email"

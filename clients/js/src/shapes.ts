@@ -30,7 +30,7 @@ export type InvitationState = "pending" | "accepted" | "declined" | "revoked" | 
 export interface SentInvitation extends
   WithNull<
     Omit<Generated["list_invitations"]["Returns"][number], "state">,
-    "accepted_by" | "ended_at" | "invited_by" | "invited_by_name"
+    "accepted_by" | "ended_at" | "invited_by" | "invited_by_name" | "role_expires_at"
   > {
   state: InvitationState;
 }

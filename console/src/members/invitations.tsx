@@ -53,7 +53,7 @@ export function Invitations({ organization }: { organization: Organization }) {
 function Sent({ invitation, by }: { invitation: SentInvitation; by: string }) {
   const queries = useBulwarkQueries();
   const t = useText();
-  const { invitation_id, email, role, state, created_at, expires_at } = invitation;
+  const { invitation_id, email, role, role_expires_at, state, created_at, expires_at } = invitation;
   const revoke = useMutation(queries.invitations.revoke());
   const resend = useMutation(queries.invitations.resend());
   const open = state === "pending" || state === "expired";
@@ -61,8 +61,12 @@ function Sent({ invitation, by }: { invitation: SentInvitation; by: string }) {
     <>
       <Row data-invitation={email}>
         <Cell className="font-medium whitespace-nowrap">{email}</Cell>
-        <Cell>
-          <Badge>{role}</Badge>
+        <Cell className="whitespace-nowrap">
+          <Badge>{role}</Badge> {role_expires_at && (
+            <span className="text-xs text-quiet">
+              <Text of="until {time}" time={<Ago time={role_expires_at} />} />
+            </span>
+          )}
         </Cell>
         <Cell className="whitespace-nowrap">
           <Badge tone={tones[state]}>{t(state)}</Badge>{" "}

@@ -5,6 +5,7 @@ import { type Organization, useBulwarkQueries, useText } from "../blocks/provide
 import { type Opened, useGivenOr } from "../ui/opened.ts";
 import { Field, Problem } from "../ui/parts.tsx";
 import { Secret } from "../ui/secret.tsx";
+import { Duration, endIn } from "./duration.tsx";
 import { RoleSelect } from "./role_select.tsx";
 import { useRoles } from "./roles.ts";
 
@@ -23,7 +24,7 @@ export function Token({ token, email }: { token: string; email: string }) {
   );
 }
 
-/** Invites an address into a role that one may give. */
+/** Invites an address into a role that one may give, for a time or for good. */
 export function Invite({ organization, opened }: {
   organization: Organization;
   opened?: Opened;
@@ -41,8 +42,9 @@ export function Invite({ organization, opened }: {
   };
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const email = String(new FormData(event.currentTarget).get("email")).trim();
-    invite.mutate([organization.id, { email, role }]);
+    const form = new FormData(event.currentTarget);
+    const email = String(form.get("email")).trim();
+    invite.mutate([organization.id, { email, role, role_expires_at: endIn(form) }]);
   };
   return (
     <Dialog.Root open={open} onOpenChange={change}>
@@ -71,6 +73,11 @@ export function Invite({ organization, opened }: {
               <form onSubmit={submit} className="grid gap-4">
                 <Field label={t("E-mail")} name="email" type="email" required maxLength={254} />
                 <RoleSelect roles={roles} chosen={role} onChange={setRole} />
+                <div className="grid grid-cols-2 gap-4">
+                  <Duration
+                    hint={t("Counted from now. The role begins when they accept.")}
+                  />
+                </div>
                 <Problem error={invite.error ?? error} />
                 <div className="flex justify-end gap-2">
                   <Dialog.Close className="button">{t("Cancel")}</Dialog.Close>

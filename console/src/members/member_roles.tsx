@@ -3,7 +3,8 @@ import type { Member } from "@bulwark/client";
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
-import { Ago, Badge, Field, Problem, Select } from "../ui/parts.tsx";
+import { Ago, Badge, Field, Problem } from "../ui/parts.tsx";
+import { Duration, endIn, today } from "./duration.tsx";
 import { RoleSelect } from "./role_select.tsx";
 import { useRoles } from "./roles.ts";
 
@@ -36,18 +37,13 @@ export function ChangeRoles({ member, called, organization }: {
   );
 }
 
-/** Durations that are offered, in days. */
-const days = [1, 3, 7, 30];
-
-/** When a grant begins and ends. The end of a duration counts from its beginning. */
-function windowOf(duration: string, from: string, until: string) {
-  const begins = from ? new Date(`${from}T00:00:00`) : null;
-  const starts_at = begins && begins > new Date() ? begins.toISOString() : undefined;
-  if (!duration) return { starts_at, expires_at: null };
-  const ends = duration === "until"
-    ? new Date(`${until}T23:59:59`)
-    : new Date((starts_at ? Date.parse(starts_at) : Date.now()) + Number(duration) * 86_400_000);
-  return { starts_at, expires_at: ends.toISOString() };
+/** When a grant begins and ends. */
+function windowIn(form: FormData) {
+  const from = form.get("from");
+  const begins = from ? Date.parse(`${from}T00:00:00`) : 0;
+  return begins > Date.now()
+    ? { starts_at: new Date(begins).toISOString(), expires_at: endIn(form, begins) }
+    : { expires_at: endIn(form) };
 }
 
 function Form({ member, organization }: { member: Member; organization: Organization }) {
@@ -55,15 +51,12 @@ function Form({ member, organization }: { member: Member; organization: Organiza
   const t = useText();
   const { roles, error } = useRoles(organization);
   const [role, setRole] = useState("");
-  const [duration, setDuration] = useState("");
-  const today = new Date().toLocaleDateString("sv");
   const grant = useMutation(queries.roles.grant());
   const revoke = useMutation(queries.roles.revoke());
   const holder = { user: member.user_id, organization: organization.id };
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const form = new FormData(event.currentTarget);
-    const window = windowOf(duration, String(form.get("from")), String(form.get("until")));
+    const window = windowIn(new FormData(event.currentTarget));
     grant.mutate([{ ...holder, role, ...window }], { onSuccess: () => setRole("") });
   };
   return (
@@ -99,31 +92,15 @@ function Form({ member, organization }: { member: Member; organization: Organiza
       <form onSubmit={submit} className="grid gap-4 border-t border-line pt-4">
         <RoleSelect roles={roles} chosen={role} onChange={setRole} />
         <div className="grid grid-cols-2 gap-4">
-          <Field label={t("From")} name="from" type="date" min={today} hint={t("Empty: at once")} />
-          <Select
-            label={t("For")}
-            value={duration}
-            onChange={({ target }) => setDuration(target.value)}
-          >
-            <option value="">{t("good, without an end")}</option>
-            {days.map((amount) => (
-              <option key={amount} value={amount}>
-                {amount === 1 ? t("a day") : t("{amount} days", { amount })}
-              </option>
-            ))}
-            <option value="until">{t("until a day")}</option>
-          </Select>
-        </div>
-        {duration === "until" && (
           <Field
-            label={t("Until")}
-            name="until"
+            label={t("From")}
+            name="from"
             type="date"
-            required
-            min={today}
-            hint={t("The end of that day")}
+            min={today()}
+            hint={t("Empty: at once")}
           />
-        )}
+          <Duration />
+        </div>
         <Problem error={grant.error ?? revoke.error ?? error} />
         <div className="flex justify-end gap-2">
           <Dialog.Close className="button">{t("Close")}</Dialog.Close>

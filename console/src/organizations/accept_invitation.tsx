@@ -1,6 +1,6 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
-import { Badge, Line, Problem, Section } from "../ui/parts.tsx";
+import { Ago, Badge, Line, Problem, Section } from "../ui/parts.tsx";
 
 /** The invitations of the person, to accept or to decline. Shows nothing if there is none. */
 export function AcceptInvitation({ onAccepted }: {
@@ -23,10 +23,17 @@ export function AcceptInvitation({ onAccepted }: {
         : t("You are asked to join.")}
     >
       <ul>
-        {invitations.map(({ invitation_id, organization_name, role, ...sender }) => (
+        {invitations.map((
+          { invitation_id, organization_name, role, role_expires_at, ...sender },
+        ) => (
           <Line key={invitation_id}>
             <span className="font-medium">{organization_name}</span>
             <Badge>{role}</Badge>
+            {role_expires_at && (
+              <span className="text-quiet">
+                <Text of="until {time}" time={<Ago time={role_expires_at} />} />
+              </span>
+            )}
             {senders.length > 1 && senderOf(sender) && (
               <span className="text-quiet">
                 <Text of="by {name}" name={senderOf(sender)} />
@@ -37,8 +44,7 @@ export function AcceptInvitation({ onAccepted }: {
                 type="button"
                 className="button"
                 disabled={decline.isPending}
-                onClick={() =>
-                  decline.mutate([invitation_id])}
+                onClick={() => decline.mutate([invitation_id])}
               >
                 {t("Decline")}
               </button>

@@ -26,14 +26,18 @@ create table bulwark.invitations (
   accepted_by uuid references auth.users (id) on delete set null,
   revoked_at timestamptz,
   declined boolean not null default false,
+  role_expires_at timestamptz,
   constraint invitations_email_is_lower_case check (email = lower(email)),
-  constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
+  constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null),
+  constraint invitations_ends_before_its_role check (expires_at <= role_expires_at)
 );
 comment on table bulwark.invitations is
   'Invitations of an e-mail address into an organization, with a role. Pending while accepted_at and
    revoked_at are null and expires_at is in the future.';
 comment on column bulwark.invitations.declined is
   'Whether the invitee ended it, at revoked_at.';
+comment on column bulwark.invitations.role_expires_at is
+  'When the role ends that the invitee gets; null: it has no end.';
 comment on column bulwark.invitations.invited_by is
   'The sender, whose rights the invitation depends on; null: the operator.';
 
@@ -154,7 +158,8 @@ create function bulwark.invite_member(
   organization_id uuid,
   email text,
   role text,
-  expires_in interval default '7 days'
+  expires_in interval default '7 days',
+  role_expires_at timestamptz default null
 )
   returns table (invitation_id uuid, token text, expires_at timestamptz)
   language plpgsql
@@ -187,7 +192,13 @@ begin
     raise exception 'Cannot invite member: an invitation lasts up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
   end if;
-  v_expires_at := v_now + expires_in;
+  if role_expires_at <= v_now or not isfinite(role_expires_at) then
+    raise exception 'Cannot invite member: the role would end in the past'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY',
+            hint = 'Leave role_expires_at null for a role without an end';
+  end if;
+  -- Nobody accepts a role that has ended.
+  v_expires_at := least(v_now + expires_in, role_expires_at);
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
@@ -195,7 +206,8 @@ begin
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
-      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, null), 'invite member'
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, role_expires_at),
+      'invite member'
     );
   end if;
 
@@ -207,8 +219,11 @@ begin
     and i.revoked_at is null;
   perform bulwark_private.require_room_for_invitation(invite_member.organization_id, v_email);
   insert into bulwark.invitations
-    (organization_id, email, role_id, invited_by, created_at, expires_at)
-  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
+    (organization_id, email, role_id, invited_by, created_at, expires_at, role_expires_at)
+  values (
+    invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at,
+    invite_member.role_expires_at
+  )
   returning id into v_invitation;
   insert into bulwark_private.invitation_accounts (invitation_id, user_id)
   select v_invitation, u.id from auth.users u where u.email = v_email;
@@ -221,12 +236,13 @@ begin
       v_expires_at;
 end;
 $$;
-comment on function bulwark.invite_member(uuid, text, text, interval) is
+comment on function bulwark.invite_member(uuid, text, text, interval, timestamptz) is
   'Invites an e-mail address into an organization with a role (user:create and role:grant, rank
-   as for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here;
-   the application sends it. It is null if an endpoint for invitations sends it (capability
-   webhooks). An earlier pending invitation of the same address is revoked. Errors:
-   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
+   as for grant_role) for up to 90 days. The role begins when the invitee accepts and lasts until
+   role_expires_at (null: no end), when the invitation ends, too. The token (base64url, 256 bits)
+   is returned only here; the application sends it. It is null if an endpoint for invitations
+   sends it (capability webhooks). An earlier pending invitation of the same address is revoked.
+   Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
    RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
    RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
 
@@ -263,7 +279,7 @@ comment on function bulwark.revoke_invitation(uuid) is
 create trigger invitations_keep_columns
   before update on bulwark.invitations
   for each row execute function bulwark.keep_columns(
-    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at'
+    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at', 'role_expires_at'
   );
 
 create policy "Inviters read what they sent, invitees what was sent to them"

@@ -22,7 +22,8 @@ begin
         invitation.invited_by, 'user:create', invitation.organization_id
       )
       and bulwark_private.grant_refusal(
-        invitation.invited_by, invitation.role_id, invitation.organization_id, null
+        invitation.invited_by, invitation.role_id, invitation.organization_id,
+        invitation.role_expires_at
       ) is null
     );
 end;
@@ -95,12 +96,20 @@ begin
       using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
             hint = 'Ask for a new one, sent to the address of this account';
   end if;
-  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  insert into bulwark.user_roles as g
+    (user_id, role_id, organization_id, expires_at, granted_by)
   values (
-    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.role_expires_at,
+    v_invitation.invited_by
   )
+  -- An invitation shortens no role that the invitee has.
   on conflict on constraint user_roles_is_granted_once do update
-    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+    set starts_at = least(g.starts_at, now()),
+        expires_at = nullif(
+          greatest(coalesce(g.expires_at, 'infinity'), coalesce(excluded.expires_at, 'infinity')),
+          'infinity'
+        ),
+        granted_by = excluded.granted_by
   returning * into v_grant;
   return v_grant;
 end;
@@ -143,7 +152,8 @@ create function bulwark.my_invitations()
     invited_by_name text,
     invited_by_email text,
     created_at timestamptz,
-    expires_at timestamptz
+    expires_at timestamptz,
+    role_expires_at timestamptz
   )
   language plpgsql
   stable
@@ -157,7 +167,8 @@ begin
   return query
     select
       i.id, o.id, o.name, o.slug, r.name, r.description, i.invited_by,
-      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at
+      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at,
+      i.role_expires_at
     from bulwark.invitations i
     join bulwark.organizations o on o.id = i.organization_id
     join bulwark.roles r on r.id = i.role_id
@@ -183,7 +194,8 @@ create function bulwark.preview_invitation(token text)
     invited_by_name text,
     email text,
     expires_at timestamptz,
-    is_mine boolean
+    is_mine boolean,
+    role_expires_at timestamptz
   )
   language plpgsql
   volatile
@@ -213,7 +225,8 @@ begin
         else left(v_invitation.email, 1) || '***' || substring(v_invitation.email from '@.*$')
       end,
       v_invitation.expires_at,
-      m.is_mine
+      m.is_mine,
+      v_invitation.role_expires_at
     from bulwark.organizations o
     join bulwark.roles r on r.id = v_invitation.role_id
     left join bulwark_private.people p on p.user_id = v_invitation.invited_by

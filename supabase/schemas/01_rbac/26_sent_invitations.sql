@@ -36,7 +36,8 @@ create function bulwark.list_invitations(
     created_at timestamptz,
     expires_at timestamptz,
     ended_at timestamptz,
-    accepted_by uuid
+    accepted_by uuid,
+    role_expires_at timestamptz
   )
   language plpgsql
   stable
@@ -50,7 +51,8 @@ begin
   return query
     select
       i.id, i.email, r.name, s.state, i.invited_by, bulwark_private.printable_name(p.said_name),
-      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by
+      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by,
+      i.role_expires_at
     from bulwark.invitations i
     join bulwark.roles r on r.id = i.role_id
     cross join lateral (select bulwark_private.invitation_state(i)) s (state)
@@ -105,11 +107,12 @@ begin
   return query
     select n.* from bulwark.invite_member(
       v_invitation.organization_id, v_invitation.email,
-      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in
+      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in,
+      v_invitation.role_expires_at
     ) n;
 end;
 $$;
 comment on function bulwark.resend_invitation(uuid, interval) is
-  'Invites the address of a pending or expired invitation again with its role, as invite_member
-   does: a new invitation with a new token, of the caller, replaces it. Errors:
+  'Invites the address of a pending or expired invitation again with its role and the role''s end,
+   as invite_member does: a new invitation with a new token, of the caller, replaces it. Errors:
    RBAC_INVITATION_INVALID and those of invite_member.';

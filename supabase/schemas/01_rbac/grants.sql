@@ -53,7 +53,7 @@ grant execute on function
   bulwark.create_role(uuid, text, text[], text[], text),
   bulwark.update_role(uuid, text, text, text[], text[], text),
   bulwark.delete_role(uuid, text),
-  bulwark.invite_member(uuid, text, text, interval),
+  bulwark.invite_member(uuid, text, text, interval, timestamptz),
   bulwark.revoke_invitation(uuid),
   bulwark.list_invitations(uuid, text[], uuid, integer),
   bulwark.resend_invitation(uuid, interval)

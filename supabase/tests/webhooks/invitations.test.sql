@@ -63,7 +63,10 @@ where name = 'webhooks.invitation_link';
 update auth.users set raw_user_meta_data = '{"name": "Ada"}' where email = 'admin@acme.test';
 select tests.act_as('admin@acme.test');
 insert into sent (id, token)
-select i.invitation_id, i.token from invite_member(tests.acme(), 'New@acme.test', 'analyst') i;
+select i.invitation_id, i.token
+from invite_member(
+  tests.acme(), 'New@acme.test', 'analyst', role_expires_at => now() + interval '9 days'
+) i;
 select results_eq(
   $$ select place, token is null from sent order by 1 $$,
   $$ values (1::bigint, false), (2, true) $$,
@@ -90,12 +93,14 @@ select results_eq(
 select pg_temp.claim();
 select results_eq(
   $$ select body ->> 'type', body #> '{data,organization}', body #>> '{data,email}',
-       body #>> '{data,role}', body #> '{data,invited_by}', body #>> '{data,link}'
+       body #>> '{data,role}', body #> '{data,invited_by}', body #>> '{data,link}',
+       (body #>> '{data,role_expires_at}')::timestamptz - now()
      from claimed $$,
   $$ select 'invitation.created',
        jsonb_build_object('id', tests.acme(), 'name', 'Acme', 'slug', 'acme'), 'new@acme.test',
        'analyst', '{"name": "Ada", "email": "admin@acme.test"}'::jsonb,
-       'https://app.example.com/invitations#token=' || pg_temp.token() $$,
+       'https://app.example.com/invitations#token=' || pg_temp.token(),
+       interval '9 days' $$,
   'WHI-82: it has all that a message needs'
 );
 select ok(pg_temp.token() ~ '^[A-Za-z0-9_-]{43}$', 'WHI-83: the token is 256 bits of base64url');

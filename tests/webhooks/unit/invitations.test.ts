@@ -16,6 +16,7 @@ const data = {
   role: "viewer",
   invited_by: { name: "Ada", email: "ada@example.com" },
   expires_at: "2027-01-31T18:00:00+00:00",
+  role_expires_at: null,
   token: "t".repeat(43),
   link: `https://app.example.com/invitations#token=${"t".repeat(43)}`,
 };
@@ -154,4 +155,13 @@ Deno.test("WHK-M05: a name that a mail program would make a link of is not in th
     /Inc\.$/,
   );
   assert.match(message({ ...data, invited_by: null }).text, /^You are invited to Acme/);
+});
+
+Deno.test("WHK-M06: the message says until when a role is given", () => {
+  const role_expires_at = "2027-02-03T18:00:00+00:00";
+  assert.match(
+    message({ ...data, role_expires_at }).text,
+    /as viewer until 2027-02-03 18:00 UTC\./,
+  );
+  assert.doesNotMatch(message(data).text, /until/);
 });

@@ -16,6 +16,7 @@ const invitation = z.object({
   role: z.string(),
   invited_by: z.object({ name: z.string().nullable(), email: z.string().nullable() }).nullable(),
   expires_at: z.string(),
+  role_expires_at: z.string().nullable(),
   link: z.string(),
 });
 
@@ -110,7 +111,9 @@ async function send(
 
 /** The message, as plain text: names are chosen by users, and nothing of them becomes markup. */
 export function message(
-  { organization, role, invited_by, expires_at, link }: z.output<typeof invitation>,
+  { organization, role, invited_by, expires_at, role_expires_at, link }: z.output<
+    typeof invitation
+  >,
 ): { subject: string; text: string } {
   // Mail programs make links of texts like this.
   const looksLikeLink = (text: string) => /[^\s.]\.[^\s.]|:\/\//.test(text);
@@ -118,15 +121,18 @@ export function message(
   const person = invited_by?.name && !looksLikeLink(invited_by.name)
     ? `${invited_by.name} (${invited_by.email ?? "no address"})`
     : invited_by?.email ?? null;
-  const until = `${expires_at.slice(0, 16).replace("T", " ")} UTC`;
+  const minute = (time: string) => `${time.slice(0, 16).replace("T", " ")} UTC`;
+  const as = role_expires_at ? `${role} until ${minute(role_expires_at)}` : role;
   return {
     subject: `Invitation to ${name}`,
     text: [
       person
-        ? `${person} invites you to ${name}, as ${role}.`
-        : `You are invited to ${name}, as ${role}.`,
+        ? `${person} invites you to ${name}, as ${as}.`
+        : `You are invited to ${name}, as ${as}.`,
       `To accept, sign in with this address: ${link}`,
-      `The invitation ends on ${until}. If you do not know the sender, ignore this message.`,
+      `The invitation ends on ${
+        minute(expires_at)
+      }. If you do not know the sender, ignore this message.`,
     ].join("\n\n") + "\n",
   };
 }

@@ -1,4 +1,7 @@
 alter table bulwark.invitations add column declined boolean not null default false;
+alter table bulwark.invitations
+  add column role_expires_at timestamptz,
+  add constraint invitations_ends_before_its_role check (expires_at <= role_expires_at);
 insert into bulwark.settings (name, value, description) values
   ('rbac.invitations_per_address', '10',
     'How many invitations an organization may make for one address within a day');
