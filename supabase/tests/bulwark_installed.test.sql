@@ -446,8 +446,8 @@ insert into built_grants values
   '),
   ('security_events', 'function', 'execute', 'authenticated service_role', '
     bulwark.list_security_events( uuid, boolean, bulwark.security_severity, uuid, integer, uuid,
-    boolean ); bulwark.assign_security_event(uuid, uuid); bulwark.resolve_security_event(uuid,
-    text)
+    boolean, text ); bulwark.assign_security_event(uuid, uuid);
+    bulwark.resolve_security_event(uuid, text)
   '),
   ('security_events', 'function', 'execute', 'service_role', '
     bulwark.report_security_event(text, uuid, uuid, text, jsonb);

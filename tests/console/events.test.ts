@@ -72,6 +72,10 @@ Deno.test({
       await rows.filter({ hasText: ada.email }).waitFor({ state: "attached" });
       assert.equal((await find(guessed))?.assigned_to, ada.id);
       await judge(page, "event");
+      await page.keyboard.press("Escape");
+      await page.getByLabel("Status").selectOption("assigned");
+      await holds(page, "document.querySelectorAll('[data-event]').length === 1");
+      await page.getByRole("button", { name: "Brute force" }).click();
       await drawer.getByRole("button", { name: "Resolve" }).click();
       const question = page.getByRole("dialog", { name: /^Resolve/ });
       await question.getByLabel("Note").fill("  ");
@@ -82,7 +86,11 @@ Deno.test({
       await question.getByRole("button", { name: "Resolve" }).click();
       await page.locator("[data-open-events='2']").waitFor();
       assert.equal((await find(guessed))?.resolution_note, "A lost phone; confirmed by a call");
+      await page.getByText("No event matches").waitFor();
+      await page.getByLabel("Status").selectOption("resolved");
+      await holds(page, "document.querySelectorAll('[data-event]').length === 1");
       await page.getByLabel("Status").selectOption("all");
+      await holds(page, "document.querySelectorAll('[data-event]').length === 3");
       await page.getByRole("button", { name: "Brute force" }).click();
       await drawer.getByText("A lost phone; confirmed by a call").waitFor();
       assert.equal(await drawer.getByRole("button", { name: "Resolve" }).count(), 0);

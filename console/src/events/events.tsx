@@ -6,10 +6,16 @@ import { OfOrganization, type Organization } from "../organization.tsx";
 import { useNames } from "../ui/names.ts";
 import { Ago, Badge, Empty, Heading, Initials } from "../ui/parts.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
-import { type Filter, severities } from "./address.ts";
+import { type Filter, severities, statuses } from "./address.ts";
 import { EventDrawer } from "./drawer.tsx";
 
 const number = new Intl.NumberFormat();
+
+const statusNames = {
+  assigned: "Open, with an assignee",
+  resolved: "Resolved",
+  all: "Open and resolved",
+} as const;
 
 /** Incidents of the organization, for people to handle. */
 export function Events() {
@@ -34,7 +40,7 @@ function List({ organization }: { organization: Organization }) {
   const { assignee, severity, status } = filter;
   const list = useInfiniteQuery({
     ...queries.security.events(organization.id, {
-      include_resolved: status === "all",
+      ...(status === "all" ? { include_resolved: true } : { state: status ?? "open" }),
       ...(severity ? { minimum_severity: severity } : {}),
       ...(assignee === "nobody" ? { unassigned: true } : assignee ? { assignee } : {}),
     }),
@@ -132,10 +138,11 @@ function Filters({ filter, onChange, nameOf }: {
         aria-label="Status"
         className="field w-auto flex-1 md:flex-none"
         value={filter.status ?? ""}
-        onChange={({ target }) => onChange({ status: target.value ? "all" : undefined })}
+        onChange={({ target }) =>
+          onChange({ status: statuses.find((one) => one === target.value) })}
       >
         <option value="">Open</option>
-        <option value="all">Open and resolved</option>
+        {statuses.map((one) => <option key={one} value={one}>{statusNames[one]}</option>)}
       </select>
       <select
         aria-label="Severity"

@@ -7,7 +7,7 @@ grant select on
 
 grant execute on function
   bulwark.list_security_events(
-    uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
+    uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean, text
   ),
   bulwark.assign_security_event(uuid, uuid),
   bulwark.resolve_security_event(uuid, text)

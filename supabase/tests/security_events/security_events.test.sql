@@ -1,7 +1,7 @@
 -- Security events: raised once while open, visible to those concerned, assigned and resolved.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(57);
+select plan(62);
 select tests.create_organizations();
 
 create function pg_temp.raise(
@@ -166,6 +166,16 @@ select results_eq(
      where assigned_to is null and resolved_at is null order by 1 $$,
   'SEC-52: or those that nobody has'
 );
+select results_eq(
+  $$ select subject from bulwark.list_security_events(tests.acme(), state => 'assigned') $$,
+  array['shared'], 'SEC-53: or those that somebody has'
+);
+select is_empty(
+  $$ select from bulwark.list_security_events(tests.acme(), state => 'resolved') $$,
+  'SEC-54: or those that are resolved'
+);
+select tests.error_is('SEC-55: an unknown state is refused', '22023 SECURITY_UNKNOWN_STATE',
+  $$ select from bulwark.list_security_events(tests.acme(), state => 'closed') $$);
 select is(
   (select assigned_to from bulwark.assign_security_event(pg_temp.event('acme', 'shared'), null)),
   null, 'SEC-28: and to nobody again'
@@ -196,6 +206,15 @@ select is(
   (select count(*) from bulwark.list_security_events(tests.acme(), true)
    where subject = 'shared'),
   1::bigint, 'SEC-35: unless it is asked for them'
+);
+select results_eq(
+  $$ select subject from bulwark.list_security_events(tests.acme(), state => 'resolved') $$,
+  array['shared'], 'SEC-56: or for them alone'
+);
+select is_empty(
+  $$ select from bulwark.list_security_events(tests.acme(), true, state => 'open')
+     where resolved_at is not null $$,
+  'SEC-57: a state is stronger than include_resolved'
 );
 
 -- acting as a viewer, who holds no security permission

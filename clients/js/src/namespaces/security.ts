@@ -7,7 +7,9 @@ export function security<T extends boolean>(
   { rpc, select }: Calls<T>,
   throwing: Calls<true>,
 ) {
-  type Filter = Omit<Args<"list_security_events">, "organization_id">;
+  type Filter = Omit<Args<"list_security_events">, "organization_id" | "state"> & {
+    state?: "open" | "assigned" | "resolved" | undefined;
+  };
   return {
     /** A page of the open events, newest first; without an organization the installation's. */
     list: (organization: string | null, filter: Filter = {}) =>
