@@ -88,6 +88,26 @@ Deno.test({
         null,
       ]);
 
+      // A key that asks for more than its owner may by now.
+      const holder = { user: mia.id, organization: acme, role: "builder" };
+      await bulwark.roles.create(acme, {
+        name: holder.role,
+        permissions: ["api_key:create", "analytics:write"],
+      });
+      await bulwark.roles.grant(holder);
+      const lent = await createBulwark(supabaseWith(mia.token), { throwOnError: true })
+        .apiKeys.create(acme, { name: "lent", scopes: ["analytics:read", "analytics:write"] });
+      await bulwark.roles.revoke(holder);
+      await page.reload();
+      await page.getByRole("button", { name: "2 scopes, 1 in force: lent" }).click();
+      await dialog.locator("[data-scopes=in-force]").getByText("Read analytics").waitFor();
+      const absent = dialog.locator("[data-scopes=absent]");
+      await absent.getByText("Write analytics").waitFor();
+      await absent.getByText(`Its owner, ${mia.email}, may not do this now`).waitFor();
+      await judge(page, "key-scopes");
+      await dialog.getByRole("button", { name: "Close" }).click();
+      await bulwark.apiKeys.revoke(lent.id, "The test is over");
+
       // More keys than a page has, and than a member may have by default.
       const owner = connect(1);
       await owner`update bulwark.settings set value = '500' where name = 'api_keys.limit_per_owner'`;

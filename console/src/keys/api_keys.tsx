@@ -10,6 +10,7 @@ import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { NewKey } from "./new_key.tsx";
 import { Revoke } from "./revoke.tsx";
 import { Rotate } from "./rotate.tsx";
+import { Scopes } from "./scopes.tsx";
 
 /** API keys of an organization: made, rotated, revoked. Without api_key:read those of the person. */
 export function ApiKeys({ organization, opened, head = actionAlone }: {
@@ -85,16 +86,8 @@ export function ApiKeys({ organization, opened, head = actionAlone }: {
                 )
                 : <State status={key.status} because={key.revoked_because} />}
             </Cell>
-            <Cell className="whitespace-nowrap" title={key.scopes.join(", ")}>
-              {key.scopes.length === 1
-                ? key.scopes[0]
-                : t("{count} scopes", { count: key.scopes.length })}
-              {key.effective_scopes.length < key.scopes.length &&
-                key.status === "active" && (
-                <span className="text-warn">
-                  {t(", {count} in force", { count: key.effective_scopes.length })}
-                </span>
-              )}
+            <Cell className="whitespace-nowrap">
+              <Scopes apiKey={key} owner={nameOf(key.owner_id)} />
             </Cell>
             <Cell className="whitespace-nowrap" title={key.networks?.join(", ")}>
               {key.rate_limit_rule}
