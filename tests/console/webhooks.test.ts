@@ -86,12 +86,17 @@ Deno.test({
       await page.getByLabel("Status").selectOption("dead");
       await page.locator("[data-delivery=delivered]").waitFor({ state: "detached" });
       await judge(page, "endpoint");
+      const dead = page.locator("[data-delivery=dead]");
+      await dead.getByRole("link", { name: "Audit entry" }).waitFor();
       await page.getByRole("button", { name: "audit.data.read", exact: true }).click();
       await dialog.locator("[data-attempt=rejected]").first().waitFor();
       await dialog.getByText("come back later").first().waitFor();
       await dialog.getByRole("button", { name: "Show the content" }).click();
       await dialog.getByRole("heading", { name: "Content" }).waitFor();
       await judge(page, "delivery");
+      await dialog.getByRole("link", { name: "Audit entry" }).click();
+      await dialog.getByRole("heading", { name: "data.read", exact: true }).waitFor();
+      await page.goBack();
       works = true;
       const before = receiver.received.length;
       await dialog.getByRole("button", { name: "Send again: audit.data.read" }).click();

@@ -8,7 +8,7 @@ import { FormDialog } from "../ui/form_dialog.tsx";
 import { Ago, Empty, Problem } from "../ui/parts.tsx";
 import { Actions, Cell, Row, Table } from "../ui/table.tsx";
 import { type Shown, statuses } from "./address.ts";
-import { DeliveryDrawer } from "./delivery.tsx";
+import { Carried, DeliveryDrawer } from "./delivery.tsx";
 import { Status, statusNames } from "./state.tsx";
 
 /** The deliveries of an endpoint, newest first, those that wait included. */
@@ -85,6 +85,11 @@ export function Deliveries({ endpoint, manages, organization }: {
               {delivery.finished_at && <Ago time={delivery.finished_at} />}
             </Cell>
             <Actions>
+              <Carried
+                delivery={delivery}
+                organization={organization}
+                look="button plain h-7 px-2"
+              />
               {delivery.status === "pending"
                 ? <NextTry due={delivery.due_at} disabled={endpoint.disabled_at !== null} />
                 : manages && <Replay delivery={delivery} />}

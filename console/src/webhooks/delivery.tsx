@@ -39,16 +39,9 @@ export function DeliveryDrawer({ delivery, organization, action, onClose }: {
                 <Ago time={shown.due_at} />
               </Fact>
             )}
-            {shown.source === "security" && (
+            {shown.source !== "test" && (
               <Fact name="About">
-                <Link
-                  to="/o/$slug/events"
-                  params={{ slug: organization.slug }}
-                  search={{ event: shown.event_id, status: "all" }}
-                  className="link"
-                >
-                  The security event
-                </Link>
+                <Carried delivery={shown} organization={organization} />
               </Fact>
             )}
             <Fact name={shown.source === "test" ? "Event" : "Entry or event"}>
@@ -64,6 +57,36 @@ export function DeliveryDrawer({ delivery, organization, action, onClose }: {
       )}
     </Drawer>
   );
+}
+
+/** A link to the entry or event that a delivery carries, for those who may read it. */
+export function Carried({ delivery: { event_id, source }, organization, look = "link" }: {
+  delivery: Delivery;
+  organization: Organization;
+  /** Classes of the link. */
+  look?: string;
+}) {
+  const { slug, permissions } = organization;
+  if (source === "audit" && permissions.includes("audit:read")) {
+    return (
+      <Link to="/o/$slug/audit" params={{ slug }} search={{ entry: event_id }} className={look}>
+        Audit entry
+      </Link>
+    );
+  }
+  if (source === "security" && permissions.includes("security:read")) {
+    return (
+      <Link
+        to="/o/$slug/events"
+        params={{ slug }}
+        search={{ event: event_id, status: "all" }}
+        className={look}
+      >
+        Security event
+      </Link>
+    );
+  }
+  return null;
 }
 
 function Attempts({ delivery }: { delivery: Delivery }) {
