@@ -32,14 +32,20 @@ Deno.test({
       await page.getByText("not required", { exact: true }).waitFor();
       await page.getByRole("button", { name: "Change" }).click();
       await dialog.getByLabel("Require a second factor").check();
-      await dialog.getByLabel("Days until then").fill("30");
+      // It lists who would be locked out then: the one without a factor, and nobody else.
+      const lockedOut = dialog.locator("[data-locked-out] li");
+      await lockedOut.filter({ hasText: pat.email }).waitFor();
+      assert.equal(await lockedOut.count(), 1);
+      const required = new Date(Date.now() + 30 * 86_400_000);
+      await dialog.getByLabel("Required from").fill(required.toLocaleDateString("sv"));
+      await dialog.getByText("1 member has no second factor, and loses access here on").waitFor();
       await dialog.getByLabel("Two people for a reset").check();
       await judge(page, "mfa-policy");
       await dialog.getByRole("button", { name: "Save" }).click();
       await page.getByText("required soon", { exact: true }).waitFor();
       const policy = await bulwark.mfa.policy(acme);
       const days = (Date.parse(policy?.required_from ?? "") - Date.now()) / 86_400_000;
-      assert.ok(days > 29.9 && days < 30.1, String(days));
+      assert.ok(days > 29 && days <= 30, String(days));
       assert.equal(policy?.reset_needs_approval, true);
 
       await page.locator(`[data-member="${mia.email}"]`).getByText("yes").waitFor();

@@ -115,7 +115,7 @@ export function People({ organization }: { organization: Organization }) {
 }
 
 /** The name of a member, or else the address or the beginning of the id. */
-function nameOf({ name, email, user_id }: {
+export function nameOf({ name, email, user_id }: {
   name: string | null;
   email: string | null;
   user_id: string;

@@ -6,8 +6,12 @@ import type { Organization } from "../organization.tsx";
 import { Fact, Facts } from "../ui/facts.tsx";
 import { Check, FormDialog } from "../ui/form_dialog.tsx";
 import { Ago, Badge, Field, Problem, Section, Skeleton } from "../ui/parts.tsx";
+import { LockedOut } from "./locked_out.tsx";
 
-const day = 86_400;
+const dayMs = 86_400_000;
+
+/** The day of a time, as a date field has it. */
+const dayOf = (time: number) => new Date(time).toLocaleDateString("sv");
 
 /** Whether the organization requires a second factor, from when, and how resets are approved. */
 export function Policy({ organization }: { organization: Organization }) {
@@ -81,14 +85,15 @@ function Change({ organization, from, approval }: {
   const { data: me } = useQuery(queries.whoami());
   const set = useMutation(queries.mfa.setPolicy());
   const [required, setRequired] = useState(from !== null);
-  const seconds = from === null ? 0 : Math.max(0, (Date.parse(from) - Date.now()) / 1000);
-  const days = Math.ceil(seconds / day);
+  const [now] = useState(Date.now);
+  const given = from === null ? now + 14 * dayMs : Math.max(now, Date.parse(from));
+  const [day, setDay] = useState(dayOf(given));
+  // An unchanged day keeps its time, or a minute less: later would weaken the policy.
+  const begins = from !== null && day === dayOf(given)
+    ? given - 60_000
+    : new Date(`${day}T00:00:00`).getTime();
   const submit = (form: FormData, close: () => void) => {
-    const chosen = Number(form.get("days") ?? 0);
-    // An unchanged grace period ends when it did, or a minute earlier: later would weaken the policy.
-    const grace = from !== null && chosen === days
-      ? Math.max(0, Math.floor(seconds - 60))
-      : chosen * day;
+    const grace = Math.max(0, Math.floor((begins - Date.now()) / 1000));
     const policy = {
       required,
       grace_period: `${grace} seconds`,
@@ -106,21 +111,24 @@ function Change({ organization, from, approval }: {
     >
       <Check
         label="Require a second factor"
-        hint="Sessions without one get no permission here after the grace period."
+        hint="From then on sessions without one get no permission here."
         checked={required}
         onChange={({ target }) => setRequired(target.checked)}
       />
       {required && (
         <Field
-          label="Days until then"
-          name="days"
-          type="number"
+          label="Required from"
+          type="date"
           required
-          min={0}
-          max={90}
-          defaultValue={from === null ? 14 : days}
-          hint="At most 90. Members who join after that add a factor at once."
+          min={dayOf(now)}
+          max={dayOf(now + 90 * dayMs)}
+          value={day}
+          onChange={({ target }) => setDay(target.value)}
+          hint="Today: at once. At most 90 days ahead. Those who join later add a factor at once."
         />
+      )}
+      {required && organization.permissions.includes("security:read") && (
+        <LockedOut organization={organization} from={begins > now ? new Date(begins) : null} />
       )}
       {required && me && !me.mfa.enrolled && (
         <p role="status" className="rounded-md bg-warn-soft px-3 py-2 text-warn">
