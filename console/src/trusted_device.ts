@@ -1,5 +1,4 @@
 /** The token of this browser, for accounts that trust it as a second factor. */
-import { browserName } from "./account/browser_name.ts";
 import { bulwark } from "./connection.ts";
 
 const nameOf = (account: string) => `bulwark-device-${account}`;
@@ -13,8 +12,8 @@ export async function presentDevice(account: string): Promise<boolean> {
   return trusted;
 }
 
-/** Trusts this browser. The session must have verified a second factor. */
-export async function trustDevice(account: string): Promise<void> {
-  const { token } = await bulwark.mfa.trustDevice(browserName(navigator.userAgent));
+/** Trusts this browser under a name. The session must have verified a second factor. */
+export async function trustDevice(account: string, name: string): Promise<void> {
+  const { token } = await bulwark.mfa.trustDevice(name);
   localStorage.setItem(nameOf(account), token);
 }

@@ -17,7 +17,7 @@ import {
 } from "../support.ts";
 import { receive } from "../webhooks/support.ts";
 import { buildHost } from "./blocks_host.ts";
-import { judge } from "./support.ts";
+import { holds, judge } from "./support.ts";
 
 const types: Record<string, string> = {
   ".css": "text/css",
@@ -48,13 +48,14 @@ Deno.test({
     });
     const ofBob = createBulwark(supabaseWith(bob.token), { throwOnError: true });
     await ofBob.invitations.create(globex, { email: ada.email, role: "viewer" });
+    const { name: elsewhere } = (await ofBob.organizations.get(globex))!;
 
     const scratch = await makeScratchFolder("host");
     const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, serve);
     const chromium = await launch();
     try {
       await buildHost(scratch.path);
-      const { page } = await open(ada);
+      const { page, faults } = await open(ada);
       const dialog = page.getByRole("dialog");
       await page.locator(`[data-member="${mia.email}"]`).waitFor();
       await page.locator("[data-invitation='guest@people.test']").waitFor();
@@ -66,6 +67,7 @@ Deno.test({
       await judge(page, "blocks");
 
       await page.getByRole("button", { name: "Add second factor" }).click();
+      await dialog.getByLabel("Name").fill("phone");
       await dialog.getByRole("button", { name: "Continue" }).click();
       const secret = await page.locator("[data-secret]").innerText();
       await dialog.getByRole("textbox", { name: "Code" }).fill(codeOf(secret));
@@ -79,6 +81,33 @@ Deno.test({
       await page.getByRole("button", { name: /^Organization:/ }).click();
       assert.equal(await page.getByRole("menuitem").count(), 2);
       await page.keyboard.press("Escape");
+
+      await page.goto(`${address()}?bracketed`);
+      await page.locator("[data-entry]").first().waitFor();
+      await holds(page, "!document.querySelector('[class*=skeleton]')");
+      assert.deepEqual(await page.evaluate(fixedTexts), []);
+      for (const name of ["[Invite]", "[New role]", "[Make a key]", "[Add endpoint]"]) {
+        await page.getByRole("button", { name, exact: true }).click();
+        await dialog.getByRole("button", { name: "[Cancel]" }).waitFor();
+        await holds(page, "!document.querySelector('[class*=skeleton]')");
+        assert.deepEqual(await page.evaluate(fixedTexts), [], name);
+        await dialog.getByRole("button", { name: "[Cancel]" }).click();
+        await dialog.waitFor({ state: "detached" });
+      }
+      assert.deepEqual(faults, []);
+      await page.context().close();
+
+      // A viewer is offered no change, and sees nothing of the other organization.
+      const viewer = await open(mia);
+      await viewer.page.locator("[data-can=no]").waitFor({ state: "attached" });
+      await viewer.page.locator(`[data-member="${ada.email}"]`).waitFor();
+      await holds(viewer.page, "!document.querySelector('[class*=skeleton]')");
+      assert.equal(await viewer.page.getByText(elsewhere).count(), 0);
+      for (const name of [/^Invite/, /^New role/, /^Make a key/, /^Add endpoint/, /^Remove/]) {
+        assert.equal(await viewer.page.getByRole("button", { name }).count(), 0, String(name));
+      }
+      assert.deepEqual(viewer.faults, []);
+      await viewer.page.context().close();
     } finally {
       await chromium.close();
       await server.shutdown();
@@ -107,3 +136,19 @@ Deno.test({
     }
   },
 });
+
+/** The texts and labels of the page that are neither in brackets nor values of the database. */
+const fixedTexts = `(() => {
+  const texts = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (!node.parentElement.closest("time, title, script, h1, .font-mono")) {
+      texts.push(node.textContent);
+    }
+  }
+  for (const element of document.querySelectorAll("[aria-label], [placeholder]")) {
+    texts.push(element.getAttribute("aria-label") ?? "", element.getAttribute("placeholder") ?? "");
+  }
+  return texts.map((text) => text.trim())
+    .filter((text) => /[A-Z]|[a-z] [a-z]/.test(text) && !/[[\]@]/.test(text));
+})()`;

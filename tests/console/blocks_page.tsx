@@ -33,6 +33,11 @@ const bulwark = createBulwark(supabase, {
   onVerificationRequired: stepUp.ask,
 });
 
+/** Shows which texts can be replaced: each stands in brackets. */
+const bracketed = new Proxy<Record<string, string>>({}, {
+  get: (_, english) => `[${String(english)}]`,
+});
+
 function Page() {
   const queries = useBulwarkQueries();
   const { data: me } = useQuery(queries.whoami());
@@ -77,7 +82,10 @@ function Page() {
 
 createRoot(document.getElementById("root")!).render(
   <QueryClientProvider client={new QueryClient()}>
-    <BulwarkBlocks client={bulwark}>
+    <BulwarkBlocks
+      client={bulwark}
+      labels={location.search === "?bracketed" ? bracketed : {}}
+    >
       <Page />
     </BulwarkBlocks>
   </QueryClientProvider>,

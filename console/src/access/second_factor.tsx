@@ -1,4 +1,6 @@
 import { useRouter, useSearch } from "@tanstack/react-router";
+import { browserName } from "../account/browser_name.ts";
+import { useText } from "../blocks/provider.tsx";
 import { auth, known, queries } from "../connection.ts";
 import { entrance } from "../entrance.ts";
 import { trustDevice } from "../trusted_device.ts";
@@ -8,10 +10,12 @@ import { Frame } from "./frame.tsx";
 export function SecondFactor() {
   const { to } = useSearch({ from: "/second-factor" });
   const router = useRouter();
+  const t = useText();
   const enter = async (trusting: boolean) => {
     const { user } = await known.fetchQuery({ ...queries.whoami(), staleTime: 0 });
     // The person is in even if the browser cannot be trusted.
-    if (trusting) await trustDevice(user.id).catch(() => {});
+    const name = browserName(navigator.userAgent, t);
+    if (trusting) await trustDevice(user.id, name).catch(() => {});
     router.history.push(await entrance(to));
   };
   return (

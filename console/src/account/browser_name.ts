@@ -1,6 +1,8 @@
+import type { useText } from "../blocks/provider.tsx";
+
 /** A name that people recognize, such as "Firefox on Linux". */
-export function browserName(agent: string | null): string {
-  if (!agent) return "Unknown browser";
+export function browserName(agent: string | null, t: ReturnType<typeof useText>): string {
+  if (!agent) return t("Unknown browser");
   const find = (names: Record<string, RegExp>) =>
     Object.entries(names).find(([, pattern]) => pattern.test(agent))?.[0];
   const program = find({
@@ -17,6 +19,6 @@ export function browserName(agent: string | null): string {
     macOS: /Mac OS X/,
     Linux: /Linux/,
   });
-  if (!program) return agent.split(" ")[0]?.slice(0, 40) ?? "Unknown browser";
-  return system ? `${program} on ${system}` : program;
+  if (!program) return agent.split(" ")[0]?.slice(0, 40) ?? t("Unknown browser");
+  return system ? t("{program} on {system}", { program, system }) : program;
 }

@@ -24,7 +24,7 @@ export function Sessions() {
         ) => (
           <Line key={id}>
             <span className="min-w-32 flex-1 truncate">
-              <span className="font-medium">{browserName(user_agent)}</span>{" "}
+              <span className="font-medium">{browserName(user_agent, t)}</span>{" "}
               {ip && <span className="font-mono text-xs text-quiet">{ip}</span>}
             </span>
             {mfa_verified_at && <Badge tone="good">{t("second factor")}</Badge>}
