@@ -16,7 +16,8 @@ import { judge, openConsoleAs } from "./support.ts";
 
 const unless = browser ? "" : " (needs Chromium; Debian: chromium)";
 const ignore = browser === null;
-const [ada, mia, root] = await Promise.all(["ada", "mia", "root"].map(signUp)) as [
+const [ada, bob, mia, root] = await Promise.all(["ada", "bob", "mia", "root"].map(signUp)) as [
+  Person,
   Person,
   Person,
   Person,
@@ -182,5 +183,16 @@ Deno.test({
       assert.deepEqual(faults, []);
       await page.context().close();
     }
+    // The administrator of another organization has keys of their own alone.
+    const globex = (await clientOf(bob).organizations.get(await createOrganization(bob)))!;
+    await clientOf(ada).encryption.rotate(acme);
+    const { page, faults } = await openConsoleAs(chromium!, bob, `/o/${slug}/encryption`);
+    await page.getByRole("heading", { name: "There is nothing here" }).waitFor();
+    await page.goto(`${url}/#/o/${globex.slug}/encryption`);
+    await page.getByText("No data key yet").waitFor();
+    await page.goto(`${url}/#/project/encryption?organization=${acme}`);
+    await page.getByText("This is not open to you").waitFor();
+    assert.deepEqual(faults, []);
+    await page.context().close();
   },
 });
