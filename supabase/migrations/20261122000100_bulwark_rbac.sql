@@ -2654,14 +2654,18 @@ create table bulwark.invitations (
   accepted_by uuid references auth.users (id) on delete set null,
   revoked_at timestamptz,
   declined boolean not null default false,
+  role_expires_at timestamptz,
   constraint invitations_email_is_lower_case check (email = lower(email)),
-  constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
+  constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null),
+  constraint invitations_ends_before_its_role check (expires_at <= role_expires_at)
 );
 comment on table bulwark.invitations is
   'Invitations of an e-mail address into an organization, with a role. Pending while accepted_at and
    revoked_at are null and expires_at is in the future.';
 comment on column bulwark.invitations.declined is
   'Whether the invitee ended it, at revoked_at.';
+comment on column bulwark.invitations.role_expires_at is
+  'When the role ends that the invitee gets; null: it has no end.';
 comment on column bulwark.invitations.invited_by is
   'The sender, whose rights the invitation depends on; null: the operator.';
 
@@ -2782,7 +2786,8 @@ create function bulwark.invite_member(
   organization_id uuid,
   email text,
   role text,
-  expires_in interval default '7 days'
+  expires_in interval default '7 days',
+  role_expires_at timestamptz default null
 )
   returns table (invitation_id uuid, token text, expires_at timestamptz)
   language plpgsql
@@ -2815,7 +2820,13 @@ begin
     raise exception 'Cannot invite member: an invitation lasts up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
   end if;
-  v_expires_at := v_now + expires_in;
+  if role_expires_at <= v_now or not isfinite(role_expires_at) then
+    raise exception 'Cannot invite member: the role would end in the past'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY',
+            hint = 'Leave role_expires_at null for a role without an end';
+  end if;
+  -- Nobody accepts a role that has ended.
+  v_expires_at := least(v_now + expires_in, role_expires_at);
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
@@ -2823,7 +2834,8 @@ begin
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
-      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, null), 'invite member'
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, role_expires_at),
+      'invite member'
     );
   end if;
 
@@ -2835,8 +2847,11 @@ begin
     and i.revoked_at is null;
   perform bulwark_private.require_room_for_invitation(invite_member.organization_id, v_email);
   insert into bulwark.invitations
-    (organization_id, email, role_id, invited_by, created_at, expires_at)
-  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
+    (organization_id, email, role_id, invited_by, created_at, expires_at, role_expires_at)
+  values (
+    invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at,
+    invite_member.role_expires_at
+  )
   returning id into v_invitation;
   insert into bulwark_private.invitation_accounts (invitation_id, user_id)
   select v_invitation, u.id from auth.users u where u.email = v_email;
@@ -2849,12 +2864,13 @@ begin
       v_expires_at;
 end;
 $$;
-comment on function bulwark.invite_member(uuid, text, text, interval) is
+comment on function bulwark.invite_member(uuid, text, text, interval, timestamptz) is
   'Invites an e-mail address into an organization with a role (user:create and role:grant, rank
-   as for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here;
-   the application sends it. It is null if an endpoint for invitations sends it (capability
-   webhooks). An earlier pending invitation of the same address is revoked. Errors:
-   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
+   as for grant_role) for up to 90 days. The role begins when the invitee accepts and lasts until
+   role_expires_at (null: no end), when the invitation ends, too. The token (base64url, 256 bits)
+   is returned only here; the application sends it. It is null if an endpoint for invitations
+   sends it (capability webhooks). An earlier pending invitation of the same address is revoked.
+   Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
    RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
    RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
 
@@ -2891,7 +2907,7 @@ comment on function bulwark.revoke_invitation(uuid) is
 create trigger invitations_keep_columns
   before update on bulwark.invitations
   for each row execute function bulwark.keep_columns(
-    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at'
+    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at', 'role_expires_at'
   );
 
 create policy "Inviters read what they sent, invitees what was sent to them"
@@ -5461,7 +5477,8 @@ begin
         invitation.invited_by, 'user:create', invitation.organization_id
       )
       and bulwark_private.grant_refusal(
-        invitation.invited_by, invitation.role_id, invitation.organization_id, null
+        invitation.invited_by, invitation.role_id, invitation.organization_id,
+        invitation.role_expires_at
       ) is null
     );
 end;
@@ -5534,12 +5551,20 @@ begin
       using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
             hint = 'Ask for a new one, sent to the address of this account';
   end if;
-  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  insert into bulwark.user_roles as g
+    (user_id, role_id, organization_id, expires_at, granted_by)
   values (
-    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.role_expires_at,
+    v_invitation.invited_by
   )
+  -- An invitation shortens no role that the invitee has.
   on conflict on constraint user_roles_is_granted_once do update
-    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+    set starts_at = least(g.starts_at, now()),
+        expires_at = nullif(
+          greatest(coalesce(g.expires_at, 'infinity'), coalesce(excluded.expires_at, 'infinity')),
+          'infinity'
+        ),
+        granted_by = excluded.granted_by
   returning * into v_grant;
   return v_grant;
 end;
@@ -5582,7 +5607,8 @@ create function bulwark.my_invitations()
     invited_by_name text,
     invited_by_email text,
     created_at timestamptz,
-    expires_at timestamptz
+    expires_at timestamptz,
+    role_expires_at timestamptz
   )
   language plpgsql
   stable
@@ -5596,7 +5622,8 @@ begin
   return query
     select
       i.id, o.id, o.name, o.slug, r.name, r.description, i.invited_by,
-      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at
+      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at,
+      i.role_expires_at
     from bulwark.invitations i
     join bulwark.organizations o on o.id = i.organization_id
     join bulwark.roles r on r.id = i.role_id
@@ -5622,7 +5649,8 @@ create function bulwark.preview_invitation(token text)
     invited_by_name text,
     email text,
     expires_at timestamptz,
-    is_mine boolean
+    is_mine boolean,
+    role_expires_at timestamptz
   )
   language plpgsql
   volatile
@@ -5652,7 +5680,8 @@ begin
         else left(v_invitation.email, 1) || '***' || substring(v_invitation.email from '@.*$')
       end,
       v_invitation.expires_at,
-      m.is_mine
+      m.is_mine,
+      v_invitation.role_expires_at
     from bulwark.organizations o
     join bulwark.roles r on r.id = v_invitation.role_id
     left join bulwark_private.people p on p.user_id = v_invitation.invited_by
@@ -5749,7 +5778,8 @@ create function bulwark.list_invitations(
     created_at timestamptz,
     expires_at timestamptz,
     ended_at timestamptz,
-    accepted_by uuid
+    accepted_by uuid,
+    role_expires_at timestamptz
   )
   language plpgsql
   stable
@@ -5763,7 +5793,8 @@ begin
   return query
     select
       i.id, i.email, r.name, s.state, i.invited_by, bulwark_private.printable_name(p.said_name),
-      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by
+      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by,
+      i.role_expires_at
     from bulwark.invitations i
     join bulwark.roles r on r.id = i.role_id
     cross join lateral (select bulwark_private.invitation_state(i)) s (state)
@@ -5818,13 +5849,14 @@ begin
   return query
     select n.* from bulwark.invite_member(
       v_invitation.organization_id, v_invitation.email,
-      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in
+      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in,
+      v_invitation.role_expires_at
     ) n;
 end;
 $$;
 comment on function bulwark.resend_invitation(uuid, interval) is
-  'Invites the address of a pending or expired invitation again with its role, as invite_member
-   does: a new invitation with a new token, of the caller, replaces it. Errors:
+  'Invites the address of a pending or expired invitation again with its role and the role''s end,
+   as invite_member does: a new invitation with a new token, of the caller, replaces it. Errors:
    RBAC_INVITATION_INVALID and those of invite_member.';
 
 revoke all on table
@@ -5920,7 +5952,7 @@ revoke all on function
   bulwark_private.require_room_for_invitation(organization_id uuid, email text),
   bulwark_private.issue_invitation_token(invitation_id uuid),
   bulwark_private.announce_invitation(invitation_id uuid),
-  bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval),
+  bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval, role_expires_at timestamptz),
   bulwark.revoke_invitation(invitation_id uuid),
   bulwark_private.depart(user_id uuid, organization_id uuid, left_at timestamptz),
   bulwark_private.has_departed_since(user_id uuid, invitation bulwark.invitations),
@@ -6061,7 +6093,7 @@ grant execute on function
   bulwark.create_role(uuid, text, text[], text[], text),
   bulwark.update_role(uuid, text, text, text[], text[], text),
   bulwark.delete_role(uuid, text),
-  bulwark.invite_member(uuid, text, text, interval),
+  bulwark.invite_member(uuid, text, text, interval, timestamptz),
   bulwark.revoke_invitation(uuid),
   bulwark.list_invitations(uuid, text[], uuid, integer),
   bulwark.resend_invitation(uuid, interval)

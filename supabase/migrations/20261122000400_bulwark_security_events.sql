@@ -79,7 +79,8 @@ create function bulwark.list_security_events(
   before uuid default null,
   page_size integer default 50,
   assignee uuid default null,
-  unassigned boolean default false
+  unassigned boolean default false,
+  state text default null
 )
   returns setof bulwark.security_events
   language plpgsql
@@ -93,11 +94,21 @@ begin
   if current_user = 'authenticated' then
     perform bulwark.require_permission('security:read', organization_id);
   end if;
+  if state <> all ('{open,assigned,resolved}'::text[]) then
+    raise exception 'Cannot list security events: there is no such state'
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_UNKNOWN_STATE',
+            hint = 'One of open, assigned, resolved';
+  end if;
   return query
     select e.*
     from bulwark.security_events e
     where e.organization_id is not distinct from list_security_events.organization_id
-      and (include_resolved or e.resolved_at is null)
+      and case state
+        when 'open' then e.resolved_at is null
+        when 'assigned' then e.resolved_at is null and e.assigned_to is not null
+        when 'resolved' then e.resolved_at is not null
+        else include_resolved or e.resolved_at is null
+      end
       and e.severity >= minimum_severity
       and (assignee is null or e.assigned_to = assignee)
       and (not unassigned or e.assigned_to is null)
@@ -112,12 +123,13 @@ begin
 end;
 $$;
 comment on function bulwark.list_security_events(
-  uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
+  uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean, text
 ) is
   'The events of an organization (security:read there; null: those of the installation, for a
    super_admin), newest first, by page: before is the id of the last event of the previous page.
-   With assignee only theirs; unassigned: only those that nobody has. Errors:
-   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   With assignee only theirs; unassigned: only those that nobody has; state: only those that are
+   open, assigned (open, and somebody has them) or resolved. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED, SECURITY_UNKNOWN_STATE.';
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),
@@ -876,7 +888,7 @@ revoke all on table
   bulwark_private.security_progress
   from public, anon, authenticated, service_role;
 revoke all on function
-  bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean),
+  bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean, state text),
   bulwark_private.security_event_lock(event_type text, organization_id uuid, user_id uuid, subject text),
   bulwark_private.count_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb, times bigint),
   bulwark_private.is_new_event(event_type text, subject text),
@@ -903,7 +915,7 @@ grant select on
 
 grant execute on function
   bulwark.list_security_events(
-    uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
+    uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean, text
   ),
   bulwark.assign_security_event(uuid, uuid),
   bulwark.resolve_security_event(uuid, text)

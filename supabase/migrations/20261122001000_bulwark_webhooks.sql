@@ -2419,6 +2419,7 @@ begin
             'name', bulwark_private.printable_name(p.said_name), 'email', p.email
           ) end,
           'expires_at', v_invitation.expires_at,
+          'role_expires_at', v_invitation.role_expires_at,
           'token', v_token,
           'link', replace(
             bulwark_private.setting('webhooks.invitation_link') #>> '{}', '{token}', v_token

@@ -352,9 +352,9 @@ insert into built_grants values
     bulwark.list_names(uuid, uuid[]); bulwark.set_member_roles(uuid, uuid, text[]);
     bulwark.remove_member(uuid, uuid); bulwark.create_role(uuid, text, text[], text[], text);
     bulwark.update_role(uuid, text, text, text[], text[], text); bulwark.delete_role(uuid, text);
-    bulwark.invite_member(uuid, text, text, interval, timestamptz); bulwark.revoke_invitation(uuid);
-    bulwark.list_invitations(uuid, text[], uuid, integer); bulwark.resend_invitation(uuid,
-    interval)
+    bulwark.invite_member(uuid, text, text, interval, timestamptz);
+    bulwark.revoke_invitation(uuid); bulwark.list_invitations(uuid, text[], uuid, integer);
+    bulwark.resend_invitation(uuid, interval)
   '),
   ('rbac', 'function', 'execute', 'service_role', '
     bulwark.user_has_permission(uuid, text, uuid); bulwark.get_user_roles(uuid, uuid);

@@ -4,6 +4,9 @@
 -- By hand: changed: create table bulwark.invitations (
 -- By hand: new: insert into bulwark_private.setting_rules (name, accepts) values
 alter table bulwark.invitations add column declined boolean not null default false;
+alter table bulwark.invitations
+  add column role_expires_at timestamptz,
+  add constraint invitations_ends_before_its_role check (expires_at <= role_expires_at);
 insert into bulwark.settings (name, value, description) values
   ('rbac.invitations_per_address', '10',
     'How many invitations an organization may make for one address within a day');
@@ -16,6 +19,7 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rbac.pending_invitations', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
   ('rbac.invitations_per_address', '{"type": "integer", "minimum": 1, "maximum": 100000}'),
   ('rbac.invitation_retention_days', '{"type": "integer", "minimum": 1, "maximum": 3650}');
+drop function bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval);
 drop function bulwark_private.require_room_for_invitation(organization_id uuid);
 drop function bulwark_private.require_organization_names(name text, slug text);
 drop function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid);
@@ -340,6 +344,8 @@ comment on function bulwark.delete_role(uuid, text) is
    RBAC_ROLE_OUTRANKS_GRANTER.';
 comment on column bulwark.invitations.declined is
   'Whether the invitee ended it, at revoked_at.';
+comment on column bulwark.invitations.role_expires_at is
+  'When the role ends that the invitee gets; null: it has no end.';
 create function bulwark_private.require_room_for_invitation(organization_id uuid, email text)
   returns void
   language plpgsql
@@ -412,11 +418,12 @@ as $$ select false; $$;
 comment on function bulwark_private.announce_invitation(uuid) is
   'Whether the invitation will be sent to the invitee, with a token that is made then: false, the
    application sends it. The capability webhooks replaces this function.';
-create or replace function bulwark.invite_member(
+create function bulwark.invite_member(
   organization_id uuid,
   email text,
   role text,
-  expires_in interval default '7 days'
+  expires_in interval default '7 days',
+  role_expires_at timestamptz default null
 )
   returns table (invitation_id uuid, token text, expires_at timestamptz)
   language plpgsql
@@ -449,7 +456,13 @@ begin
     raise exception 'Cannot invite member: an invitation lasts up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
   end if;
-  v_expires_at := v_now + expires_in;
+  if role_expires_at <= v_now or not isfinite(role_expires_at) then
+    raise exception 'Cannot invite member: the role would end in the past'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY',
+            hint = 'Leave role_expires_at null for a role without an end';
+  end if;
+  -- Nobody accepts a role that has ended.
+  v_expires_at := least(v_now + expires_in, role_expires_at);
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
@@ -457,7 +470,8 @@ begin
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
-      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, null), 'invite member'
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, role_expires_at),
+      'invite member'
     );
   end if;
 
@@ -469,8 +483,11 @@ begin
     and i.revoked_at is null;
   perform bulwark_private.require_room_for_invitation(invite_member.organization_id, v_email);
   insert into bulwark.invitations
-    (organization_id, email, role_id, invited_by, created_at, expires_at)
-  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
+    (organization_id, email, role_id, invited_by, created_at, expires_at, role_expires_at)
+  values (
+    invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at,
+    invite_member.role_expires_at
+  )
   returning id into v_invitation;
   insert into bulwark_private.invitation_accounts (invitation_id, user_id)
   select v_invitation, u.id from auth.users u where u.email = v_email;
@@ -483,14 +500,21 @@ begin
       v_expires_at;
 end;
 $$;
-comment on function bulwark.invite_member(uuid, text, text, interval) is
+comment on function bulwark.invite_member(uuid, text, text, interval, timestamptz) is
   'Invites an e-mail address into an organization with a role (user:create and role:grant, rank
-   as for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here;
-   the application sends it. It is null if an endpoint for invitations sends it (capability
-   webhooks). An earlier pending invitation of the same address is revoked. Errors:
-   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
+   as for grant_role) for up to 90 days. The role begins when the invitee accepts and lasts until
+   role_expires_at (null: no end), when the invitation ends, too. The token (base64url, 256 bits)
+   is returned only here; the application sends it. It is null if an endpoint for invitations
+   sends it (capability webhooks). An earlier pending invitation of the same address is revoked.
+   Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
    RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
    RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
+drop trigger invitations_keep_columns on bulwark.invitations;
+create trigger invitations_keep_columns
+  before update on bulwark.invitations
+  for each row execute function bulwark.keep_columns(
+    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at', 'role_expires_at'
+  );
 create or replace function bulwark_private.organizations_refuse_id()
   returns trigger
   language plpgsql
@@ -1149,7 +1173,8 @@ begin
         invitation.invited_by, 'user:create', invitation.organization_id
       )
       and bulwark_private.grant_refusal(
-        invitation.invited_by, invitation.role_id, invitation.organization_id, null
+        invitation.invited_by, invitation.role_id, invitation.organization_id,
+        invitation.role_expires_at
       ) is null
     );
 end;
@@ -1220,12 +1245,20 @@ begin
       using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
             hint = 'Ask for a new one, sent to the address of this account';
   end if;
-  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  insert into bulwark.user_roles as g
+    (user_id, role_id, organization_id, expires_at, granted_by)
   values (
-    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.role_expires_at,
+    v_invitation.invited_by
   )
+  -- An invitation shortens no role that the invitee has.
   on conflict on constraint user_roles_is_granted_once do update
-    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+    set starts_at = least(g.starts_at, now()),
+        expires_at = nullif(
+          greatest(coalesce(g.expires_at, 'infinity'), coalesce(excluded.expires_at, 'infinity')),
+          'infinity'
+        ),
+        granted_by = excluded.granted_by
   returning * into v_grant;
   return v_grant;
 end;
@@ -1261,7 +1294,8 @@ create function bulwark.my_invitations()
     invited_by_name text,
     invited_by_email text,
     created_at timestamptz,
-    expires_at timestamptz
+    expires_at timestamptz,
+    role_expires_at timestamptz
   )
   language plpgsql
   stable
@@ -1275,7 +1309,8 @@ begin
   return query
     select
       i.id, o.id, o.name, o.slug, r.name, r.description, i.invited_by,
-      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at
+      bulwark_private.printable_name(p.said_name), p.email, i.created_at, i.expires_at,
+      i.role_expires_at
     from bulwark.invitations i
     join bulwark.organizations o on o.id = i.organization_id
     join bulwark.roles r on r.id = i.role_id
@@ -1300,7 +1335,8 @@ create function bulwark.preview_invitation(token text)
     invited_by_name text,
     email text,
     expires_at timestamptz,
-    is_mine boolean
+    is_mine boolean,
+    role_expires_at timestamptz
   )
   language plpgsql
   volatile
@@ -1330,7 +1366,8 @@ begin
         else left(v_invitation.email, 1) || '***' || substring(v_invitation.email from '@.*$')
       end,
       v_invitation.expires_at,
-      m.is_mine
+      m.is_mine,
+      v_invitation.role_expires_at
     from bulwark.organizations o
     join bulwark.roles r on r.id = v_invitation.role_id
     left join bulwark_private.people p on p.user_id = v_invitation.invited_by
@@ -1418,7 +1455,8 @@ create function bulwark.list_invitations(
     created_at timestamptz,
     expires_at timestamptz,
     ended_at timestamptz,
-    accepted_by uuid
+    accepted_by uuid,
+    role_expires_at timestamptz
   )
   language plpgsql
   stable
@@ -1432,7 +1470,8 @@ begin
   return query
     select
       i.id, i.email, r.name, s.state, i.invited_by, bulwark_private.printable_name(p.said_name),
-      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by
+      i.created_at, i.expires_at, coalesce(i.accepted_at, i.revoked_at), i.accepted_by,
+      i.role_expires_at
     from bulwark.invitations i
     join bulwark.roles r on r.id = i.role_id
     cross join lateral (select bulwark_private.invitation_state(i)) s (state)
@@ -1486,13 +1525,14 @@ begin
   return query
     select n.* from bulwark.invite_member(
       v_invitation.organization_id, v_invitation.email,
-      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in
+      (select r.name from bulwark.roles r where r.id = v_invitation.role_id), expires_in,
+      v_invitation.role_expires_at
     ) n;
 end;
 $$;
 comment on function bulwark.resend_invitation(uuid, interval) is
-  'Invites the address of a pending or expired invitation again with its role, as invite_member
-   does: a new invitation with a new token, of the caller, replaces it. Errors:
+  'Invites the address of a pending or expired invitation again with its role and the role''s end,
+   as invite_member does: a new invitation with a new token, of the caller, replaces it. Errors:
    RBAC_INVITATION_INVALID and those of invite_member.';
 revoke all on table bulwark_private.people from public;
 revoke all on table bulwark_private.people from anon;
@@ -1522,6 +1562,10 @@ revoke all on function bulwark_private.announce_invitation(invitation_id uuid) f
 revoke all on function bulwark_private.announce_invitation(invitation_id uuid) from anon;
 revoke all on function bulwark_private.announce_invitation(invitation_id uuid) from authenticated;
 revoke all on function bulwark_private.announce_invitation(invitation_id uuid) from service_role;
+revoke all on function bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval, role_expires_at timestamptz) from public;
+revoke all on function bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval, role_expires_at timestamptz) from anon;
+revoke all on function bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval, role_expires_at timestamptz) from authenticated;
+revoke all on function bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval, role_expires_at timestamptz) from service_role;
 revoke all on function bulwark_private.printable_name(said_name text) from public;
 revoke all on function bulwark_private.printable_name(said_name text) from anon;
 revoke all on function bulwark_private.printable_name(said_name text) from authenticated;
@@ -1633,6 +1677,8 @@ grant execute on function bulwark.set_member_roles(uuid, uuid, text[]) to authen
 grant execute on function bulwark.set_member_roles(uuid, uuid, text[]) to service_role;
 grant execute on function bulwark.remove_member(uuid, uuid) to authenticated;
 grant execute on function bulwark.remove_member(uuid, uuid) to service_role;
+grant execute on function bulwark.invite_member(uuid, text, text, interval, timestamptz) to authenticated;
+grant execute on function bulwark.invite_member(uuid, text, text, interval, timestamptz) to service_role;
 grant execute on function bulwark.list_invitations(uuid, text[], uuid, integer) to authenticated;
 grant execute on function bulwark.list_invitations(uuid, text[], uuid, integer) to service_role;
 grant execute on function bulwark.resend_invitation(uuid, interval) to authenticated;

@@ -14,7 +14,8 @@ create function bulwark.list_security_events(
   before uuid default null,
   page_size integer default 50,
   assignee uuid default null,
-  unassigned boolean default false
+  unassigned boolean default false,
+  state text default null
 )
   returns setof bulwark.security_events
   language plpgsql
@@ -28,11 +29,21 @@ begin
   if current_user = 'authenticated' then
     perform bulwark.require_permission('security:read', organization_id);
   end if;
+  if state <> all ('{open,assigned,resolved}'::text[]) then
+    raise exception 'Cannot list security events: there is no such state'
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_UNKNOWN_STATE',
+            hint = 'One of open, assigned, resolved';
+  end if;
   return query
     select e.*
     from bulwark.security_events e
     where e.organization_id is not distinct from list_security_events.organization_id
-      and (include_resolved or e.resolved_at is null)
+      and case state
+        when 'open' then e.resolved_at is null
+        when 'assigned' then e.resolved_at is null and e.assigned_to is not null
+        when 'resolved' then e.resolved_at is not null
+        else include_resolved or e.resolved_at is null
+      end
       and e.severity >= minimum_severity
       and (assignee is null or e.assigned_to = assignee)
       and (not unassigned or e.assigned_to is null)
@@ -47,12 +58,13 @@ begin
 end;
 $$;
 comment on function bulwark.list_security_events(
-  uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean
+  uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean, text
 ) is
   'The events of an organization (security:read there; null: those of the installation, for a
    super_admin), newest first, by page: before is the id of the last event of the previous page.
-   With assignee only theirs; unassigned: only those that nobody has. Errors:
-   RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   With assignee only theirs; unassigned: only those that nobody has; state: only those that are
+   open, assigned (open, and somebody has them) or resolved. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED, SECURITY_UNKNOWN_STATE.';
 create or replace function bulwark_private.evaluate_security_rule(
   rule bulwark.security_rules,
   timeline integer,
@@ -162,13 +174,13 @@ as $$
 $$;
 comment on function bulwark_private.security_event_levels() is
   'The levels of security events: see docs/metrics.md.';
-revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from public;
-revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from anon;
-revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from authenticated;
-revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean) from service_role;
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean, state text) from public;
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean, state text) from anon;
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean, state text) from authenticated;
+revoke all on function bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer, assignee uuid, unassigned boolean, state text) from service_role;
 revoke all on function bulwark_private.security_event_levels() from public;
 revoke all on function bulwark_private.security_event_levels() from anon;
 revoke all on function bulwark_private.security_event_levels() from authenticated;
 revoke all on function bulwark_private.security_event_levels() from service_role;
-grant execute on function bulwark.list_security_events( uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean ) to authenticated;
-grant execute on function bulwark.list_security_events( uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean ) to service_role;
+grant execute on function bulwark.list_security_events( uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean, text ) to authenticated;
+grant execute on function bulwark.list_security_events( uuid, boolean, bulwark.security_severity, uuid, integer, uuid, boolean, text ) to service_role;

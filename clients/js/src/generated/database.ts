@@ -212,6 +212,7 @@ export interface InvitationsRow {
   invited_by: string | null;
   organization_id: string;
   revoked_at: string | null;
+  role_expires_at: string | null;
   role_id: string;
 }
 
@@ -861,6 +862,7 @@ export interface Functions {
       expires_in?: string | undefined;
       organization_id: string;
       role: string;
+      role_expires_at?: string | null | undefined;
     };
     Returns: {
       expires_at: string;
@@ -983,6 +985,7 @@ export interface Functions {
       invited_by: string;
       invited_by_name: string;
       role: string;
+      role_expires_at: string;
       state: string;
     }[];
   };
@@ -1046,6 +1049,7 @@ export interface Functions {
       minimum_severity?: Enums["security_severity"] | undefined;
       organization_id?: string | null | undefined;
       page_size?: number | undefined;
+      state?: string | null | undefined;
       unassigned?: boolean | undefined;
     };
     Returns: Rows["security_events"][];
@@ -1138,6 +1142,7 @@ export interface Functions {
       organization_slug: string;
       role: string;
       role_description: string;
+      role_expires_at: string;
     }[];
   };
   my_permissions: {
@@ -1203,6 +1208,7 @@ export interface Functions {
       is_mine: boolean;
       organization_name: string;
       role: string;
+      role_expires_at: string;
     }[];
   };
   preview_webhook_delivery: {

@@ -48,7 +48,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   RBAC_TOO_MANY_INVITATIONS:
     "rbac.pending_invitations are pending, or four times as many were made within a day, or rbac.invitations_per_address for the address.",
   RBAC_INVALID_EXPIRY:
-    "An end in the past, before the start, infinite, or beyond 90 days for an invitation.",
+    "An end in the past, before the start, infinite, or beyond 90 days for an invitation; also for the role of an invitation.",
   RBAC_GRANT_NOT_FOUND: "The user does not hold the role.",
   RBAC_LAST_ADMINISTRATOR:
     "The organization would be left without an administrator whose role neither waits nor expires.",
@@ -171,6 +171,7 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   SECURITY_EVENT_NOT_FOUND: "No such event, or one that the caller may not see.",
   SECURITY_EVENT_RESOLVED: "The event is resolved. If it happens again, a new event is raised.",
   SECURITY_INVALID_ASSIGNEE: "The assignee is unknown or may not read the event.",
+  SECURITY_UNKNOWN_STATE: "Security events are listed by a state of open, assigned and resolved.",
   SECURITY_INVALID_RETENTION: "Resolved events are kept for 1 to 36500 days.",
   SECURITY_INVALID_NOTE: "An event is resolved with a note of 1 to 2000 characters.",
   ENCRYPTION_FAILED:

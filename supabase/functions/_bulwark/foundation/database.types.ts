@@ -710,6 +710,7 @@ export type Database = {
           "invited_by": string | null;
           "organization_id": string;
           "revoked_at": string | null;
+          "role_expires_at": string | null;
           "role_id": string;
         };
         ComputedFields: never;
@@ -724,6 +725,7 @@ export type Database = {
           "invited_by"?: string | null;
           "organization_id": string;
           "revoked_at"?: string | null;
+          "role_expires_at"?: string | null;
           "role_id": string;
         };
         Update: {
@@ -737,6 +739,7 @@ export type Database = {
           "invited_by"?: string | null;
           "organization_id"?: string;
           "revoked_at"?: string | null;
+          "role_expires_at"?: string | null;
           "role_id"?: string;
         };
         Relationships: [
@@ -2365,7 +2368,13 @@ export type Database = {
         }[];
       };
       "invite_member": {
-        Args: { "email": string; "expires_in"?: string; "organization_id": string; "role": string };
+        Args: {
+          "email": string;
+          "expires_in"?: string;
+          "organization_id": string;
+          "role": string;
+          "role_expires_at"?: string;
+        };
         Returns: {
           "expires_at": string;
           "invitation_id": string;
@@ -2511,6 +2520,7 @@ export type Database = {
           "invited_by": string;
           "invited_by_name": string;
           "role": string;
+          "role_expires_at": string;
           "state": string;
         }[];
       };
@@ -2584,6 +2594,7 @@ export type Database = {
           "minimum_severity"?: Database["bulwark"]["Enums"]["security_severity"];
           "organization_id"?: string;
           "page_size"?: number;
+          "state"?: string;
           "unassigned"?: boolean;
         };
         Returns: {
@@ -2693,6 +2704,7 @@ export type Database = {
           "organization_slug": string;
           "role": string;
           "role_description": string;
+          "role_expires_at": string;
         }[];
       };
       "my_permissions": {
@@ -2774,6 +2786,7 @@ export type Database = {
           "is_mine": boolean;
           "organization_name": string;
           "role": string;
+          "role_expires_at": string;
         }[];
       };
       "preview_webhook_delivery": {
