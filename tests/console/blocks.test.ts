@@ -150,5 +150,5 @@ const fixedTexts = `(() => {
     texts.push(element.getAttribute("aria-label") ?? "", element.getAttribute("placeholder") ?? "");
   }
   return texts.map((text) => text.trim())
-    .filter((text) => /[A-Z]|[a-z] [a-z]/.test(text) && !/[[\]@]/.test(text));
+    .filter((text) => /[A-Z]|[a-z] [a-z]/.test(text) && !/[[\\]@]/.test(text));
 })()`;
