@@ -64,7 +64,7 @@ function Sent({ invitation, by }: { invitation: SentInvitation; by: string }) {
         <Cell className="whitespace-nowrap">
           <Badge>{role}</Badge> {role_expires_at && (
             <span className="text-xs text-quiet">
-              <Text of="until {time}" time={<Ago time={role_expires_at} />} />
+              <Text of="ends {time}" time={<Ago time={role_expires_at} />} />
             </span>
           )}
         </Cell>

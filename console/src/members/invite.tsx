@@ -73,7 +73,7 @@ export function Invite({ organization, opened }: {
               <form onSubmit={submit} className="grid gap-4">
                 <Field label={t("E-mail")} name="email" type="email" required maxLength={254} />
                 <RoleSelect roles={roles} chosen={role} onChange={setRole} />
-                <div className="grid grid-cols-2 gap-4">
+                <div className="grid grid-cols-2 gap-x-4 gap-y-1">
                   <Duration
                     hint={t("Counted from now. The role begins when they accept.")}
                   />

@@ -31,7 +31,7 @@ export function AcceptInvitation({ onAccepted }: {
             <Badge>{role}</Badge>
             {role_expires_at && (
               <span className="text-quiet">
-                <Text of="until {time}" time={<Ago time={role_expires_at} />} />
+                <Text of="the role ends {time}" time={<Ago time={role_expires_at} />} />
               </span>
             )}
             {senders.length > 1 && senderOf(sender) && (
