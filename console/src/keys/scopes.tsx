@@ -21,7 +21,7 @@ export function Scopes({ apiKey, owner }: {
     effective_scopes: readonly string[];
     status: string;
   };
-  /** Whose key it is, by name. */
+  /** The name of its owner. */
   owner: string;
 }) {
   const queries = useBulwarkQueries();

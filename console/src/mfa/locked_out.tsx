@@ -6,7 +6,7 @@ import { nameOf } from "./people.tsx";
 
 const number = new Intl.NumberFormat();
 
-/** Who would lose access when a second factor becomes required, as of now. */
+/** The members who would lose access when a second factor becomes required, as of now. */
 export function LockedOut({ organization, from }: {
   organization: Organization;
   /** When it becomes required; null: at once. */
