@@ -36,7 +36,7 @@ export interface BenchContext {
    */
   asUser(userId: string, claims?: Record<string, unknown>): Promise<ReservedSql>;
   /** The database's URL for one of the login roles, for programs that are not postgres.js. */
-  url(role: "postgres" | "authenticator" | "supabase_admin"): string;
+  url(role: "postgres" | "authenticator" | "supabase_admin" | "supabase_auth_admin"): string;
   /** The Postgres that serves the database. */
   installation: PostgresInstallation;
   /** The password of the login roles. */

@@ -4,7 +4,7 @@
  */
 import { createHmac } from "node:crypto";
 import { HOTP, Secret } from "otpauth";
-import { admitLite, serveLite } from "../stack/lite.ts";
+import { serveLite } from "../stack/lite.ts";
 import { mountFunctions, setFunctionEnvironment } from "../stack/functions.ts";
 import { inRepository } from "../stack/paths.ts";
 import { makeScratchFolder } from "../stack/scratch.ts";
@@ -35,9 +35,8 @@ export default bench({
     const secrets = await loadSecrets(`${scratch.path}/secrets.env`);
     const server = listen(0);
     const origin = `http://127.0.0.1:${server.port}`;
-    await admitLite(url("supabase_admin"));
     const lite = await serveLite({
-      authenticatorUrl: url("authenticator"),
+      loginUrl: url,
       siteUrl: origin,
       secrets,
     });

@@ -48,6 +48,8 @@ export async function dumpAsCli(source: Server, extra: string[] = []): Promise<B
       [/^CREATE (VIEW|FUNCTION|TRIGGER) "/, 'CREATE OR REPLACE $1 "'],
       [/^ALTER DEFAULT PRIVILEGES FOR ROLE "supabase_admin".*/, "-- $&"],
       [/^COMMENT ON EXTENSION .*/, "-- $&"],
+      // Only a superuser makes them; hosted has its own already.
+      [/^(CREATE|ALTER) EVENT TRIGGER |^ {3}EXECUTE FUNCTION /, "-- $&"],
     ]),
     data: `SET session_replication_role = replica;\n${data}\nRESET ALL;\n`,
   };

@@ -1,10 +1,11 @@
 import { App } from "@supabase/lite";
 import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
-import { backoff, connect, guardConnections, isConnectionError } from "./connection.ts";
+import { backoff, guardConnections, isConnectionError } from "./connection.ts";
 import { refuseOddClaims } from "./odd_claims.ts";
 import { inRepository } from "./paths.ts";
 import { asPostgrestError, databaseAway } from "./postgrest_errors.ts";
 import { withPreRequest } from "./pre_request.ts";
+import { readSchemaFor } from "./schema_cache.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** The Data API and Auth. */
@@ -33,42 +34,39 @@ export async function makeAuthSchema(authAdminUrl: string): Promise<void> {
   }
 }
 
+/** The roles that Lite logs in as. */
+type LiteLogin = "authenticator" | "supabase_admin" | "supabase_auth_admin";
+
 /**
- * Lets Lite see the tables that it serves. It has one login for everything, where hosted has one
- * for PostgREST and one for Auth, so authenticator inherits here what it must assume there. Only
- * ever run on a database that Lite serves; tests of the rules use one without it.
+ * Serves REST and Auth from a database, with `public` and `bulwark` exposed. As on hosted, REST logs in
+ * as authenticator, which has no rights of its own, and Auth as the owner of its schema. Lite has one
+ * connection for both: it is Auth's, and takes for requests with a role that of REST. Lite sees only the
+ * tables that a login may use, so a superuser reads the schema.
  */
-export async function admitLite(adminUrl: string): Promise<void> {
-  const admin = connect(adminUrl);
-  try {
-    const [{ major } = {}] = await admin`
-      select current_setting('server_version_num')::integer / 10000 as major
-    `;
-    // Before 16 a role inherits all of its roles, or none.
-    if (major < 16) await admin`alter role authenticator inherit`;
-    await admin.unsafe(
-      "grant anon, authenticated, service_role, supabase_auth_admin to authenticator" +
-        (major < 16 ? "" : " with inherit true"),
-    );
-  } finally {
-    await admin.end();
-  }
-}
-
-/** Serves REST and Auth from a database, with `public` and `bulwark` exposed. */
 export async function serveLite(
-  options: { authenticatorUrl: string; siteUrl: string; secrets: Secrets },
+  options: { loginUrl(role: LiteLogin): string; siteUrl: string; secrets: Secrets },
 ): Promise<Lite> {
-  const connection = createPostgresConnection({
-    url: options.authenticatorUrl,
-    postgresOptions: { ...quiet, max: 20, backoff },
-  });
-  trustGrants(connection);
-  writeJsonOnce(connection);
-  const normalize = connection.normalizeDbError.bind(connection);
-  connection.normalizeDbError = (thrown) => asPostgrestError(normalize(thrown));
-
+  const open = (role: LiteLogin, max: number) => {
+    const connection = createPostgresConnection({
+      url: options.loginUrl(role),
+      postgresOptions: { ...quiet, max, backoff },
+    });
+    trustGrants(connection);
+    writeJsonOnce(connection);
+    const normalize = connection.normalizeDbError.bind(connection);
+    connection.normalizeDbError = (thrown) => asPostgrestError(normalize(thrown));
+    return connection;
+  };
+  const connection = open("supabase_auth_admin", 10);
+  const restConnection = open("authenticator", 20);
+  const schemaConnection = open("supabase_admin", 1);
+  const withContext = connection.withContext.bind(connection);
+  const inContext: typeof withContext = (vars, run, options) =>
+    vars ? restConnection.withContext(vars, run, options) : withContext(vars, run, options);
+  Object.assign(connection, { withContext: inContext });
   const guard = guardConnections();
+  const schemaChanged = readSchemaFor(schemaConnection, connection, guard);
+
   const app = new App({
     connection,
     api: { schemas: ["public", "bulwark"], max_rows: 1000 },
@@ -87,7 +85,6 @@ export async function serveLite(
     options: { server: { admin: false, disableStudio: true } },
   });
   await app.init();
-  await connection.introspect({ useCache: true });
 
   const auth = async (request: Request) =>
     refuseOddClaims(request) ??
@@ -95,18 +92,24 @@ export async function serveLite(
         if (!isConnectionError(thrown)) throw thrown;
         return Response.json(databaseAway, { status: 503 });
       });
-  const rest = await withPreRequest(connection, auth);
-  // As in PostgREST: `notify pgrst` reloads the schema and the settings.
-  await connection.driver.listen("pgrst", () => {
-    connection.clearSchemaCache();
+  const rest = await withPreRequest(restConnection, auth);
+  const reload = () => {
+    schemaChanged();
     rest.reload().catch((thrown) => console.error("rest: cannot reload", thrown));
-  });
+  };
+  // As in PostgREST: `notify pgrst` reloads the schema and the settings, and so does a new connection,
+  // because one may have been missed.
+  await restConnection.driver.listen("pgrst", reload, reload);
+  await connection.introspect({ useCache: true });
 
   return {
     rest: rest.fetch,
     auth,
     async close() {
-      await connection.driver.end({ timeout: 1 });
+      await Promise.all(
+        [restConnection, connection, schemaConnection]
+          .map(({ driver }) => driver.end({ timeout: 1 })),
+      );
       guard.stop();
     },
   };

@@ -45,6 +45,35 @@ alter default privileges for role supabase_auth_admin in schema auth
 alter default privileges for role supabase_auth_admin in schema auth
   grant all on sequences to postgres;
 
+-- The Data API reads the schema anew after each change of it, except in temporary schemas.
+create function extensions.pgrst_ddl_watch() returns event_trigger language plpgsql as $$
+begin
+  perform from pg_event_trigger_ddl_commands()
+  where schema_name is distinct from 'pg_temp' and command_tag in (
+    'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER MATERIALIZED VIEW', 'ALTER SCHEMA',
+    'ALTER TABLE', 'ALTER TYPE', 'ALTER VIEW', 'COMMENT', 'CREATE FOREIGN TABLE',
+    'CREATE FUNCTION', 'CREATE MATERIALIZED VIEW', 'CREATE RULE', 'CREATE SCHEMA', 'CREATE TABLE',
+    'CREATE TABLE AS', 'CREATE TRIGGER', 'CREATE TYPE', 'CREATE VIEW', 'SELECT INTO');
+  if found then
+    notify pgrst, 'reload schema';
+  end if;
+end;
+$$;
+create function extensions.pgrst_drop_watch() returns event_trigger language plpgsql as $$
+begin
+  perform from pg_event_trigger_dropped_objects()
+  where not is_temporary and object_type in (
+    'foreign table', 'function', 'materialized view', 'rule', 'schema', 'table', 'trigger', 'type',
+    'view');
+  if found then
+    notify pgrst, 'reload schema';
+  end if;
+end;
+$$;
+create event trigger pgrst_ddl_watch on ddl_command_end
+  execute function extensions.pgrst_ddl_watch();
+create event trigger pgrst_drop_watch on sql_drop execute function extensions.pgrst_drop_watch();
+
 -- Everything made in public belongs to all three API roles by name: what a migration forgets to
 -- revoke is open here exactly as it is when hosted.
 alter default privileges for role postgres in schema public

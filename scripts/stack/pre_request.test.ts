@@ -63,7 +63,6 @@ Deno.test("requests run as PostgREST runs them: settings, read-only transactions
         end $$;
         grant execute on function public.about(), public.visit(), public.misanswer(text), public.announce()
           to anon;
-        notify pgrst;
       `);
       await answers(async () => (await ask("GET", "/rpc/about")).status === 200);
       for (const method of ["GET", "POST"]) {
@@ -103,6 +102,14 @@ Deno.test("requests run as PostgREST runs them: settings, read-only transactions
       await sql`notify pgrst, 'reload config'`;
       await answers(async () => await hooked() === null);
       assert.deepEqual([...await sql`select path from visits`], [{ path: "/rpc/visit" }]);
+
+      const status = async (table: string) => (await ask("GET", `/${table}`)).status;
+      await sql`create table public.notes (text text)`;
+      await answers(async () => await status("notes") === 200);
+      await sql`alter table public.notes rename to remarks`;
+      await answers(async () => await status("remarks") === 200);
+      await sql`drop table public.remarks`;
+      await answers(async () => await status("remarks") === 404);
     } finally {
       await sql.end();
     }

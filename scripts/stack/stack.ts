@@ -8,7 +8,7 @@ import { serveDocs } from "./docs.ts";
 import { Failure, reason } from "./failure.ts";
 import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
 import { claim } from "./instance.ts";
-import { admitLite, type Lite, serveLite } from "./lite.ts";
+import { type Lite, serveLite } from "./lite.ts";
 import { requireKeys } from "./lost_keys.ts";
 import { migrate } from "./migrate.ts";
 import { inRepository, stackPaths } from "./paths.ts";
@@ -151,9 +151,8 @@ async function assemble(
       real.rest = service.fetch;
     }
     if (real.rest && real.auth) return { rest: real.rest, auth: real.auth };
-    await admitLite(cluster.url("supabase_admin", password));
     const lite = await serveLite({
-      authenticatorUrl: cluster.url("authenticator", password),
+      loginUrl: (role) => cluster.url(role, password),
       siteUrl: url,
       secrets,
     });

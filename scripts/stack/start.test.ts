@@ -95,6 +95,11 @@ Deno.test("requests change no privilege of any role", () =>
       await anybody.rpc("has_permission", { permission: "audit:read" });
       await createClient(state.url, secrets.secretKey).schema("bulwark").from("roles").select();
       await anybody.auth.signOut();
+      const [login] = await admin`
+        select has_table_privilege('authenticator', 'auth.users', 'select') as reads_accounts,
+          has_table_privilege('authenticator', 'bulwark.roles', 'select') as reads_roles
+      `;
+      assert.deepEqual(login, { reads_accounts: false, reads_roles: false });
       assert.deepEqual(await privileges(), before);
     } finally {
       await admin.end();
