@@ -21,12 +21,12 @@ export async function generateTypes(clusters: TestClusters): Promise<Map<string,
   const sql = connect(embedded.url("postgres"));
   try {
     const open = await readOpen(sql);
-    return new Map([
+    const made = new Map([
       [typesFile, types],
       [`${client}/database.ts`, await format(databaseModule(types, open))],
       [`${client}/permissions.ts`, await format(permissionsModule(open))],
-      [documentPath, await openApiDocument(sql)],
     ]);
+    return made.set(documentPath, await openApiDocument(sql, made));
   } finally {
     await sql.end();
   }

@@ -28,6 +28,18 @@ export async function main(): Promise<string | undefined> {
     body: { code: "123456" },
   });
   const left: number | undefined = data?.backup_codes_left;
+  const { data: allowed } = await api.POST("/rest/v1/rpc/has_permission", {
+    params: { header },
+    body: { permission: "audit:read" },
+  });
+  const asked: boolean | undefined = allowed;
+  const { data: roles } = await api.POST("/rest/v1/rpc/get_user_roles", {
+    params: { header },
+    body: { user_id: "" },
+  });
+  const role: string | undefined = roles?.[0]?.role;
+  // @ts-expect-error a role may have no end
+  const end: string | undefined = roles?.[0]?.expires_at;
   // @ts-expect-error no such code
   if (error?.code === "MFA_CODE_REFUSE") return slug;
   const { data: exported } = await api.GET("/functions/v1/bulwark-audit/export", {
@@ -40,7 +52,7 @@ export async function main(): Promise<string | undefined> {
     params: { path: { id: id ?? "" } },
     body: { url: "https://example.com" },
   });
-  return [left, exported, error?.correlation_id].join();
+  return [left, exported, error?.correlation_id, asked, role, end].join();
 }
 `;
 

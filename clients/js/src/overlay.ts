@@ -67,6 +67,7 @@ interface NullableColumns {
     | "name"
     | "required_from";
   my_sessions: "ip" | "mfa_verified_at" | "not_after" | "refreshed_at" | "user_agent";
+  rate_limit_caller: "api_key_id" | "organization_id" | "user_id";
   read_metric: "label" | "last" | "maximum" | "mean" | "minimum" | "p50" | "p95" | "p99" | "total";
   verify_audit_log:
     | "detail"
@@ -95,6 +96,7 @@ interface Shapes {
   close_access_review: ReviewTotals;
   compliance_report: ComplianceReport;
   create_api_key: IssuedApiKey;
+  current_person: string | null;
   encryption_overview: EncryptionOverview;
   export_subject: {
     subject: string;
@@ -110,6 +112,7 @@ interface Shapes {
   list_settings: Setting[];
   mfa_status: MfaStatus[];
   my_permissions: { permissions: Permission[] | null; version: string }[];
+  organization_id: string | null;
   rate_limit_usage: RateLimitUsage;
   rotate_api_key: IssuedApiKey;
   search_audit_logs: { entries: AuditEntry[]; next: string | null; archived: string[] };

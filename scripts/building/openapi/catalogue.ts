@@ -124,7 +124,7 @@ function readFunction(row: FunctionRow): ClientFunction {
     row.args.filter(({ mode }) => modes.includes(mode)).map((each): Column => ({
       ...each,
       name: each.name ?? "",
-      // Postgres does not know which of them can be null.
+      // Postgres does not know which of them can be null; nullability.ts marks those that cannot.
       nullable: true,
       comment: null,
     }));

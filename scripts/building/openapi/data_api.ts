@@ -120,7 +120,7 @@ function returned(called: ClientFunction, catalogue: Catalogue): Record<string, 
   if (!called.returnsTable && first?.type === "void") return { 204: { description: "Done" } };
   const one = called.returnsTable
     ? rowSchema(called.returns, catalogue)
-    : valueOf({ ...first!, nullable: !called.returnsSet }, catalogue);
+    : valueOf(first!, catalogue);
   const schema = called.returnsSet ? { type: "array", items: one } : one;
   return { 200: { description: "The result", content: { "application/json": { schema } } } };
 }

@@ -7,14 +7,21 @@ import { type Catalogue, readCatalogue } from "./catalogue.ts";
 import { callOf, queryOf, rowSchema } from "./data_api.ts";
 import { errorCodes, ofEveryCall } from "./errors.ts";
 import { operationOf } from "./functions.ts";
+import { markNullable } from "./nullability.ts";
 import { operations } from "./operations.ts";
 
 /** Where the document is kept. */
 export const documentPath = "docs/openapi.json";
 
-/** The document as text, from a migrated database. */
-export async function openApiDocument(sql: postgres.Sql): Promise<string> {
-  const catalogue = await readCatalogue(sql);
+/**
+ * The document as text, from a migrated database and the client's types, of which `changed` has files that
+ * are not written yet.
+ */
+export async function openApiDocument(
+  sql: postgres.Sql,
+  changed = new Map<string, string>(),
+): Promise<string> {
+  const catalogue = markNullable(await readCatalogue(sql), changed);
   const known = await errorCodes();
   const places = placesOf(await readSources());
   const tagOf = (name: string) =>
