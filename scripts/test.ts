@@ -21,6 +21,7 @@ Deno.env.set("BULWARK_ENV_FILE", "");
 await main(async (signal) => {
   const { positionals } = parseArguments({}, "npm test -- [noun...]", { positionals: Infinity });
   const selection = await select(positionals);
+  Deno.env.set("BULWARK_TEST_PAGES", selection.pages.join());
   const kept = await makeScratchFolder("kept");
   Deno.env.set(keptFolder, kept.path);
   const clusters = testClusters();

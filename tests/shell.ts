@@ -33,8 +33,8 @@ export function filled(text: string, values: Record<string, string>): string {
 
 /**
  * A shell in the repository with the variables of docs/runbooks/README.md. `supabase secrets set` and
- * `unset` restart the stack with the new values, because its functions have no hosted runtime; every
- * other command is the real one.
+ * `unset` restart the stack with the new values, because its functions have no hosted runtime, and
+ * `supabase db push --remote` means the database of the test; every other command is the real one.
  */
 export async function openShell(): Promise<Shell> {
   const folder = await Deno.makeTempDir({ prefix: "bulwark-shell-" });
@@ -44,10 +44,13 @@ export async function openShell(): Promise<Shell> {
     join(folder, "supabase"),
     `#!/bin/sh
 case "$1 $2" in
-  "secrets set") shift 2; for pair in "$@"; do printf 'set %s\\n' "$pair" >> '${changes}'; done ;;
-  "secrets unset") shift 2; for name in "$@"; do printf 'unset %s\\n' "$name" >> '${changes}'; done ;;
-  *) exec '${inRepository("node_modules", ".bin", "supabase")}' "$@" ;;
+  "secrets set") shift 2; for pair in "$@"; do printf 'set %s\\n' "$pair" >> '${changes}'; done; exit ;;
+  "secrets unset") shift 2; for name in "$@"; do printf 'unset %s\\n' "$name" >> '${changes}'; done; exit ;;
 esac
+if [ "$*" = 'db push --remote' ]; then
+  set -- db push --yes --agent no --remote="$DATABASE_URL?sslmode=disable"
+fi
+exec '${inRepository("node_modules", ".bin", "supabase")}' "$@"
 `,
     { mode: 0o755 },
   );

@@ -28,3 +28,14 @@ Deno.test("tests against real programs run when they are named, and only then", 
   }
   assert.deepEqual((await select(["mfa/sessions"])).real, []);
 });
+
+Deno.test("a page of the documents is tested alone when it is named", async () => {
+  const { endToEnd, pages } = await select(["documents/audit-archive", "documents/readme"]);
+  assert.deepEqual(endToEnd, ["tests/documents/records.test.ts", "tests/documents/start.test.ts"]);
+  assert.deepEqual(pages.sort(), ["README.md", "docs/audit-archive.md"]);
+  const all = await select(["documents"]);
+  assert.ok(all.endToEnd.length > endToEnd.length);
+  assert.deepEqual(all.pages, []);
+  const file = await select(["documents/access", "documents/install"]);
+  assert.deepEqual(file.pages, []);
+});

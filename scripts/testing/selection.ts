@@ -13,6 +13,8 @@ export interface Selection {
   /** Tests over HTTP against real programs in Lite's place. */
   real: { part: RealPart; paths: string[] }[];
   checks: boolean;
+  /** The pages of documents that were named; none: all of the chosen files. */
+  pages: string[];
   /** How subsets of the capabilities are tested: briefly with all tests, thoroughly if asked for. */
   subsets: "none" | "brief" | "thorough";
 }
@@ -35,9 +37,10 @@ const installed = "supabase/tests/bulwark_installed.test.sql";
 /**
  * Finds the test files for some nouns, or all of them for none. A noun is a capability
  * (`rate_limits` or `rate-limits`: everything below a folder of that name), a file of one
- * (`rbac/races`), or a part of the tools: `stack` (everything below scripts/), `check`, `subsets`. The
- * conventions of the schema are tested with each capability. Real programs in Lite's place
- * (`real_auth`, `real_postgrest`) and rehearsals are tested only when they are named.
+ * (`rbac/races`), a page of the documents (`documents/audit-archive`), or a part of the tools: `stack`
+ * (everything below scripts/), `check`, `subsets`. The conventions of the schema are tested with each
+ * capability. Real programs in Lite's place (`real_auth`, `real_postgrest`) and rehearsals are tested
+ * only when they are named.
  */
 export async function select(nouns: string[]): Promise<Selection> {
   const pgtap = (await filesBelow("supabase/tests", ".test.sql"))
@@ -56,6 +59,7 @@ export async function select(nouns: string[]): Promise<Selection> {
       endToEnd: endToEnd.filter((path) => !rehearsals.test(path)),
       real: [],
       checks: true,
+      pages: [],
       subsets: "brief",
     };
   }
@@ -67,13 +71,18 @@ export async function select(nouns: string[]): Promise<Selection> {
         ? path.replace("/unit/", "/").includes(`/${noun}`)
         : path.split("/").slice(0, -1).includes(noun)
     );
+  const pages = await pagesOf(wanted);
   const selection: Selection = {
     pgtap: pgtap.filter(named),
     unit: unit.filter(named),
     scripts: wanted.includes("stack") ? scripts : scripts.filter(named),
-    endToEnd: endToEnd.filter(named),
+    endToEnd: endToEnd.filter((path) => named(path) || pages.has(path)),
     real: await Promise.all(real.map(async (part) => ({ part, paths: await realPaths(part) }))),
     checks: wanted.includes("check"),
+    // All of a file that is named itself.
+    pages: endToEnd.some((path) => isDocument(path) && named(path) && !pages.has(path))
+      ? []
+      : [...pages.values()].flat(),
     subsets: wanted.includes("subsets") ? "thorough" : "none",
   };
   if (selection.pgtap.length > 0) {
@@ -81,6 +90,24 @@ export async function select(nouns: string[]): Promise<Selection> {
   }
   return selection;
 }
+
+/** The pages that are named (`documents/rbac`), by the files that test them. */
+async function pagesOf(nouns: string[]): Promise<Map<string, string[]>> {
+  const found = new Map<string, string[]>();
+  for (const path of await filesBelow("tests/documents", ".test.ts")) {
+    const source = await Deno.readTextFile(inRepository(path));
+    const named = (source.match(/(?<=")[^"]+\.md(?=")/g) ?? []).filter((page) =>
+      nouns.includes(`documents/${nounOf(page)}`)
+    );
+    if (named.length > 0) found.set(path, named);
+  }
+  return found;
+}
+
+const isDocument = (path: string) => path.startsWith("tests/documents/");
+
+const nounOf = (page: string) =>
+  page.replace(/^docs\/|\.md$/g, "").replaceAll("-", "_").toLowerCase();
 
 /** The test files of a real part: its own, and those of the nouns that meet it. */
 async function realPaths({ noun, variable, shared }: RealPart): Promise<string[]> {

@@ -1,3 +1,4 @@
-import { pageTest } from "./page.ts";
+import { testPages } from "./page.ts";
 
-pageTest("docs/own-organizations.md");
+// Alone: the organizations of other pages would be in its way.
+testPages("docs/own-organizations.md");

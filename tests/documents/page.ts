@@ -1,4 +1,4 @@
-/** Runs a page: its blocks in their order, on a stack of its own (CONTRIBUTING.md). */
+/** Runs pages: the blocks of each in their order, with people of its own (CONTRIBUTING.md). */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -13,19 +13,21 @@ import { claimsOf, publishableKey, url } from "../support.ts";
 import { type Actor, type Cast, makeCast, signedIn } from "./cast.ts";
 import { compare, tableOf } from "./output.ts";
 
-/** The parts that a test gives a page beyond the cast. */
-export interface Stage {
-  cast: Cast;
-  shell: Shell;
-  /** Runs when the page has ended. */
-  finally(clean: () => Promise<unknown>): void;
+/**
+ * A test for each page, one after the other on the stack of the file; each block is a step of it.
+ * BULWARK_TEST_PAGES leaves those that `npm test -- documents/<page>` named.
+ */
+export function testPages(...pages: string[]): void {
+  for (const page of pages) testPage(page);
 }
 
-/** A test that runs a page; each block is a step of it. */
-export function pageTest(
+/** A test for a page; `prepare` changes its shell, and returns what cleans up. */
+export function testPage(
   page: string,
-  prepare: (stage: Stage) => Promise<void> = () => Promise.resolve(),
+  prepare?: (shell: Shell) => Promise<() => Promise<void>>,
 ): void {
+  const chosen = Deno.env.get("BULWARK_TEST_PAGES");
+  if (chosen && !chosen.split(",").includes(page)) return;
   Deno.test(`DOCS-01: the blocks of ${page} run, with the output that it shows`, async (test) => {
     const text = await textOf(page);
     const blocks = blocksOf(text);
@@ -40,7 +42,7 @@ export function pageTest(
     cleaning.push(() => Deno.remove(folder, { recursive: true }));
     shell.enter(folder);
     try {
-      await prepare({ cast, shell, finally: (clean) => cleaning.push(clean) });
+      if (prepare) cleaning.push(await prepare(shell));
       const script = scriptOf(page, blocks, cast);
       cleaning.push(script.close);
       const sql = openDatabase();

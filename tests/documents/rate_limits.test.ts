@@ -1,3 +1,0 @@
-import { pageTest } from "./page.ts";
-
-pageTest("docs/rate_limits.md");
