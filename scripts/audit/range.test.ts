@@ -224,3 +224,30 @@ Deno.test("of a part of a seal no entry can be altered, left out or moved", asyn
     assert.ok(verdict === null || exitCode(verdict) === 1, JSON.stringify(altered[1]));
   }
 });
+
+Deno.test("a period is proved by the seals beside it, or by the ends of the log", async () => {
+  // The sample makes an entry each millisecond; a seal has the time of its last entry.
+  const at = (millisecond: number) => new Date(1795456800000 + millisecond).toISOString();
+  const period = { since: at(3), until: at(9) };
+  const parts = [
+    await exported(sample.log, organization, { after: "1:2", limit: 1 }),
+    await exported(sample.log, organization, { after: "1:3", limit: 6 }),
+    await exported(sample.log, organization, { after: "3:5", limit: 1 }),
+  ] as [Line[], Line[], Line[]];
+  const verdict = await verifyBytes(asBytes(parts.flat()), sample.vkey, { period });
+  assert.deepEqual([verdict.findings, verdict.unproved, verdict.entries], [[], [], 8]);
+  assert.deepEqual(verdict.sealed, { first: at(2), last: at(16) });
+
+  const unproved = (lines: Line[], asked: Asked["period"]) =>
+    unprovedIn(lines, { period: asked ?? {} });
+  assert.deepEqual(await unproved(parts.flat(), { ...period, since: at(2) }), ["BEGINS_LATER"]);
+  assert.deepEqual(await unproved(parts.flat(), { ...period, until: at(17) }), ["ENDS_EARLY"]);
+  assert.deepEqual(await unproved(parts.slice(1).flat(), period), ["BEGINS_LATER"]);
+  assert.deepEqual(await unproved(parts.slice(0, 2).flat(), period), ["ENDS_EARLY"]);
+  assert.deepEqual(await unproved(parts.flat(), {}), ["BEGINS_LATER", "ENDS_EARLY"]);
+
+  for (const whole of [{}, period, { since: at(100) }, { until: at(100) }]) {
+    assert.deepEqual(await unproved(sample.lines, whole), []);
+  }
+  assert.deepEqual(await unproved(sample.lines, { until: "2999-01-01" }), ["ENDS_EARLY"]);
+});

@@ -83,7 +83,7 @@ insert into built_objects values
   ('audit', 'function', '
     bulwark.accept_audit_key bulwark.audit_consistency_proof bulwark.audit_coverage
     bulwark.audit_group_nodes bulwark.audit_histogram bulwark.audit_inclusion_proof
-    bulwark.audit_status bulwark.audit_tree_head bulwark.begin_audit_restore
+    bulwark.audit_period bulwark.audit_status bulwark.audit_tree_head bulwark.begin_audit_restore
     bulwark.check_audit_archive bulwark.check_audit_log bulwark.cleanup_old_audit_logs
     bulwark.continue_audit_export bulwark.disable_audit bulwark.discard_restored_audit_logs
     bulwark.enable_audit bulwark.erase_subject bulwark.export_audit_log
@@ -402,9 +402,10 @@ insert into built_grants values
     bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz);
     bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
     bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer, integer);
-    bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean);
-    bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid);
-    bulwark.tail_audit_log(uuid, text, integer); bulwark.audit_coverage(uuid);
+    bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean, text);
+    bulwark.audit_period(uuid, timestamptz, timestamptz); bulwark.audit_histogram(uuid,
+    timestamptz, timestamptz, interval, text, uuid, text[], bulwark.audit_severity[], uuid, text,
+    text); bulwark.tail_audit_log(uuid, text, integer); bulwark.audit_coverage(uuid);
     bulwark.place_legal_hold(text, uuid, uuid, text, text); bulwark.release_legal_hold(uuid);
     bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
   '),

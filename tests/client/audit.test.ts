@@ -5,8 +5,19 @@ import { build, stop } from "esbuild";
 import { type ExportVerdict, verifyExport } from "../../clients/js/src/audit.ts";
 import { buildClient, run } from "../../scripts/building/client/package.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
-import { acme, actAndSign, ada, bundleOf, get, idsIn, tamper } from "../audit/support.ts";
+import {
+  acme,
+  actAndSign,
+  ada,
+  bundleOf,
+  eve,
+  get,
+  globex,
+  idsIn,
+  tamper,
+} from "../audit/support.ts";
 import { browser, html, javascript, visit } from "../foundation/browser.ts";
+import { createBulwark, supabaseWith } from "./support.ts";
 
 const scratch = await makeScratchFolder("client-audit");
 const { consumer } = await buildClient(scratch.path);
@@ -80,6 +91,53 @@ console.log(JSON.stringify(verdicts));
 `,
   );
   check(JSON.parse(await run("node", [runner, JSON.stringify(keys), ...files])));
+});
+
+Deno.test("CLIENT-E20: an export of a period proves it, and says its purpose", async () => {
+  const moment = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return new Date().toISOString();
+  };
+  const before = await moment();
+  await actAndSign(eve, globex, 2);
+  const since = await moment();
+  await actAndSign(eve, globex, 3);
+  const until = await moment();
+  await actAndSign(eve, globex, 2);
+  const bulwark = createBulwark(supabaseWith(eve.token), { throwOnError: true });
+  const exported = (period: { since: string; until?: string }, page_size = 1000) =>
+    new Response(
+      bulwark.audit.export({ organization: globex, period, page_size, purpose: "verification" }),
+    ).blob();
+  const verdictOn = (file: Blob, period: object) =>
+    verifyExport(file, { keys, organization: globex, period });
+  for (const size of [1000, 2]) {
+    const file = await exported({ since, until }, size);
+    const verdict = await verdictOn(file, { since, until });
+    // Three entries of the period, and one on each side.
+    assert.deepEqual([verdict.outcome, verdict.entries], ["intact", 5], JSON.stringify(verdict));
+    assert.ok(verdict.sealed!.first < since && until <= verdict.sealed!.last);
+    for (const other of [{ since: before, until }, { since, until: await moment() }, {}]) {
+      assert.equal((await verdictOn(file, other)).outcome, "unproved");
+    }
+  }
+  const open = await verdictOn(await exported({ since }), { since });
+  assert.deepEqual([open.outcome, open.entries > 5], ["intact", true], JSON.stringify(open));
+  // Nothing was sealed between them.
+  const nothing = { since: before, until: before };
+  const empty = await verdictOn(await exported(nothing), nothing);
+  assert.deepEqual([empty.outcome, empty.entries <= 2], ["intact", true], JSON.stringify(empty));
+
+  const found = await bulwark.audit.search({
+    organization_id: globex,
+    event_types: ["data.export"],
+  });
+  assert.ok(found.entries.length > 0);
+  assert.ok(found.entries.every(({ details }) => details?.["purpose"] === "verification"));
+  await assert.rejects(exported({ since: until, until: since }), { code: "AUDIT_INVALID_RANGE" });
+  const stranger = createBulwark(supabaseWith(ada.token), { throwOnError: true });
+  const foreign = stranger.audit.export({ organization: globex, period: { since } });
+  await assert.rejects(new Response(foreign).blob(), { code: "RBAC_PERMISSION_DENIED" });
 });
 
 /** As a console serves itself: no inline code, no evaluation of text, nothing of others. */

@@ -14,9 +14,12 @@ import type { StreamHash } from "./audit/sha256.ts";
 import type { ExportSource } from "./audit/source.ts";
 import { type Outcome, outcomeOf, type Verdict } from "./audit/verdict.ts";
 import { verifyBundle } from "./audit/verify.ts";
+import type { Period } from "./period.ts";
 
 export { type VerificationCode, VerificationError } from "./audit/error.ts";
+export type { SealTimes } from "./audit/period.ts";
 export type { ExportSource } from "./audit/source.ts";
+export type { Period } from "./period.ts";
 export type {
   Finding,
   FindingCode,
@@ -45,6 +48,8 @@ export interface VerifyExportOptions {
   /** Cursors: only the entries after one, only those up to another. By default the whole log. */
   after?: string | undefined;
   until?: string | undefined;
+  /** All that was sealed in a period, which `audit.export` gives. In place of cursors. */
+  period?: Period | undefined;
   /** Accepts that the log was pruned up to this seal. */
   pruned?: number | undefined;
   /** Accepts that there is no entry. */
@@ -135,11 +140,14 @@ async function demandEd25519(): Promise<void> {
   }
 }
 
-function askedOf({ organization, after, until, pruned, empty }: VerifyExportOptions): Asked {
+function askedOf(
+  { organization, after, until, period, pruned, empty }: VerifyExportOptions,
+): Asked {
   return {
     ...(organization === undefined ? {} : { organization: organization?.toLowerCase() ?? null }),
     ...(after === undefined ? {} : { after }),
     ...(until === undefined ? {} : { until }),
+    ...(period === undefined ? {} : { period }),
     ...(pruned === undefined ? {} : { pruned }),
     ...(empty === undefined ? {} : { empty }),
   };

@@ -1,5 +1,6 @@
-import type { Calls } from "./calls.ts";
+import { type Calls, first } from "./calls.ts";
 import { BulwarkError } from "./error.ts";
+import type { Period } from "./period.ts";
 
 /** How far an export is. */
 export interface AuditExportProgress {
@@ -19,8 +20,15 @@ export interface AuditExportOptions {
   format?: "ndjson" | "csv" | "ocsf" | undefined;
   /** The cursor of an export that ended early, or of an earlier one, to follow the log. */
   cursor?: string | null | undefined;
+  /**
+   * Only what proves a period, from and before a time: its entries and one on each side of it. Not
+   * together with a cursor.
+   */
+  period?: Period | undefined;
   /** Entries of one request, at most 2,000. */
   page_size?: number | undefined;
+  /** Recorded with the export, such as "verification"; up to 100 characters. */
+  purpose?: string | undefined;
   onProgress?: ((progress: AuditExportProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -34,20 +42,28 @@ const longestWait = 300;
  */
 export function exportLog(
   calls: Calls<true>,
-  { organization, format = "ndjson", cursor = null, page_size = 1000, onProgress, signal }:
-    AuditExportOptions,
+  options: AuditExportOptions,
 ): ReadableStream<Uint8Array> {
+  const { organization, format = "ndjson", cursor = null, period, onProgress, signal } = options;
+  const { page_size = 1000, purpose } = options;
   const encoder = new TextEncoder();
   const progress = { entries: 0, cursor, done: false };
   let isFirst = true;
+  let span: Span | null = null;
   const query = () => ({
     format,
     organization_id: organization,
     cursor: progress.cursor,
-    limit: page_size,
+    limit: span ? sizeOf(span, progress.entries, page_size) : page_size,
+    purpose,
   });
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
+      if (period && !span) {
+        const asked = { organization_id: organization, since: period.since, until: period.until };
+        span = await calls.rpc("audit_period", asked, first);
+        progress.cursor = span.after;
+      }
       const reply = await patiently(
         () => calls.reply("bulwark-audit/export", { method: "GET", query: query(), signal }),
         signal,
@@ -56,7 +72,7 @@ export function exportLog(
       const part = format === "ndjson" ? bundleOf(text) : listOf(text, format, reply.headers);
       progress.entries += part.entries;
       progress.cursor = part.next ?? part.cursor ?? progress.cursor;
-      progress.done = part.next === null;
+      progress.done = part.next === null || hasReached(progress.cursor, span);
       // A later part of a CSV file needs no header.
       const body = format === "csv" && !isFirst ? text.slice(text.indexOf("\n") + 1) : text;
       isFirst = false;
@@ -65,6 +81,31 @@ export function exportLog(
       if (progress.done) controller.close();
     },
   }, { highWaterMark: 0 });
+}
+
+/** The part of a log that proves a period. */
+interface Span {
+  after: string | null;
+  /** Null: the end of the log. */
+  through: string | null;
+  entries: number;
+}
+
+/**
+ * The entries of the next request. Those before and after the period come alone, because each
+ * request proves its last entry.
+ */
+function sizeOf({ after, through, entries }: Span, soFar: number, most: number): number {
+  if (after !== null && soFar === 0) return 1;
+  return through === null ? most : Math.min(most, Math.max(1, entries - soFar - 1));
+}
+
+/** Whether a cursor is at the end of a period, or beyond it. */
+function hasReached(cursor: string | null, span: Span | null): boolean {
+  if (!cursor || !span?.through) return false;
+  const [seal = 0, place = 0] = cursor.split(":").map(Number);
+  const [lastSeal = 0, lastPlace = 0] = span.through.split(":").map(Number);
+  return seal > lastSeal || seal === lastSeal && place >= lastPlace;
 }
 
 interface Part {

@@ -33,6 +33,7 @@ interface NullableColumns {
     | "newest_entry"
     | "sealed_until"
     | "signed_until";
+  audit_period: "after" | "through";
   check_health: "seconds";
   encryption_progress: "finished_at" | "of_organization" | "started_at" | "total" | "updated_at";
   erase_subject: "next_after";

@@ -36,7 +36,7 @@ const answer = answering(operations, serving, {
   consistency: ({ client, asked }) => consistencyProof(client, asked),
   async export({ request, client, asked, charged }) {
     const { signers } = env.signingKeys === null ? { signers: [] } : await readLogKeys(env);
-    const log = exportSource(client, asked.organization_id);
+    const log = exportSource(client, asked.organization_id, asked.purpose);
     const source = notingPages(log, service(request), charged, asked);
     const format = exportFormat(asked.format);
     return await respondWithExport(source, { ...asked, format, signers });

@@ -16,6 +16,7 @@ alter table bulwark_private.audit_check_progress
   add column problem_at timestamptz;
 insert into bulwark_private.jobs (name, every, command) values
   ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
+drop function bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean);
 drop function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer);
 drop function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[]);
 drop function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb);
@@ -3439,13 +3440,14 @@ comment on function bulwark.search_audit_logs(
    the last 31 days. Errors: AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH,
    AUDIT_UNKNOWN_EVENT_TYPE, and for an organization that is named and closed
    RBAC_PERMISSION_DENIED or MFA_REQUIRED.';
-create or replace function bulwark.export_audit_log(
+create function bulwark.export_audit_log(
   organization_id uuid default null,
   after text default null,
   page_size integer default 1000,
   since timestamptz default null,
   until timestamptz default null,
-  signed boolean default false
+  signed boolean default false,
+  purpose text default null
 )
   returns jsonb
   language plpgsql
@@ -3496,6 +3498,10 @@ begin
     or since > now() + interval '1 day' then
     raise exception 'Cannot export the audit log: the range of time is empty or lies ahead'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  if length(purpose) not between 1 and 100 or purpose ~ '[[:cntrl:]]' then
+    raise exception 'Cannot export the audit log: a purpose has 1 to 100 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_TEXT';
   end if;
   if after is not null then
     if after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
@@ -3633,7 +3639,7 @@ begin
       action => 'export_audit_log',
       details => jsonb_build_object(
         'after', after, 'entries', page_size - v_left, 'cursor', v_cursor
-      )
+      ) || jsonb_strip_nulls(jsonb_build_object('purpose', purpose))
     );
   end if;
   return jsonb_build_object(
@@ -3664,22 +3670,28 @@ begin
 end;
 $$;
 comment on function bulwark.export_audit_log(
-  uuid, text, integer, timestamptz, timestamptz, boolean
+  uuid, text, integer, timestamptz, timestamptz, boolean, text
 ) is
   'A page of an organization''s log (audit:export there; null: the entries without an organization,
    for a super_admin and the service role) in the order it was sealed, with its proof. next requests
    the next page and is null at the end. A follower continues later at cursor: no entry is ever
    sealed before it. signed ends the log at the newest checkpoint, so that all of it can be proved.
    Archived entries are not exported again: pruned is the seal up to which they, or pruned ones, are
-   missing. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
-   AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+   missing. Each page is recorded as data.export, with the purpose as the caller gives it. Errors:
+   AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_TEXT,
+   RBAC_PERMISSION_DENIED.';
 create function bulwark.audit_histogram(
   organization_id uuid default null,
   since timestamptz default null,
   until timestamptz default null,
   bucket interval default '1 hour',
   group_by text default null,
-  before uuid default null
+  before uuid default null,
+  event_types text[] default null,
+  severities bulwark.audit_severity[] default null,
+  actor_id uuid default null,
+  resource_id text default null,
+  search text default null
 )
   returns jsonb
   language plpgsql
@@ -3702,6 +3714,8 @@ declare
   v_counts jsonb := '[]'::jsonb;
   v_floor uuid;
   v_low uuid;
+  v_pattern constant text := '%'
+    || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%';
   v_started constant timestamptz := clock_timestamp();
   v_step integer := 1000;
   v_step_counts jsonb;
@@ -3728,6 +3742,10 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_GROUP',
             hint = 'One of event_type, category, severity, result, source, actor_type, '
               'resource_type';
+  end if;
+  if length(search) not between 2 and 200 then
+    raise exception 'Cannot count the audit log: a search has 2 to 200 characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_SEARCH';
   end if;
   v_floor := bulwark_private.audit_id_floor(v_since - interval '1 microsecond');
   v_before := least(v_before, bulwark_private.audit_id_floor(v_until + interval '1 millisecond'));
@@ -3776,6 +3794,13 @@ begin
           and k.id < v_before and k.id >= coalesce(v_low, v_floor)
       ) e
       where e.occurred_at >= v_since and e.occurred_at <= v_until
+        and (event_types is null or e.event_type = any (event_types))
+        and (severities is null or e.severity = any (severities))
+        and (audit_histogram.actor_id is null or e.actor_id = audit_histogram.actor_id)
+        and (audit_histogram.resource_id is null or e.resource_id = audit_histogram.resource_id)
+        and (search is null or concat_ws(
+          ' ', e.event_type, e.resource_type, e.resource_id, e.action, e.before, e.after, e.details
+        ) ilike v_pattern)
       group by 1, 2
     ) g;
     v_counts := v_counts || coalesce(v_step_counts, '[]');
@@ -3801,16 +3826,98 @@ begin
 end;
 $$;
 comment on function bulwark.audit_histogram(
-  uuid, timestamptz, timestamptz, interval, text, uuid
+  uuid, timestamptz, timestamptz, interval, text, uuid, text[], bulwark.audit_severity[], uuid,
+  text, text
 ) is
   'Counts the entries of an organization (audit:read there; null: those without one, for a
    super_admin and the service role) by bucket of time: { since, until, buckets, next }, where
    buckets is a list of { at, label, count } without empty ones. Buckets are aligned to UTC, those
    of seven days to Mondays. Default: the last day, by hour. group_by is event_type, category,
-   severity, result, source, actor_type or resource_type; without it label is null. It counts from
-   the newest entry backwards, for about two seconds: if next is not null, pass it as before, with
-   the same since and until, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
-   AUDIT_INVALID_GROUP, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   severity, result, source, actor_type or resource_type; without it label is null. It counts the
+   entries that match all given filters, as search_audit_logs does, from the newest backwards, for
+   about two seconds: if next is not null, pass it as before, with the same since, until and
+   filters, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
+   AUDIT_INVALID_GROUP, AUDIT_INVALID_SEARCH, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create function bulwark.audit_period(
+  organization_id uuid default null,
+  since timestamptz default null,
+  until timestamptz default null
+)
+  returns table (after text, through text, entries bigint)
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because no client can read seals
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set jit = off
+as $$
+declare
+  v_before bulwark_private.audit_groups;
+  v_behind bulwark_private.audit_groups;
+  v_first bigint;
+  v_gone bigint;
+  v_last bigint;
+  v_signed constant bigint := coalesce(
+    (select max(c.tree_size) from bulwark.audit_checkpoints c), 0
+  );
+begin
+  perform bulwark_private.require_audit('audit:export', organization_id);
+  if not (isfinite(since) and isfinite(until)) or since > until
+    or since > now() + interval '1 day' then
+    raise exception 'Cannot export the audit log: the range of time is empty or lies ahead'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  if since is not null then
+    select s.number into v_first
+    from bulwark_private.audit_seals s
+    where s.sealed_at >= since
+    order by s.sealed_at, s.number
+    limit 1;
+    select * into v_before
+    from bulwark_private.audit_group_before(
+      audit_period.organization_id, least(v_first, v_signed + 1)
+    );
+    after := v_before.seal || ':' || (v_before.entry_count - 1);
+  end if;
+  select s.number into v_last
+  from bulwark_private.audit_seals s
+  where s.sealed_at >= until
+  order by s.sealed_at, s.number
+  limit 1;
+  if v_last is not null then
+    select * into v_behind
+    from bulwark_private.audit_groups_of(audit_period.organization_id, v_last, v_signed)
+    limit 1;
+    through := v_behind.seal || ':1';
+  end if;
+  -- An export begins after what was pruned or archived.
+  select g.entries_before + g.entry_count into v_gone
+  from bulwark_private.audit_group_before(
+    audit_period.organization_id,
+    greatest(
+      (select max(r.through_seal) from bulwark_private.audit_prunings r),
+      bulwark_private.audit_archived_through()
+    ) + 1
+  ) g;
+  entries := greatest(0, coalesce(
+    v_behind.entries_before + 1,
+    (
+      select g.entries_before + g.entry_count
+      from bulwark_private.audit_group_before(audit_period.organization_id, v_signed + 1) g
+    ),
+    0
+  ) - greatest(v_before.entries_before + v_before.entry_count - 1, v_gone, 0));
+  return next;
+end;
+$$;
+comment on function bulwark.audit_period(uuid, timestamptz, timestamptz) is
+  'The cursors between which an organization''s log (audit:export there; null: the entries without
+   one, for a super_admin and the service role) proves all that was sealed from since and before
+   until. after is null if nothing was sealed before; through is null if nothing signed was sealed
+   since, so that an export ends with the log. entries counts what lies between them. Errors:
+   AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
 create type bulwark_private.audit_tail as (
   timeline integer,
   polled_at timestamptz,
@@ -5810,10 +5917,18 @@ revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, pl
 revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]) from anon;
 revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]) from authenticated;
 revoke all on function bulwark_private.audit_entry_below(high uuid, low uuid, place integer, everybody boolean, organizations uuid[]) from service_role;
-revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from public;
-revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from anon;
-revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from authenticated;
-revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid) from service_role;
+revoke all on function bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean, purpose text) from public;
+revoke all on function bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean, purpose text) from anon;
+revoke all on function bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean, purpose text) from authenticated;
+revoke all on function bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean, purpose text) from service_role;
+revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid, event_types text[], severities bulwark.audit_severity[], actor_id uuid, resource_id text, search text) from public;
+revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid, event_types text[], severities bulwark.audit_severity[], actor_id uuid, resource_id text, search text) from anon;
+revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid, event_types text[], severities bulwark.audit_severity[], actor_id uuid, resource_id text, search text) from authenticated;
+revoke all on function bulwark.audit_histogram(organization_id uuid, since timestamptz, until timestamptz, bucket interval, group_by text, before uuid, event_types text[], severities bulwark.audit_severity[], actor_id uuid, resource_id text, search text) from service_role;
+revoke all on function bulwark.audit_period(organization_id uuid, since timestamptz, until timestamptz) from public;
+revoke all on function bulwark.audit_period(organization_id uuid, since timestamptz, until timestamptz) from anon;
+revoke all on function bulwark.audit_period(organization_id uuid, since timestamptz, until timestamptz) from authenticated;
+revoke all on function bulwark.audit_period(organization_id uuid, since timestamptz, until timestamptz) from service_role;
 revoke all on function bulwark_private.read_audit_tail(cursor text) from public;
 revoke all on function bulwark_private.read_audit_tail(cursor text) from anon;
 revoke all on function bulwark_private.read_audit_tail(cursor text) from authenticated;
@@ -5950,8 +6065,12 @@ grant execute on function bulwark_private.find_audit_entries(text, text, uuid, u
 grant execute on function bulwark_private.find_audit_entries(text, text, uuid, uuid, integer) to service_role;
 grant execute on function bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz) to authenticated;
 grant execute on function bulwark_private.archived_audit_months(uuid, timestamptz, timestamptz) to service_role;
-grant execute on function bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid) to authenticated;
-grant execute on function bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid) to service_role;
+grant execute on function bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean, text) to authenticated;
+grant execute on function bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean, text) to service_role;
+grant execute on function bulwark.audit_period(uuid, timestamptz, timestamptz) to authenticated;
+grant execute on function bulwark.audit_period(uuid, timestamptz, timestamptz) to service_role;
+grant execute on function bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid, text[], bulwark.audit_severity[], uuid, text, text) to authenticated;
+grant execute on function bulwark.audit_histogram(uuid, timestamptz, timestamptz, interval, text, uuid, text[], bulwark.audit_severity[], uuid, text, text) to service_role;
 grant execute on function bulwark.tail_audit_log(uuid, text, integer) to authenticated;
 grant execute on function bulwark.tail_audit_log(uuid, text, integer) to service_role;
 grant execute on function bulwark.audit_coverage(uuid) to authenticated;

@@ -95,7 +95,8 @@ create function bulwark.export_audit_log(
   page_size integer default 1000,
   since timestamptz default null,
   until timestamptz default null,
-  signed boolean default false
+  signed boolean default false,
+  purpose text default null
 )
   returns jsonb
   language plpgsql
@@ -146,6 +147,10 @@ begin
     or since > now() + interval '1 day' then
     raise exception 'Cannot export the audit log: the range of time is empty or lies ahead'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  if length(purpose) not between 1 and 100 or purpose ~ '[[:cntrl:]]' then
+    raise exception 'Cannot export the audit log: a purpose has 1 to 100 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_TEXT';
   end if;
   if after is not null then
     if after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
@@ -283,7 +288,7 @@ begin
       action => 'export_audit_log',
       details => jsonb_build_object(
         'after', after, 'entries', page_size - v_left, 'cursor', v_cursor
-      )
+      ) || jsonb_strip_nulls(jsonb_build_object('purpose', purpose))
     );
   end if;
   return jsonb_build_object(
@@ -314,12 +319,13 @@ begin
 end;
 $$;
 comment on function bulwark.export_audit_log(
-  uuid, text, integer, timestamptz, timestamptz, boolean
+  uuid, text, integer, timestamptz, timestamptz, boolean, text
 ) is
   'A page of an organization''s log (audit:export there; null: the entries without an organization,
    for a super_admin and the service role) in the order it was sealed, with its proof. next requests
    the next page and is null at the end. A follower continues later at cursor: no entry is ever
    sealed before it. signed ends the log at the newest checkpoint, so that all of it can be proved.
    Archived entries are not exported again: pruned is the seal up to which they, or pruned ones, are
-   missing. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
-   AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+   missing. Each page is recorded as data.export, with the purpose as the caller gives it. Errors:
+   AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, AUDIT_INVALID_TEXT,
+   RBAC_PERMISSION_DENIED.';

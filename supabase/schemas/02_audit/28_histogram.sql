@@ -10,7 +10,12 @@ create function bulwark.audit_histogram(
   until timestamptz default null,
   bucket interval default '1 hour',
   group_by text default null,
-  before uuid default null
+  before uuid default null,
+  event_types text[] default null,
+  severities bulwark.audit_severity[] default null,
+  actor_id uuid default null,
+  resource_id text default null,
+  search text default null
 )
   returns jsonb
   language plpgsql
@@ -33,6 +38,8 @@ declare
   v_counts jsonb := '[]'::jsonb;
   v_floor uuid;
   v_low uuid;
+  v_pattern constant text := '%'
+    || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%';
   v_started constant timestamptz := clock_timestamp();
   v_step integer := 1000;
   v_step_counts jsonb;
@@ -59,6 +66,10 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_GROUP',
             hint = 'One of event_type, category, severity, result, source, actor_type, '
               'resource_type';
+  end if;
+  if length(search) not between 2 and 200 then
+    raise exception 'Cannot count the audit log: a search has 2 to 200 characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_SEARCH';
   end if;
   v_floor := bulwark_private.audit_id_floor(v_since - interval '1 microsecond');
   v_before := least(v_before, bulwark_private.audit_id_floor(v_until + interval '1 millisecond'));
@@ -107,6 +118,13 @@ begin
           and k.id < v_before and k.id >= coalesce(v_low, v_floor)
       ) e
       where e.occurred_at >= v_since and e.occurred_at <= v_until
+        and (event_types is null or e.event_type = any (event_types))
+        and (severities is null or e.severity = any (severities))
+        and (audit_histogram.actor_id is null or e.actor_id = audit_histogram.actor_id)
+        and (audit_histogram.resource_id is null or e.resource_id = audit_histogram.resource_id)
+        and (search is null or concat_ws(
+          ' ', e.event_type, e.resource_type, e.resource_id, e.action, e.before, e.after, e.details
+        ) ilike v_pattern)
       group by 1, 2
     ) g;
     v_counts := v_counts || coalesce(v_step_counts, '[]');
@@ -132,13 +150,15 @@ begin
 end;
 $$;
 comment on function bulwark.audit_histogram(
-  uuid, timestamptz, timestamptz, interval, text, uuid
+  uuid, timestamptz, timestamptz, interval, text, uuid, text[], bulwark.audit_severity[], uuid,
+  text, text
 ) is
   'Counts the entries of an organization (audit:read there; null: those without one, for a
    super_admin and the service role) by bucket of time: { since, until, buckets, next }, where
    buckets is a list of { at, label, count } without empty ones. Buckets are aligned to UTC, those
    of seven days to Mondays. Default: the last day, by hour. group_by is event_type, category,
-   severity, result, source, actor_type or resource_type; without it label is null. It counts from
-   the newest entry backwards, for about two seconds: if next is not null, pass it as before, with
-   the same since and until, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
-   AUDIT_INVALID_GROUP, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+   severity, result, source, actor_type or resource_type; without it label is null. It counts the
+   entries that match all given filters, as search_audit_logs does, from the newest backwards, for
+   about two seconds: if next is not null, pass it as before, with the same since, until and
+   filters, and add the counts. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_BUCKET,
+   AUDIT_INVALID_GROUP, AUDIT_INVALID_SEARCH, RBAC_PERMISSION_DENIED, MFA_REQUIRED.';

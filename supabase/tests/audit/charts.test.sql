@@ -1,7 +1,7 @@
 -- Charts and followers of the log: counts by time, what is new, and how far it is proved.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(40);
+select plan(47);
 select tests.create_organizations();
 create temporary table base as
   select (select max(timeline) from bulwark_private.audit_timelines) as timeline;
@@ -85,6 +85,19 @@ select results_eq(
      from generate_series(1, 3500) as n group by 1, 2 order by 1, 2 $$,
   'AUI-18: in several steps, each entry once'
 );
+select results_eq(
+  format($$ select sum(count)::int from pg_temp.counts(audit_histogram(
+       tests.acme(), '2020-01-01T00:00:00Z', '2020-01-02T00:00:00Z', %s)) $$, f),
+  array[e], 'AUI-19: as many as a search finds ' || claim
+)
+from (values
+  ('by type', 'event_types => ''{data.export}''', 60),
+  ('by severity', 'severities => ''{error,critical}''', 12),
+  ('by both', 'event_types => ''{data.read}'', severities => ''{error}''', 12),
+  ('by resource', 'resource_id => ''7''', 1),
+  ('by text, in which no character is a wildcard', 'search => ''public.tests 11_''', null),
+  ('by actor', 'actor_id => gen_random_uuid()', null)
+) as c (claim, f, e);
 select is(
   (select (h ->> 'until')::timestamptz - (h ->> 'since')::timestamptz
    from audit_histogram(tests.acme()) as h), interval '1 day',
@@ -117,7 +130,9 @@ from (values
   ('nor is null', 'AUDIT_INVALID_BUCKET',
     $$ select audit_histogram(tests.acme(), bucket => null) $$),
   ('what identifies people is no group', 'AUDIT_INVALID_GROUP',
-    $$ select audit_histogram(tests.acme(), group_by => 'actor_id') $$)
+    $$ select audit_histogram(tests.acme(), group_by => 'actor_id') $$),
+  ('a letter is no text to search for', 'AUDIT_INVALID_SEARCH',
+    $$ select audit_histogram(tests.acme(), search => 'a') $$)
 ) as c (claim, code, call);
 
 -- the tail

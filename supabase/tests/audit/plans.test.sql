@@ -2,7 +2,7 @@
 -- load. Counts what is read, never time. Transaction ids are made up.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(35);
+select plan(37);
 select tests.create_organizations();
 -- Ten years.
 select count(*) from bulwark_private.make_audit_partitions(119);
@@ -84,6 +84,8 @@ insert into bounded values
        now() - interval ''10 years'', ''1:1:''::pg_snapshot, null, null, null, null
      )::text, ''UTF8''), ''base64''), 5)'),
   ('how far a log is proved', 50, 'select audit_coverage(tests.acme())'),
+  ('the part that proves a period', 50,
+    'select audit_period(tests.acme(), now() - interval ''1 day'', now() + interval ''1 day'')'),
   ('retention of what is old', 200, 'select cleanup_old_audit_logs(90)'),
   ('a step of an erasure', 500,
     'select erase_subject(tests.user_id(''admin@acme.test''), ''asked'', tests.acme(),

@@ -1,7 +1,7 @@
 -- Search and export of the log: pages, filters, cursors and permissions.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(48);
+select plan(56);
 select tests.create_organizations();
 create temporary table base as
   select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000 as xid,
@@ -273,6 +273,25 @@ select tests.error_is('AUQ-36: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
   $$ select export_audit_log(tests.acme(), page_size => 5001) $$);
 select tests.error_is('AUQ-37: a range has an end', '22023 AUDIT_INVALID_RANGE',
   $$ select export_audit_log(tests.acme(), since => 'infinity') $$);
+select tests.error_is('AUQ-37a: a purpose is short', '22023 AUDIT_INVALID_TEXT',
+  format('select export_audit_log(tests.acme(), purpose => %L)', p))
+from (values (''), (repeat('x', 101)), (E'a\nb')) as purposes (p);
+select export_audit_log(tests.acme(), page_size => 1, purpose => 'verification');
+select is(
+  (select details ->> 'purpose' from audit_logs
+   where action = 'export_audit_log' and organization_id = tests.acme()
+   order by id desc limit 1),
+  'verification', 'AUQ-37b: and stands in the entry of the export'
+);
+select is(
+  (select count(*)::int from audit_logs
+   where action = 'export_audit_log' and organization_id = tests.acme() and details ? 'purpose'),
+  1, 'AUQ-37c: of that one alone'
+);
+select tests.error_is('AUQ-37d: a period has an end', '22023 AUDIT_INVALID_RANGE',
+  $$ select * from audit_period(tests.acme(), now(), now() - interval '1 day') $$);
+select tests.error_is('AUQ-37e: nobody asks for a period of a foreign log',
+  '42501 RBAC_PERMISSION_DENIED', $$ select * from audit_period(tests.globex()) $$);
 select tests.error_is('AUQ-38: nobody exports a foreign log', '42501 RBAC_PERMISSION_DENIED',
   $$ select export_audit_log(tests.globex()) $$);
 select tests.error_is('AUQ-39: nor the installation''s', '42501 RBAC_PERMISSION_DENIED',
@@ -287,6 +306,8 @@ select is_empty(
 );
 select tests.error_is('AUQ-42: without audit:export no export', '42501 RBAC_PERMISSION_DENIED',
   $$ select export_audit_log(tests.acme()) $$);
+select tests.error_is('AUQ-42a: nor a period to export', '42501 RBAC_PERMISSION_DENIED',
+  $$ select * from audit_period(tests.acme()) $$);
 select tests.act_as('super@bulwark.test');
 select ok(
   (select count(distinct organization_id) >= 2

@@ -72,7 +72,8 @@ insert into listed values
     bulwark.audit_group_nodes bulwark.audit_inclusion_proof bulwark.audit_status
     bulwark.authorize_field_access bulwark.cancel_mfa_reset bulwark.clear_rate_limit
     bulwark.create_organization bulwark.create_role bulwark.create_webhook_endpoint
-    bulwark.audit_coverage bulwark.audit_histogram bulwark.compliance_report
+    bulwark.audit_coverage bulwark.audit_histogram bulwark.audit_period
+    bulwark.compliance_report
     bulwark.check_health
     bulwark.delete_alert_rule
     bulwark.encryption_overview bulwark.mfa_compliance bulwark.retry_reencryption

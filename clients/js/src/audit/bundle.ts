@@ -4,6 +4,7 @@ import type {
   VerifierKey,
 } from "../../../../supabase/functions/_bulwark/audit/note.ts";
 import type { GroupProof } from "../../../../supabase/functions/_bulwark/audit/records.ts";
+import type { Period } from "../period.ts";
 import { VerificationError } from "./error.ts";
 import type { Block, BlockRecord } from "./block.ts";
 import { Clock, clockTolerance } from "./clock.ts";
@@ -11,6 +12,7 @@ import { Coverage } from "./coverage.ts";
 import { Ending } from "./ending.ts";
 import { millisecondsTo2000 } from "./entry.ts";
 import { Groups } from "./groups.ts";
+import { ProvedTimes } from "./period.ts";
 import {
   type EndLine,
   type HeaderLine,
@@ -39,6 +41,8 @@ export interface Asked {
   /** Cursors: only entries after one, only up to another. */
   after?: string;
   until?: string;
+  /** All that was sealed in a period. */
+  period?: Period;
   /** The seal through which the log may have been pruned. */
   pruned?: number;
   /** Whether it may have no entry at all. */
@@ -54,6 +58,7 @@ export interface Asked {
 export class BundleVerifier {
   readonly #asked: Asked;
   readonly #clock: Clock;
+  readonly #times = new ProvedTimes();
   readonly #removals = new Removals();
   readonly #signers = new Set<string>();
   readonly #findings = new ShortList<Finding>();
@@ -165,6 +170,7 @@ export class BundleVerifier {
       groups: this.#groups.count,
       payloadsRemoved: this.#removals.count,
       exportedAt: this.#exportedAt,
+      sealed: this.#times.shown,
       signers: [...this.#signers],
       treeSize: this.#coverage.newest?.size ?? null,
       next: this.#end.next,
@@ -256,6 +262,7 @@ export class BundleVerifier {
     const checkpoint = await this.#coverage.take(proof);
     if (!checkpoint) return;
     this.#checkpoint = checkpoint;
+    this.#times.add(proof.seal);
     this.#clock.prove(proof.seal, proof.group.seal === this.#groups.last?.seal);
   }
 
@@ -319,6 +326,14 @@ export class BundleVerifier {
     if (organization !== undefined && organization !== first.organization_id) {
       const whose = first.organization_id ?? "no organization";
       this.#leaveOpen("NOT_AS_ASKED", `the bundle is of ${whose}`);
+    }
+    if (this.#asked.period) {
+      const isToEnd = end.next === null;
+      const actual = { isFromStart: this.#isFromStart(), isToEnd, exportedAt: this.#exportedAt };
+      for (const { code, message } of this.#times.compare(this.#asked.period, actual)) {
+        this.#leaveOpen(code, message);
+      }
+      return this.#checkPruned();
     }
     if (after !== undefined && after !== first.after) {
       const where = first.after ?? "the beginning of the log";

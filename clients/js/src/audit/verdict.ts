@@ -1,3 +1,5 @@
+import type { SealTimes } from "./period.ts";
+
 /** A finding against a log; the code is stable. */
 export interface Finding extends Place {
   code: FindingCode;
@@ -74,6 +76,8 @@ export interface Verdict {
   payloadsRemoved: number;
   /** When its last export was made; later entries are not in it. */
   exportedAt: string;
+  /** When the first and the last proved seals were made: no entry between them is missing. */
+  sealed: SealTimes | null;
   /** The keys that signed it, as the log's name and the key's hash: of each note the first given one. */
   signers: string[];
   /** The tree size of the bundle's newest checkpoint; null without one. */

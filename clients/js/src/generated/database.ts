@@ -538,10 +538,15 @@ export interface Functions {
   };
   audit_histogram: {
     Args: {
+      actor_id?: string | null | undefined;
       before?: string | null | undefined;
       bucket?: string | undefined;
+      event_types?: readonly string[] | null | undefined;
       group_by?: string | null | undefined;
       organization_id?: string | null | undefined;
+      resource_id?: string | null | undefined;
+      search?: string | null | undefined;
+      severities?: readonly Enums["audit_severity"][] | null | undefined;
       since?: string | null | undefined;
       until?: string | null | undefined;
     };
@@ -552,6 +557,18 @@ export interface Functions {
       entry_id: string;
     };
     Returns: Json;
+  };
+  audit_period: {
+    Args: {
+      organization_id?: string | null | undefined;
+      since?: string | null | undefined;
+      until?: string | null | undefined;
+    };
+    Returns: {
+      after: string;
+      entries: number;
+      through: string;
+    }[];
   };
   audit_status: {
     Args: Record<PropertyKey, never>;
@@ -810,6 +827,7 @@ export interface Functions {
       after?: string | null | undefined;
       organization_id?: string | null | undefined;
       page_size?: number | undefined;
+      purpose?: string | null | undefined;
       signed?: boolean | undefined;
       since?: string | null | undefined;
       until?: string | null | undefined;

@@ -7,6 +7,8 @@ export interface Inputs {
     organization_id?: string | null | undefined;
     cursor?: string | null | undefined;
     limit?: number | undefined;
+    /** Recorded with the export, as it is given */
+    purpose?: string | null | undefined;
   };
   "bulwark-encryption/encrypt": {
     table: string;

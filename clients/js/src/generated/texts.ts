@@ -85,7 +85,8 @@ export const texts: Readonly<Record<BulwarkCode, string>> = {
   AUDIT_LOG_IS_APPEND_ONLY: "An entry, a seal or a checkpoint was to be changed or removed.",
   AUDIT_NULL_ARGUMENT: "A type, result, table or option that must be given is null.",
   AUDIT_UNKNOWN_EVENT_TYPE: "The event type is not in audit_event_types.",
-  AUDIT_INVALID_TEXT: "Action, resource type and resource id have 1 to 256 printable characters.",
+  AUDIT_INVALID_TEXT:
+    "Action, resource type and resource id have 1 to 256 printable characters, the purpose of an export 1 to 100.",
   AUDIT_INVALID_DETAILS: "The details are not a JSON object.",
   AUDIT_DETAILS_TOO_LARGE: "The details have more than 16,384 bytes.",
   AUDIT_ACTOR_NOT_YOU: "A client reports its own actions only.",

@@ -55,13 +55,18 @@ export const exportLimit = 50_000;
 /** A page stays far below the statement timeout; only one is in memory at a time. */
 const pageSize = 2000;
 
-/** An organization's log, read with the caller's rights. */
-export function exportSource(client: CallerClient, organizationId: string | null): ExportSource {
+/** An organization's log, read with the caller's rights, for a purpose that is recorded. */
+export function exportSource(
+  client: CallerClient,
+  organizationId: string | null,
+  purpose: string | null = null,
+): ExportSource {
   const organization = organizationId === null ? {} : { organization_id: organizationId };
+  const recorded = purpose === null ? {} : { purpose };
   return {
     async page(after, page_size, signed) {
       const cursor = after === null ? {} : { after };
-      const asked = { ...organization, ...cursor, page_size, signed };
+      const asked = { ...organization, ...recorded, ...cursor, page_size, signed };
       return unwrap(await client.rpc("export_audit_log", asked)) as unknown as ExportPage;
     },
     async nodes(seal, first, last) {

@@ -72,12 +72,15 @@ export const operations = {
       // The database validates it.
       cursor: z.string().max(64).nullable().default(null),
       limit: z.coerce.number().int().min(1).max(exportLimit).default(exportLimit),
+      purpose: text.min(1).max(100).nullable().default(null)
+        .describe("Recorded with the export, as it is given"),
     }),
     media: ["application/x-ndjson", "application/json", "text/csv"],
     errors: [
       "AUDIT_INVALID_CURSOR",
       "AUDIT_INVALID_LIMIT",
       "AUDIT_INVALID_RANGE",
+      "AUDIT_INVALID_TEXT",
       "MFA_REQUIRED",
       "MFA_VERIFICATION_REQUIRED",
       "RBAC_PERMISSION_DENIED",

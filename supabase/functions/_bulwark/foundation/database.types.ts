@@ -1836,16 +1836,29 @@ export type Database = {
       };
       "audit_histogram": {
         Args: {
+          "actor_id"?: string;
           "before"?: string;
           "bucket"?: string;
+          "event_types"?: (string)[];
           "group_by"?: string;
           "organization_id"?: string;
+          "resource_id"?: string;
+          "search"?: string;
+          "severities"?: (Database["bulwark"]["Enums"]["audit_severity"])[];
           "since"?: string;
           "until"?: string;
         };
         Returns: Json;
       };
       "audit_inclusion_proof": { Args: { "entry_id": string }; Returns: Json };
+      "audit_period": {
+        Args: { "organization_id"?: string; "since"?: string; "until"?: string };
+        Returns: {
+          "after": string;
+          "entries": number;
+          "through": string;
+        }[];
+      };
       "audit_status": { Args: Record<PropertyKey, never>; Returns: Json };
       "audit_tree_head": {
         Args: Record<PropertyKey, never>;
@@ -2276,6 +2289,7 @@ export type Database = {
           "after"?: string;
           "organization_id"?: string;
           "page_size"?: number;
+          "purpose"?: string;
           "signed"?: boolean;
           "since"?: string;
           "until"?: string;
