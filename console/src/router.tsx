@@ -14,6 +14,7 @@ import { Failed, Missing } from "./failed.tsx";
 import { readMembers } from "./members/search.ts";
 import { readFilter as readMfa } from "./mfa/address.ts";
 import { readOpened } from "./opened.ts";
+import { readDays } from "./ui/days.ts";
 import { readShown } from "./webhooks/address.ts";
 import { readMetricsSearch } from "./metrics/range.ts";
 
@@ -117,6 +118,7 @@ const audit = createRoute({
 const verify = createRoute({
   getParentRoute: () => shell,
   path: "/o/$slug/verify",
+  validateSearch: readDays,
   component: lazyRouteComponent(() => import("./verify/verify.tsx"), "Verify"),
 });
 

@@ -211,6 +211,43 @@ Deno.test({
     await page.getByText("No entry matches").waitFor();
     await page.getByRole("searchbox").fill("");
 
+    // Two clicks tell who exported data in the last days, in the chart as well.
+    await createBulwark(supabaseWith(mia.token), { throwOnError: true }).audit.log({
+      event_type: "data.export",
+      organization_id: acme,
+      action: "download_report",
+    });
+    await page.getByLabel("Event type").selectOption("Exports");
+    await page.getByLabel("Period").selectOption("Last 7 days");
+    await holds(page, "document.querySelectorAll('[data-entry]').length === 1");
+    await holds(page, "document.querySelector('[data-histogram]')?.dataset.histogram === '1'");
+    await rows.filter({ hasText: "data.export" }).first().waitFor();
+    await page.getByRole("cell", { name: mia.email }).waitFor();
+    await page.reload();
+    await holds(page, "document.querySelectorAll('[data-entry]').length === 1");
+    await page.getByLabel("Period").selectOption("Last month");
+    await page.getByText("No entry matches").waitFor();
+    await page.getByLabel("Period").selectOption("Other days");
+    await page.getByLabel("Until").fill("");
+    await page.getByLabel("Period").selectOption("Any time");
+    await page.getByLabel("Event type").selectOption("Any event");
+
+    // Somebody by name, and no longer.
+    const actor = page.getByRole("combobox", { name: "Actor" });
+    await actor.fill(mia.email);
+    await page.getByRole("button", { name: `Actor: ${mia.email}` }).waitFor();
+    await holds(page, "location.hash.includes('actor=')");
+    await page.getByRole("button", { name: `Actor: ${mia.email}` }).click();
+    await actor.waitFor();
+
+    await page.getByLabel("Event type").selectOption("authz.role_assigned");
+    const given = rows.filter({ hasText: "authz.role_assigned" });
+    await page.getByRole("cell", { name: `${mia.email} · viewer` }).waitFor();
+    await given.first().click();
+    await page.getByRole("dialog").getByText("viewer", { exact: true }).first()
+      .waitFor();
+    await page.keyboard.press("Escape");
+
     await page.getByLabel("Event type").selectOption("data.update");
     const changed = rows.filter({ hasText: "data.update" }).first();
     await changed.click();

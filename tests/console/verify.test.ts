@@ -33,6 +33,7 @@ Deno.test({
     await signIn(page, ada);
     await holds(page, "Number(document.querySelector('[data-histogram]')?.dataset.histogram) > 5");
     await page.getByRole("button", { name: "As a table" }).click();
+    await page.getByRole("group", { name: "Numbers of entries" }).waitFor();
     await judge(page, "histogram-table");
     await page.getByRole("link", { name: "Verify and export" }).click();
     const whole = page.getByRole("button", { name: "Verify the whole log" });
@@ -43,7 +44,26 @@ Deno.test({
     const intact = page.locator("[data-outcome=intact]");
     await intact.waitFor({ timeout: 60_000 });
     await page.getByText("by keys that the project itself told").waitFor({ timeout: 60_000 });
+    await page.getByLabel("Period").selectOption("Last month");
+    await intact.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Verify this period" }).click();
+    // The log is younger than that: the entry after the period is its first.
+    await intact.getByText(/^Intact: .*\d{4}$/).waitFor({ timeout: 60_000 });
     await judge(page, "verify-intact");
+    await page.reload();
+    await page.getByRole("button", { name: "Verify this period" }).waitFor();
+    await page.getByLabel("Period").selectOption("Today");
+    await page.getByRole("button", { name: "Verify this period" }).click();
+    await intact.getByText(/^Intact: /).waitFor({ timeout: 60_000 });
+    await page.getByLabel("Period").selectOption("The whole log");
+    const exports = await bulwark.audit.search({
+      organization_id: acme,
+      event_types: ["data.export"],
+    });
+    assert.ok(exports.entries.length >= 2);
+    for (const { details } of exports.entries) {
+      assert.equal(details?.["purpose"], "verification");
+    }
     const [download] = await Promise.all([
       page.waitForEvent("download"),
       page.getByRole("button", { name: "Export as a file" }).click(),

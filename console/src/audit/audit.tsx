@@ -1,12 +1,13 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { OfOrganization } from "../organization.tsx";
 import { Heading } from "../ui/parts.tsx";
-import type { Filter } from "./filter.ts";
+import { type Filter, readFilter } from "./filter.ts";
 import { AuditLog } from "./log.tsx";
 
 /** The audit log of an organization, with its filter in the address. */
 export function Audit() {
-  const filter = useSearch({ from: "/shell/o/$slug/audit" });
+  // The router keeps what the route ignores.
+  const filter = readFilter({ ...useSearch({ from: "/shell/o/$slug/audit" }) });
   const navigate = useNavigate({ from: "/o/$slug/audit" });
   const change = (next: Filter) => void navigate({ search: next, replace: true });
   return (

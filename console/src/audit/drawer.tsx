@@ -3,29 +3,31 @@ import { useText } from "../blocks/provider.tsx";
 import { Drawer, DrawerHead, exactly, Json } from "../ui/drawer.tsx";
 import { Fact, Facts } from "../ui/facts.tsx";
 import { Badge, Copy, Id } from "../ui/parts.tsx";
+import { type NameOf, subjectOf } from "./names.ts";
 import { Severity } from "./severity.tsx";
 
 /** One entry: who did what to which thing, and what changed. */
-export function EntryDrawer({ entry, actor, onClose, onFilter }: {
+export default function EntryDrawer({ entry, nameOf, onClose, onFilter }: {
   entry: AuditEntry | null;
-  actor: string | null;
+  nameOf: NameOf;
   onClose(): void;
   onFilter(filter: { actor?: string; resource?: string }): void;
 }) {
   return (
     <Drawer item={entry} onClose={onClose}>
-      {(shown) => <Content entry={shown} actor={actor} onFilter={onFilter} />}
+      {(shown) => <Content entry={shown} nameOf={nameOf} onFilter={onFilter} />}
     </Drawer>
   );
 }
 
-function Content({ entry, actor, onFilter }: {
+function Content({ entry, nameOf, onFilter }: {
   entry: AuditEntry;
-  actor: string | null;
+  nameOf: NameOf;
   onFilter(filter: { actor?: string; resource?: string }): void;
 }) {
   const t = useText();
   const { actor_id, resource_id } = entry;
+  const subject = subjectOf(entry, nameOf);
   return (
     <>
       <DrawerHead title={entry.event_type}>{exactly(entry.occurred_at)}</DrawerHead>
@@ -38,7 +40,7 @@ function Content({ entry, actor, onFilter }: {
         </Fact>
         <Fact name={t("Actor")}>
           <span className="flex flex-wrap items-center gap-2">
-            {actor ?? (entry.actor_type && t(entry.actor_type))}
+            {nameOf(actor_id) ?? (entry.actor_type && t(entry.actor_type))}
             {actor_id && <Id id={actor_id} />}
             {actor_id && (
               <button
@@ -55,6 +57,7 @@ function Content({ entry, actor, onFilter }: {
           <Fact name={t("Resource")}>
             <span className="flex flex-wrap items-center gap-2">
               {entry.resource_type}
+              {subject && <span className="font-medium">{subject}</span>}
               {resource_id && (
                 <Copy text={resource_id} label={t("Copy the id")}>{resource_id}</Copy>
               )}
@@ -80,7 +83,7 @@ function Content({ entry, actor, onFilter }: {
           <Copy text={entry.id} label={t("Copy the id of the entry")}>{entry.id}</Copy>
         </Fact>
       </Facts>
-      <Difference before={entry.before} after={entry.after} />
+      <Difference before={entry.before} after={entry.after} nameOf={nameOf} />
       {entry.details && Object.keys(entry.details).length > 0 && (
         <Json title={t("Details")} value={entry.details} />
       )}
@@ -91,7 +94,11 @@ function Content({ entry, actor, onFilter }: {
 type Columns = Record<string, unknown> | null;
 
 /** The columns that changed, before and after. */
-function Difference({ before, after }: { before: Columns; after: Columns }) {
+function Difference({ before, after, nameOf }: {
+  before: Columns;
+  after: Columns;
+  nameOf: NameOf;
+}) {
   const t = useText();
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].sort()
     .filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]));
@@ -121,8 +128,12 @@ function Difference({ before, after }: { before: Columns; after: Columns }) {
             {names.map((name) => (
               <tr key={name} className="border-b border-line align-top last:border-0">
                 <th scope="row" className="px-2 py-1.5 font-normal text-quiet">{name}</th>
-                {before && <Value value={before[name]} shade="bg-bad-soft text-bad" />}
-                {after && <Value value={after[name]} shade="bg-good-soft text-good" />}
+                {before && (
+                  <Value value={before[name]} nameOf={nameOf} shade="bg-bad-soft text-bad" />
+                )}
+                {after && (
+                  <Value value={after[name]} nameOf={nameOf} shade="bg-good-soft text-good" />
+                )}
               </tr>
             ))}
           </tbody>
@@ -132,7 +143,8 @@ function Difference({ before, after }: { before: Columns; after: Columns }) {
   );
 }
 
-function Value({ value, shade }: { value: unknown; shade: string }) {
+function Value({ value, nameOf, shade }: { value: unknown; nameOf: NameOf; shade: string }) {
+  const name = nameOf(value);
   return (
     <td className="px-2 py-1.5 break-all">
       {value !== undefined && value !== null && (
@@ -140,6 +152,7 @@ function Value({ value, shade }: { value: unknown; shade: string }) {
           {typeof value === "string" ? value : JSON.stringify(value)}
         </span>
       )}
+      {name && <span className="block font-sans text-quiet">{name}</span>}
     </td>
   );
 }

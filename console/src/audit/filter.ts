@@ -1,16 +1,30 @@
-import type { AuditFilter } from "@bulwark/client";
-import { uuid } from "../ui/uuid.ts";
+import { type Days, readDays } from "../ui/days.ts";
 
 export const severities = ["debug", "info", "warning", "error", "critical"] as const;
 
+/** Groups of events, in the order in which they are offered. */
+export const groups = [
+  "exports",
+  "sign-in",
+  "roles",
+  "changes",
+  "keys",
+  "settings",
+  "threats",
+  "compliance",
+] as const;
+
+export type Group = (typeof groups)[number];
+
 /** The filter of the audit log, as it stands in the address. */
-export interface Filter {
+export interface Filter extends Days {
   search?: string;
   severity?: (typeof severities)[number];
+  /** A group of types, in place of a type. */
+  group?: Group;
   type?: string;
   actor?: string;
   resource?: string;
-  since?: string;
   /** The entry whose drawer is open. */
   entry?: string;
 }
@@ -29,7 +43,7 @@ export function withChange(filter: Filter, change: Change): Filter {
 
 /** Reads a filter from an address; ignores other values. */
 export function readFilter(given: Record<string, unknown>): Filter {
-  const filter: Filter = {};
+  const filter: Filter = readDays(given);
   const text = (name: "search" | "type" | "actor" | "resource" | "entry") => {
     const value = given[name];
     if (typeof value === "string" && value) filter[name] = value;
@@ -38,24 +52,7 @@ export function readFilter(given: Record<string, unknown>): Filter {
   for (const name of ["search", "type", "actor", "resource", "entry"] as const) text(name);
   const severity = severities.find((one) => one === given["severity"]);
   if (severity) filter.severity = severity;
-  const { since } = given;
-  const isDay = typeof since === "string" && /^\d{4}-\d{2}-\d{2}$/.test(since) &&
-    !Number.isNaN(Date.parse(since));
-  if (isDay) filter.since = since;
+  const group = groups.find((one) => one === given["group"]);
+  if (group && !filter.type) filter.group = group;
   return filter;
-}
-
-/** The question to the database. A severity means this one and all above. */
-export function questionOf(organization: string, filter: Filter): AuditFilter {
-  const from = severities.findIndex((one) => one === filter.severity);
-  return {
-    organization_id: organization,
-    page_size: 100,
-    ...(filter.search && filter.search.length >= 2 ? { search: filter.search } : {}),
-    ...(from > 0 ? { severities: severities.slice(from) } : {}),
-    ...(filter.type ? { event_types: [filter.type] } : {}),
-    ...(filter.actor && uuid.test(filter.actor) ? { actor_id: filter.actor } : {}),
-    ...(filter.resource ? { resource_id: filter.resource } : {}),
-    ...(filter.since ? { since: new Date(`${filter.since}T00:00:00`).toISOString() } : {}),
-  };
 }

@@ -1,11 +1,19 @@
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { lazy, Suspense, useMemo, useState } from "react";
 import { useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { Problem } from "../ui/parts.tsx";
 import { severities } from "./filter.ts";
+import type { Question } from "./question.ts";
+
+const Numbers = lazy(() => import("./histogram_numbers.tsx"));
 
 const day = 86_400_000;
 const number = new Intl.NumberFormat();
+
+const sentences = {
+  period: { one: "1 entry in this period", many: "{count} entries in this period" },
+  recent: { one: "1 entry since {time}", many: "{count} entries since {time}" },
+};
 
 const fills = {
   debug: "fill-line-strong",
@@ -15,17 +23,17 @@ const fills = {
   critical: "fill-bad",
 } as const;
 
-/** Entries by time and severity, as bars and as a table; of the last 30 days unless told since when. */
-export function Histogram({ organization, since }: {
-  organization: string;
-  since: string | undefined;
-}) {
+/** Entries by time and severity, as bars and as a table; by default of the last 30 days. */
+export function Histogram({ question, enabled }: { question: Question; enabled: boolean }) {
   const queries = useBulwarkQueries();
   const t = useText();
   const [asTable, setAsTable] = useState(false);
-  const range = useMemo(() => rangeOf(since), [since]);
+  const { since, until } = question;
+  const isPeriod = Boolean(since ?? until);
+  const range = useMemo(() => rangeOf(since ?? undefined, until ?? undefined), [since, until]);
   const { data, error } = useQuery({
-    ...queries.audit.histogram({ ...range.asked, organization_id: organization }),
+    ...queries.audit.histogram({ ...question, ...range.asked }),
+    enabled,
     refetchInterval: 60_000,
     placeholderData: (before) => before,
   });
@@ -53,12 +61,10 @@ export function Histogram({ organization, since }: {
       <div className="flex items-center gap-3 text-xs text-quiet">
         <span className="flex-1" data-histogram={data ? all : undefined}>
           {data
-            ? all === 1
-              ? t("1 entry since {time}", { time: words.format(bars[0]?.time) })
-              : t("{count} entries since {time}", {
-                count: number.format(all),
-                time: words.format(bars[0]?.time),
-              })
+            ? t(sentences[isPeriod ? "period" : "recent"][all === 1 ? "one" : "many"], {
+              count: number.format(all),
+              time: words.format(bars[0]?.time),
+            })
             : t("Counting")}
           {data?.next && t(", and more that were not counted in time")}
         </span>
@@ -71,89 +77,57 @@ export function Histogram({ organization, since }: {
           {asTable ? t("As a chart") : t("As a table")}
         </button>
       </div>
-      {asTable ? <Numbers bars={bars} words={words} /> : (
-        <svg
-          role="img"
-          aria-label={t("Entries by time, at most {count}; the table has the numbers", {
-            count: number.format(most),
-          })}
-          viewBox={`0 0 ${bars.length * 10} 40`}
-          preserveAspectRatio="none"
-          className="mt-1 h-12 w-full"
-        >
-          {bars.map(({ time, counts, total }, index) => {
-            let top = 40;
-            return (
-              <g key={time}>
-                <title>{`${words.format(time)}: ${number.format(total)}`}</title>
-                <rect x={index * 10} y={39.5} width={9} height={0.5} className="fill-line" />
-                {counts.map((count, which) => {
-                  const height = 38 * count / most;
-                  top -= height;
-                  const severity = severities[which]!;
-                  return count > 0 && (
-                    <rect
-                      key={severity}
-                      x={index * 10}
-                      y={top}
-                      width={9}
-                      height={height}
-                      className={fills[severity]}
-                    />
-                  );
-                })}
-              </g>
-            );
-          })}
-        </svg>
-      )}
+      {asTable
+        ? (
+          <Suspense fallback={null}>
+            <Numbers bars={bars} words={words} />
+          </Suspense>
+        )
+        : (
+          <svg
+            role="img"
+            aria-label={t("Entries by time, at most {count}; the table has the numbers", {
+              count: number.format(most),
+            })}
+            viewBox={`0 0 ${bars.length * 10} 40`}
+            preserveAspectRatio="none"
+            className="mt-1 h-12 w-full"
+          >
+            {bars.map(({ time, counts, total }, index) => {
+              let top = 40;
+              return (
+                <g key={time}>
+                  <title>{`${words.format(time)}: ${number.format(total)}`}</title>
+                  <rect x={index * 10} y={39.5} width={9} height={0.5} className="fill-line" />
+                  {counts.map((count, which) => {
+                    const height = 38 * count / most;
+                    top -= height;
+                    const severity = severities[which]!;
+                    return count > 0 && (
+                      <rect
+                        key={severity}
+                        x={index * 10}
+                        y={top}
+                        width={9}
+                        height={height}
+                        className={fills[severity]}
+                      />
+                    );
+                  })}
+                </g>
+              );
+            })}
+          </svg>
+        )}
     </section>
   );
 }
 
-function Numbers({ bars, words }: {
-  bars: readonly { time: number; counts: number[]; total: number }[];
-  words: Intl.DateTimeFormat;
-}) {
-  const t = useText();
-  return (
-    <div
-      tabIndex={0}
-      role="group"
-      aria-label={t("Numbers of entries")}
-      className="mt-1 max-h-48 overflow-auto"
-    >
-      <table className="w-full text-right text-xs">
-        <thead>
-          <tr>
-            <th scope="col" className="cell-head text-left">{t("From")}</th>
-            {severities.map((name) => (
-              <th key={name} scope="col" className="cell-head px-2">{t(name)}</th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {bars.filter(({ total }) => total > 0).reverse().map(({ time, counts }) => (
-            <tr key={time} className="border-t border-line">
-              <th scope="row" className="py-1 text-left font-normal whitespace-nowrap">
-                {words.format(time)}
-              </th>
-              {counts.map((count, index) => (
-                <td key={index} className="px-2">{number.format(count)}</td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
 /** Hours for two days, days for a quarter, otherwise weeks, which begin on Mondays of UTC. */
-function rangeOf(since: string | undefined) {
-  const now = Date.now();
-  const asked = since ? Date.parse(`${since}T00:00:00`) : now - 29 * day;
-  const length = now - asked;
+function rangeOf(since: string | undefined, until: string | undefined) {
+  const end = until ? Date.parse(until) : Date.now();
+  const begin = since ? Date.parse(since) : end - 29 * day;
+  const length = end - begin;
   const [bucket, width] = length <= 2 * day
     ? ["1 hour", day / 24] as const
     : length <= 92 * day
@@ -161,12 +135,12 @@ function rangeOf(since: string | undefined) {
     : ["7 days", 7 * day] as const;
   // The first of January 1970 was a Thursday.
   const shift = width > day ? 4 * day : 0;
-  const first = Math.floor((asked - shift) / width) * width + shift;
+  const first = Math.floor((begin - shift) / width) * width + shift;
   const times = [];
-  for (let time = first; time <= now && times.length < 1000; time += width) times.push(time);
+  for (let time = first; time <= end && times.length < 1000; time += width) times.push(time);
   return {
     width,
     times,
-    asked: { since: new Date(first).toISOString(), bucket, group_by: "severity" },
+    asked: { since: since ?? new Date(first).toISOString(), bucket, group_by: "severity" },
   };
 }

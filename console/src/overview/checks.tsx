@@ -8,7 +8,7 @@ import { projectPlacesOf } from "../project.tsx";
 import { count } from "../ui/count.ts";
 import { Ago, Explanation } from "../ui/parts.tsx";
 import type { Standing } from "../ui/mark.tsx";
-import { keptKeys, keysIn } from "../verify/keys.tsx";
+import { keptKeys, keysIn } from "../verify/trusted_keys.ts";
 
 /** A line of the overview; its standing is null while it is asked. */
 export interface Check {

@@ -85,6 +85,13 @@ function screens(me: Whoami, organization: Organization | undefined, navigate: N
         detail: organization.name,
         keywords: "download proof intact tamper",
         run: () => void navigate({ to: "/o/$slug/verify", params }),
+      }, {
+        id: "exports",
+        group: "Screens",
+        name: "Exports in the audit log",
+        detail: organization.name,
+        keywords: "who exported data download",
+        run: () => void navigate({ to: "/o/$slug/audit", params, search: { group: "exports" } }),
       }]
       : [],
     ...projectPlacesOf(me).map(({ to, name }): Item => ({

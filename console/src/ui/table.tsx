@@ -86,7 +86,9 @@ export function Table<Item>({ label, columns, rows, error, empty, pages, childre
 
 /** A row of a table; attributes such as `data-key` go to its element. */
 export function Row({ className = "", ...row }: React.ComponentProps<"tr">) {
-  return <tr {...row} className={`group/row h-9 hover:bg-hover ${className}`} />;
+  // The row whose actions are open stays marked, because a finger does not hover.
+  const marked = "hover:bg-hover has-[[aria-expanded=true]]:bg-hover";
+  return <tr {...row} className={`group/row h-9 ${marked} ${className}`} />;
 }
 
 /** A cell of a row. */
@@ -105,7 +107,7 @@ export function Actions({ children }: { children: ReactNode }) {
   const [shown, setShown] = useState(false);
   const many = Children.toArray(children).length > 1;
   return (
-    <Cell className="sticky right-0 bg-surface group-hover/row:bg-hover max-md:px-1">
+    <Cell className="sticky right-0 bg-surface group-hover/row:bg-hover group-has-[[aria-expanded=true]]/row:bg-hover max-md:px-1">
       {many && (
         <button
           type="button"

@@ -1,18 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { queries } from "../connection.ts";
 import { Badge, Problem, Section, Skeleton } from "../ui/parts.tsx";
-
-const place = "bulwark-trusted-keys";
-
-/** The keys that were kept in this browser. */
-export function keptKeys(): string {
-  return localStorage.getItem(place) ?? "";
-}
-
-/** One key a line. */
-export function keysIn(text: string): string[] {
-  return text.split("\n").map((line) => line.trim()).filter(Boolean);
-}
+import { keepKeys, keysIn } from "./trusted_keys.ts";
 
 /** The public keys that a verification trusts, and where they come from. */
 export function Keys({ text, onChange }: { text: string; onChange(text: string): void }) {
@@ -20,7 +9,7 @@ export function Keys({ text, onChange }: { text: string; onChange(text: string):
   const own = checkpoint?.keys ?? [];
   const given = keysIn(text);
   const change = (next: string) => {
-    localStorage.setItem(place, next);
+    keepKeys(next);
     onChange(next);
   };
   return (

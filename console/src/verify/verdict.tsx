@@ -34,12 +34,14 @@ const looks = {
 } as const;
 
 /** The result of a verification: what was found, and on whose word it rests. */
-export function Verdict({ verdict, origin, slug }: {
+export function Verdict({ verdict, period, origin, slug }: {
   verdict: ExportVerdict;
+  /** The period that was to be proved, in words; null: the whole log. */
+  period: string | null;
   origin: string;
   slug: string;
 }) {
-  const { outcome, findings, unproved, more, notes, checkpoint } = verdict;
+  const { outcome, findings, unproved, more, notes, checkpoint, sealed } = verdict;
   // While people work, the newest entries of a log are hardly ever signed yet.
   const waiting = outcome === "unproved" && verdict.covered > 0 &&
     unproved.every(({ code }) => code === "NOT_COVERED");
@@ -53,7 +55,7 @@ export function Verdict({ verdict, origin, slug }: {
       >
         <span aria-hidden className="text-lg leading-6">{shape}</span>
         <div>
-          <p className="text-lg font-semibold">{title}</p>
+          <p className="text-lg font-semibold">{title}: {period ?? "the whole log"}</p>
           <p>{text}</p>
         </div>
       </div>
@@ -99,6 +101,15 @@ export function Verdict({ verdict, origin, slug }: {
         <p className="border-t border-line px-4 py-2">{`And ${number.format(more)} more.`}</p>
       )}
       <dl className="grid grid-cols-[7rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 border-t border-line px-4 py-3 md:grid-cols-[10rem_minmax(0,1fr)]">
+        <Fact name="Period">
+          {period ?? "The whole log"}
+          {sealed && (
+            <span className="block text-quiet">
+              The entries of all seals from {moment(sealed.first)} to {moment(sealed.last)}
+              {period && ". One beside each end of the period, if there is any, is among them"}
+            </span>
+          )}
+        </Fact>
         <Fact name="Entries">
           {number.format(verdict.entries)}, {number.format(verdict.covered)}{" "}
           of them under a signed checkpoint
@@ -143,6 +154,10 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
       <dd className="min-w-0 break-words">{children}</dd>
     </>
   );
+}
+
+function moment(time: string): string {
+  return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 }
 
 /** ENTRY_ALTERED reads "Entry altered". */

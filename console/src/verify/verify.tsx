@@ -1,22 +1,36 @@
-import { BulwarkError } from "@bulwark/client";
-import type { ExportVerdict } from "@bulwark/client/audit";
+import type { ExportVerdict, Period } from "@bulwark/client/audit";
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
-import { type DragEvent, useEffect, useRef, useState } from "react";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useEffect, useRef, useState } from "react";
 import { bulwark, queries } from "../connection.ts";
 import { OfOrganization, type Organization } from "../organization.tsx";
 import { count } from "../ui/count.ts";
-import { Ago, Heading, Problem, Section } from "../ui/parts.tsx";
+import { type Days, readDays } from "../ui/days.ts";
+import { DaysFields } from "../ui/days_fields.tsx";
+import { Ago, Heading, Section } from "../ui/parts.tsx";
+import { momentsOf, wordsOf } from "../ui/periods.ts";
 import { dated, save } from "../ui/save.ts";
-import { keptKeys, Keys, keysIn } from "./keys.tsx";
+import { DropZone } from "./drop_zone.tsx";
+import { Keys } from "./keys.tsx";
+import { Failure, Progress } from "./progress.tsx";
+import { keptKeys, keysIn } from "./trusted_keys.ts";
 import { Verdict } from "./verdict.tsx";
-import { Unreadable, verifyInWorker } from "./verifier.ts";
+import { verifyInWorker } from "./verifier.ts";
+
+/** Days as far as they are over; the last one may still be going on. */
+function pastOf(days: Days): Period {
+  const { since, until } = momentsOf(days);
+  return { since, until: until && Date.parse(until) > Date.now() ? undefined : until };
+}
 
 /** Exports the log of an organization, and proves in this browser that nobody altered it. */
 export function Verify() {
+  const days = readDays(useSearch({ from: "/shell/o/$slug/verify" }));
   return (
     <OfOrganization title="Verify the audit log" permission="audit:read">
-      {(organization) => <Verification key={organization.id} organization={organization} />}
+      {(organization) => (
+        <Verification key={organization.id} organization={organization} days={days} />
+      )}
     </OfOrganization>
   );
 }
@@ -24,14 +38,14 @@ export function Verify() {
 type State =
   | { step: "idle" }
   | { step: "exporting" | "verifying"; entries: number; done?: number }
-  | { step: "verified"; verdict: ExportVerdict; origin: string }
+  | { step: "verified"; verdict: ExportVerdict; days: Days; origin: string }
   | { step: "failed"; error: unknown };
 
-function Verification({ organization }: { organization: Organization }) {
+function Verification({ organization, days }: { organization: Organization; days: Days }) {
   const { id, slug, permissions } = organization;
+  const navigate = useNavigate({ from: "/o/$slug/verify" });
   const [text, setText] = useState(keptKeys);
   const [state, setState] = useState<State>({ step: "idle" });
-  const [file, setFile] = useState<Blob | null>(null);
   const { data: coverage } = useQuery(queries.audit.coverage(id));
   const { data: checkpoint } = useQuery(queries.audit.checkpoint());
   const running = useRef<AbortController | null>(null);
@@ -39,6 +53,8 @@ function Verification({ organization }: { organization: Organization }) {
   const given = keysIn(text);
   const keys = given.length > 0 ? given : checkpoint?.keys ?? [];
   const busy = state.step === "exporting" || state.step === "verifying";
+  const isWhole = days.since === undefined && days.until === undefined;
+  const period = isWhole ? undefined : pastOf(days);
 
   const run = async (work: (signal: AbortSignal) => Promise<State>) => {
     running.current?.abort();
@@ -46,32 +62,28 @@ function Verification({ organization }: { organization: Organization }) {
     const next = await work(signal).catch((error): State => ({ step: "failed", error }));
     if (!signal.aborted) setState(next);
   };
-  const verified = async (blob: Blob, signal: AbortSignal): Promise<State> => {
+  const verified = async (file: Blob, signal: AbortSignal): Promise<State> => {
     setState({ step: "verifying", entries: 0, done: 0 });
     const verdict = await verifyInWorker(
-      { file: blob, keys, organization: id },
+      { file, keys, organization: id, period },
       (progress) => signal.aborted || setState({ step: "verifying", ...progress }),
       signal,
     );
     const origin = given.length > 0
       ? "by keys that are kept in this browser"
       : "by keys that the project itself told";
-    return { step: "verified", verdict, origin };
+    return { step: "verified", verdict, days, origin };
   };
-  const verifyFile = (blob: Blob) => {
-    setFile(null);
-    void run((signal) => verified(blob, signal));
-  };
-  const exported = async (signal: AbortSignal) => {
+  const exported = async (signal: AbortSignal, purpose?: string) => {
     setState({ step: "exporting", entries: 0 });
     const log = bulwark.audit.export({
       organization: id,
+      period,
+      purpose,
       signal,
       onProgress: ({ entries }) => signal.aborted || setState({ step: "exporting", entries }),
     });
-    const blob = await new Response(log).blob();
-    setFile(blob);
-    return blob;
+    return await new Response(log).blob();
   };
   const stop = () => {
     running.current?.abort();
@@ -100,30 +112,32 @@ function Verification({ organization }: { organization: Organization }) {
                   <Ago time={coverage.signed_until} />.
                 </>
               )}
-              {permissions.includes("compliance:read") && (
-                <>
-                  {" "}
-                  For one month, use{" "}
-                  <Link to="/o/$slug/compliance" params={{ slug }} className="link">
-                    the report
-                  </Link>{" "}
-                  in Compliance.
-                </>
-              )}
             </>
           }
         >
           <div className="grid gap-3 border-t border-line px-4 py-3">
             <div className="flex flex-wrap gap-2">
+              <DaysFields
+                days={days}
+                everything="The whole log"
+                disabled={busy}
+                onChange={({ since, until }) => {
+                  setState({ step: "idle" });
+                  void navigate({ search: readDays({ since, until }), replace: true });
+                }}
+              />
               {permissions.includes("audit:export") && (
                 <>
                   <button
                     type="button"
                     className="button primary"
                     disabled={busy || keys.length === 0}
-                    onClick={() => run(async (signal) => verified(await exported(signal), signal))}
+                    onClick={() =>
+                      run(async (signal) =>
+                        verified(await exported(signal, "verification"), signal)
+                      )}
                   >
-                    Verify the whole log
+                    {isWhole ? "Verify the whole log" : "Verify this period"}
                   </button>
                   <button
                     type="button"
@@ -131,7 +145,9 @@ function Verification({ organization }: { organization: Organization }) {
                     disabled={busy}
                     onClick={() =>
                       run(async (signal) => {
-                        save(file ?? await exported(signal), dated(`${slug}-audit`, "ndjson"));
+                        const { since = "", until = "" } = days;
+                        const name = [slug, "audit", since, until].filter(Boolean).join("-");
+                        save(await exported(signal), dated(name, "ndjson"));
                         return { step: "idle" };
                       })}
                   >
@@ -141,91 +157,26 @@ function Verification({ organization }: { organization: Organization }) {
               )}
               {busy && <button type="button" className="button" onClick={stop}>Stop</button>}
             </div>
-            {busy && <Progress state={state} total={coverage?.sealed_entries} />}
+            {busy && (
+              <Progress state={state} total={isWhole ? coverage?.sealed_entries : undefined} />
+            )}
             {state.step === "failed" && <Failure error={state.error} />}
-            <DropZone disabled={busy || keys.length === 0} onFile={verifyFile} />
+            <DropZone
+              disabled={busy || keys.length === 0}
+              onFile={(file) => void run((signal) => verified(file, signal))}
+            />
           </div>
         </Section>
         {state.step === "verified" && (
-          <Verdict verdict={state.verdict} origin={state.origin} slug={slug} />
+          <Verdict
+            verdict={state.verdict}
+            period={wordsOf(state.days)}
+            origin={state.origin}
+            slug={slug}
+          />
         )}
         <Keys text={text} onChange={setText} />
       </div>
     </>
-  );
-}
-
-function Progress({ state, total }: {
-  state: State & { step: "exporting" | "verifying" };
-  total: number | undefined;
-}) {
-  const { step, entries, done } = state;
-  const part = done ?? (total ? Math.min(1, entries / total) : undefined);
-  const label = step === "exporting" ? "Fetching the log" : "Verifying";
-  return (
-    <div className="grid gap-1">
-      <progress aria-label={label} max={1} value={part} className="h-2 w-full accent-accent" />
-      <p aria-live="polite" className="text-quiet">
-        {label}: {count(entries, "entry", "entries")}
-      </p>
-    </div>
-  );
-}
-
-function DropZone({ disabled, onFile }: { disabled: boolean; onFile(file: Blob): void }) {
-  const [over, setOver] = useState(false);
-  const drop = (event: DragEvent) => {
-    event.preventDefault();
-    setOver(false);
-    const [file] = event.dataTransfer.files;
-    if (file && !disabled) onFile(file);
-  };
-  return (
-    <div
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={drop}
-      className={`rounded-md border border-dashed border-line-strong px-4 py-3 ${
-        over ? "bg-hover" : ""
-      }`}
-    >
-      <label className="flex flex-wrap items-center gap-x-3 gap-y-1">
-        <span className="text-quiet">Drop an export here (NDJSON), or choose one:</span>
-        <input
-          type="file"
-          accept=".ndjson,.jsonl,application/x-ndjson"
-          aria-label="An export to verify"
-          disabled={disabled}
-          className="min-w-0 text-quiet file:mr-3 file:h-7 file:rounded-md file:border file:border-line-strong file:bg-surface file:px-2 file:font-medium file:text-ink"
-          onChange={({ target }) => {
-            const [file] = target.files ?? [];
-            if (file) onFile(file);
-            target.value = "";
-          }}
-        />
-      </label>
-    </div>
-  );
-}
-
-const sentences: Record<string, string> = {
-  WRONG_KEY: "Other keys than those that you trust signed this log. It says nothing about it.",
-  NOT_A_BUNDLE: "This file is no NDJSON export of an audit log.",
-  MALFORMED_BUNDLE: "This file is no NDJSON export of an audit log.",
-  BUNDLE_CUT: "This file breaks off. Export it again.",
-  BAD_KEY:
-    "A key cannot be read. A public key is its name, a hash and a text, with + between them.",
-};
-
-function Failure({ error }: { error: unknown }) {
-  if (error instanceof BulwarkError) return <Problem error={error} />;
-  const code = error instanceof Unreadable ? error.code : "UNREADABLE";
-  return (
-    <p role="alert" data-code={code} className="rounded-md bg-bad-soft px-3 py-2 text-bad">
-      {sentences[code] ?? String((error as Error).message)}
-    </p>
   );
 }

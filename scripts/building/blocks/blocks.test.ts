@@ -11,7 +11,7 @@ Deno.test("each item of the registry holds every file that its files import", ()
   for (const [name, { files }] of items) {
     const targets = new Set(files.map(({ target }) => target.replace(/\.tsx?$/, "")));
     for (const { target, content } of files) {
-      for (const [, path = ""] of content.matchAll(/from "(\.[^"]*)"/g)) {
+      for (const [, path = ""] of content.matchAll(/(?:from |import\()"(\.[^"]*)"/g)) {
         assert.ok(targets.has(join(dirname(target), path)), `${name}: ${target} imports ${path}`);
       }
     }

@@ -39,15 +39,22 @@ export async function readSource(folder: string, path: string, styles: Styles): 
     const after = change(before);
     if (after !== before) edits.push({ start, end: node.end, text: after });
   };
+  const take = (specifier: ts.Node | undefined) => {
+    if (!specifier || !ts.isStringLiteral(specifier)) return;
+    const name = specifier.text;
+    if (name.startsWith(".")) {
+      imports.push(join(dirname(path), name));
+      replace(specifier, (text) => text.replace(/\.tsx?(?="$)/, ""));
+    } else packages.add(packageOf(name));
+  };
   const visit = (node: ts.Node, inClassName: boolean) => {
     if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) {
-      const { moduleSpecifier } = node;
-      if (!moduleSpecifier || !ts.isStringLiteral(moduleSpecifier)) return;
-      const name = moduleSpecifier.text;
-      if (name.startsWith(".")) {
-        imports.push(join(dirname(path), name));
-        replace(moduleSpecifier, (specifier) => specifier.replace(/\.tsx?(?="$)/, ""));
-      } else packages.add(packageOf(name));
+      take(node.moduleSpecifier);
+      return;
+    }
+    // A part that is loaded when it is needed.
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      take(node.arguments[0]);
       return;
     }
     if (isText(node) && !isCompared(node)) {
