@@ -49,7 +49,7 @@ export async function serveLite(
   const open = (role: LiteLogin, max: number) => {
     const connection = createPostgresConnection({
       url: options.loginUrl(role),
-      postgresOptions: { ...quiet, max, backoff },
+      postgresOptions: { ...quiet, max, backoff, types: { bytea } },
     });
     trustGrants(connection);
     writeJsonOnce(connection);
@@ -138,5 +138,8 @@ function writeJsonOnce(connection: PostgresConnection): void {
       typeof value === "string" && written.test(value) ? value : JSON.stringify(value);
   }
 }
+
+/** Bytes are text in JSON, as Postgres writes and reads it. */
+const bytea = { to: 17, from: [17], serialize: String, parse: (text: string) => text };
 
 const quiet = { onnotice: () => {} };

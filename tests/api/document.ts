@@ -79,7 +79,7 @@ export function faultOf(operation: Operation, status: number, type: string, text
   const media = type.split(";")[0] ?? "";
   if (Object.keys(content).length === 0) return text === "" ? "" : `a body with ${status}: ${text}`;
   if (!content[media]) return `no ${media} is described for ${status}: ${text}`;
-  if (!/json$/.test(media)) return "";
+  if (!/[/+]json$/.test(media)) return "";
   let value: Record<string, unknown>;
   try {
     value = JSON.parse(text);

@@ -7,6 +7,7 @@ import S3rver from "@20minutes/s3rver";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
+import { compare } from "../api/answers.ts";
 import {
   callFunction,
   connect,
@@ -116,6 +117,7 @@ async function pending(): Promise<boolean> {
 
 async function call(path: string, body: unknown, token: string | null = schedulerSecret) {
   const answer = await callFunction(`audit/${path}`, { token, body });
+  assert.equal((await compare("POST", answer)).fault, "");
   return { status: answer.status, ...await answer.json() };
 }
 

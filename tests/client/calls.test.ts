@@ -14,6 +14,9 @@ import type {
 import { inline } from "../../clients/js/src/audit/reader.ts";
 import { verifyBundle } from "../../clients/js/src/audit/verify.ts";
 import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
+import { comparedAnswers } from "../api/answers.ts";
+import { operations } from "../api/document.ts";
+import { callRemaining } from "../api/remaining.ts";
 import { enrolled, signInAgain } from "../mfa/support.ts";
 import { connect, freshSlug, signUp } from "../support.ts";
 import { journey } from "./journey.ts";
@@ -31,7 +34,9 @@ const { consumer } = await buildClient(scratch.path);
 
 // Both journeys at once.
 const onNode = travelOnNode();
-const onDeno = journey({ createBulwark, connect: supabaseWith }, await makePlace(receiverUrl));
+const answers = comparedAnswers();
+const connectCompared = (token: string) => supabaseWith(token, undefined, answers.fetch);
+const onDeno = journey({ createBulwark, connect: connectCompared }, await makePlace(receiverUrl));
 onNode.catch(() => {});
 onDeno.catch(() => {});
 
@@ -46,14 +51,35 @@ Deno.test("CLIENT-E02: Node 20 does too, with the built package and without supa
   assert.deepEqual(paths(await onNode), paths(await onDeno));
 });
 
+/** Operations that succeed only in the tests of their nouns. */
+const elsewhere = [
+  "end_session",
+  "functions_audit_consistency",
+  "functions_audit_proof",
+  "functions_audit_restore",
+  "functions_mfa_approveReset",
+  "functions_mfa_status",
+  "functions_webhooks_sendInvitation",
+  "lift_rate_limit_block",
+];
+
+Deno.test("API-06: all answers to the client and to other callers are as the document says", async () => {
+  await onDeno;
+  await callRemaining(answers.fetch);
+  assert.deepEqual(answers.faults, []);
+  const never = operations.map(({ operationId }) => operationId)
+    .filter((id) => !answers.succeeded.has(id));
+  assert.deepEqual(never.sort(), elsewhere);
+});
+
 // A literal may have neither fields that its type lacks nor values that it forbids.
 Deno.test("CLIENT-E03: the types of all answers are those that the stack gave", async () => {
-  const answers = [...await onDeno, ...await onNode].filter(({ path, data }) =>
+  const given = [...await onDeno, ...await onNode].filter(({ path, data }) =>
     // The type of canAll depends on its arguments.
     data !== undefined && path !== "canAll"
   );
-  assert.ok(answers.length > 200, String(answers.length));
-  const lines = answers.map(({ path, data }, index) => {
+  assert.ok(given.length > 200, String(given.length));
+  const lines = given.map(({ path, data }, index) => {
     const type = path.split(".").map((name) => `["${name}"]`).join("");
     return `export const a${index}: Awaited<ReturnType<Bulwark${type}>> = ${JSON.stringify(data)};`;
   });
@@ -65,7 +91,7 @@ Deno.test("CLIENT-E03: the types of all answers are those that the stack gave", 
   await compile("answers.ts").catch(({ message }: Error) => {
     const named = message.replace(
       /answers\.ts\((\d+),/g,
-      (found, line) => `${answers[Number(line) - header.length - 1]?.path} ${found}`,
+      (found, line) => `${given[Number(line) - header.length - 1]?.path} ${found}`,
     );
     assert.fail(named);
   });

@@ -37,10 +37,10 @@ export function travellerOf({ id, email, password, token }: Person): Traveller {
 }
 
 /** A client of supabase-js with a token that is never renewed. */
-export function supabaseWith(token: string, address = url) {
+export function supabaseWith(token: string, address = url, fetch = globalThis.fetch) {
   return createClient(address, publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    global: { headers: { authorization: `Bearer ${token}` } },
+    global: { headers: { authorization: `Bearer ${token}` }, fetch },
   });
 }
 
