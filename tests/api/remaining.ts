@@ -188,5 +188,7 @@ export async function callRemaining(fetch: typeof globalThis.fetch): Promise<voi
     `;
     const part = { seal: Number(group?.seal), first: 1, last: 1, organization_id };
     await rpc(ada.token, "audit_group_nodes", part);
+    const period = { since: "2026-01-01T00:00:00Z", until: new Date().toISOString() };
+    await rpc(ada.token, "audit_period", { organization_id, ...period });
   }
 }
