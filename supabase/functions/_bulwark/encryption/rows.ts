@@ -159,8 +159,12 @@ function query({ caller }: Readers, columns: Columns): RowQuery {
 async function read({ service }: Readers, columns: Columns, rows: RowQuery): Promise<Row[]> {
   const { primary_key, organization_column, organization_type } = columns[0]!;
   const answer = await rows;
-  // The Data API does not know the schema, the table or a column.
-  if (["PGRST106", "PGRST205", "42P01", "42703"].includes(answer.error?.code ?? "")) {
+  const { code = "", details } = answer.error ?? {};
+  // The Data API does not know the schema, the table or a column, or the role may not read it. A
+  // refusal by a policy of Bulwark has details.
+  const isHidden = ["PGRST106", "PGRST205", "42P01", "42703"].includes(code) ||
+    code === "42501" && !details;
+  if (isHidden) {
     throw new BulwarkError(
       404,
       "ENCRYPTION_TABLE_NOT_EXPOSED",
