@@ -1,14 +1,15 @@
 /**
  * `npm run export-audit -- <organization id> --out <file>`: exports an organization's whole audit
- * log, following the cursor to its end.
+ * log, following the cursor to its end, or a period of it.
  *
  *   --format ndjson|csv|json|ocsf   ndjson, which npm run verify-audit verifies, by default
  *   --after <cursor>                goes on where an earlier export ended
+ *   --period <from>/<to>            all that was sealed in this period, and one entry on each side of it
  *   --system                        the entries without an organization, instead of an id
  *
  * NDJSON comes from the function `bulwark-audit`, which signs where it begins and ends. What is there already
  * of one that was stopped (`<file>.part`) is kept: the same command goes on after the last whole part
- * of it. The other formats begin anew.
+ * of it. The other formats and periods begin anew.
  *
  * Ends with 0 where everything was exported, 1 where something failed, and 2 where there was nothing
  * to export, or where the arguments are wrong.
@@ -18,6 +19,7 @@
  */
 import { createClient } from "@supabase/supabase-js";
 import type { CallerClient } from "../supabase/functions/_bulwark/foundation/caller.ts";
+import { hasReached, sizeOf, type Span } from "../clients/js/src/period.ts";
 import type { Database } from "../supabase/functions/_bulwark/foundation/database.types.ts";
 import {
   type ExportSource,
@@ -27,24 +29,29 @@ import {
 import { exportFormat, exportFormats } from "../supabase/functions/_bulwark/audit/formats.ts";
 import { openDraft } from "./audit/draft.ts";
 import { type Arrived, type AuditFunction, fetchBundle, followed } from "./audit/fetching.ts";
+import { periodForm, periodOption, type Times } from "./audit/period.ts";
 import { progressLine } from "./audit/progress.ts";
 import { parseArguments, wrongUsage } from "./stack/arguments.ts";
 import { Failure, reason } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
 
 const usage = "npm run export-audit -- <organization id> --out <file> " +
-  "[--format ndjson|csv|json|ocsf] [--after <cursor>] [--system]";
+  `[--format ndjson|csv|json|ocsf] [--after <cursor> | ${periodForm}] [--system]`;
+/** The most entries of one request. */
+const largest = 50_000;
 
 await main(async () => {
-  const { organization_id, out, format, cursor } = readArguments();
+  const { organization_id, out, format, period, ...asked } = readArguments();
   const { client, endpoint } = await signIn();
+  const span = period && await spanOf(client, organization_id, period);
+  const cursor = span?.after ?? asked.cursor;
   const isBundle = format.proved !== null;
   const progress = progressLine();
   const started = performance.now();
   // Renamed only once it is complete.
   const draft = await openDraft(
     `${out}.part`,
-    isBundle ? { organization: organization_id, after: cursor } : null,
+    isBundle && !span ? { organization: organization_id, after: cursor } : null,
   );
   const arrived: Arrived = {
     entries: 0,
@@ -60,16 +67,20 @@ await main(async () => {
       // The function signs its exports. The file consists of several whole ones, so at most the
       // last is lost.
       for (let next = arrived.cursor; !arrived.isWhole; next = arrived.next) {
-        const body = await fetchBundle(endpoint, organization_id, next);
+        const limit = span ? sizeOf(span, arrived.entries, largest) : undefined;
+        const body = await fetchBundle(endpoint, organization_id, next, limit);
         await draft.append(followed(body, arrived, show));
+        arrived.isWhole ||= hasReached(arrived.next ?? arrived.cursor, span);
       }
     } else {
       const source = watched(exportSource(client, organization_id), arrived, show);
-      const limit = Number.MAX_SAFE_INTEGER;
+      const limit = span?.through ? span.entries : Number.MAX_SAFE_INTEGER;
       const options = { format, organization_id, cursor, limit, signers: [] };
       await draft.append((await startExport(source, options)).body);
       // JSON ends early if a page fails.
-      if (!arrived.isWhole) throw new Failure("BROKEN_OFF", "a page could not be read");
+      if (!arrived.isWhole && arrived.entries < limit) {
+        throw new Failure("BROKEN_OFF", "a page could not be read");
+      }
     }
     await draft.finish(out);
   } catch (thrown) {
@@ -87,8 +98,24 @@ await main(async () => {
     console.error(`Nothing was exported: no entry is sealed${where}. Is it the right log?`);
     return 2;
   }
-  if (arrived.cursor) console.log(`What is sealed later begins at --after ${arrived.cursor}`);
+  if (arrived.cursor && !span) {
+    console.log(`What is sealed later begins at --after ${arrived.cursor}`);
+  }
 });
+
+/** The part of the log from which a period can be proved. */
+async function spanOf(
+  client: CallerClient,
+  organization_id: string | null,
+  period: Times,
+): Promise<Span> {
+  const asked = organization_id === null ? period : { organization_id, ...period };
+  const { data, error } = await client.rpc("audit_period", asked).single();
+  if (error) {
+    throw new Failure(error.details || "EXPORT_FAILED", `Cannot export: ${error.message}`);
+  }
+  return data;
+}
 
 /** A source whose pages are counted. */
 function watched(
@@ -115,6 +142,7 @@ function readArguments() {
       out: { type: "string" },
       format: { type: "string", default: "ndjson" },
       after: { type: "string" },
+      period: { type: "string" },
       system: { type: "boolean", default: false },
     },
     usage,
@@ -125,7 +153,11 @@ function readArguments() {
   if (positionals.length !== (values.system ? 0 : 1)) {
     throw wrongUsage("Either an organization or --system is needed", usage);
   }
+  if (values.period !== undefined && values.after !== undefined) {
+    throw wrongUsage("--period excludes --after", usage);
+  }
   return {
+    period: periodOption(values.period, usage),
     organization_id: organization?.toLowerCase() ?? null,
     out: values.out,
     format: formatOption(values.format),

@@ -6,6 +6,7 @@
  *   --checkpoint <file>          a checkpoint kept elsewhere, against a log that was rewritten
  *   --consistency <file>         the proof from that checkpoint to the bundle's, where it is newer
  *   --organization <id>, --system    whose log it has to be
+ *   --period <from>/<to>         it has to have all that was sealed in this period
  *   --after <cursor>, --until <cursor>   the part of the log that it has to be; by default all
  *   --pruned <seal>              accepts that the log was pruned up to that seal
  *   --empty                      accepts that no entry is there, as its signed end says
@@ -17,6 +18,7 @@
 import { VerificationError, verifyExport } from "../clients/js/src/audit.ts";
 import { inline } from "../clients/js/src/audit/reader.ts";
 import { nativeHash } from "./audit/native.ts";
+import { periodForm, periodOption } from "./audit/period.ts";
 import { workerPool } from "./audit/pool.ts";
 import { progressLine } from "./audit/progress.ts";
 import { exitCode, reportLines } from "./audit/report.ts";
@@ -27,7 +29,7 @@ import { main } from "./stack/main.ts";
 
 const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>] " +
   "[--checkpoint <file>] [--consistency <file>] [--organization <id> | --system] " +
-  "[--after <cursor>] [--until <cursor>] [--pruned <seal>] [--empty] [--json]";
+  `[${periodForm} | --after <cursor> --until <cursor>] [--pruned <seal>] [--empty] [--json]`;
 /** Smaller bundles are verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
@@ -80,6 +82,7 @@ function readArguments() {
       consistency: { type: "string" },
       organization: { type: "string" },
       system: { type: "boolean" },
+      period: { type: "string" },
       after: { type: "string" },
       until: { type: "string" },
       pruned: { type: "string" },
@@ -101,9 +104,14 @@ function readArguments() {
   if (values.pruned !== undefined && !/^[1-9]\d{0,14}$/.test(values.pruned)) {
     throw refuse("--pruned needs the number of a seal");
   }
+  if (values.period !== undefined && (values.after ?? values.until) !== undefined) {
+    throw refuse("--period excludes --after and --until");
+  }
+  const period = periodOption(values.period, usage) ?? undefined;
   const { key, after, until, empty, checkpoint, consistency, json } = values;
   const asked = {
     organization: values.system ? null : values.organization,
+    period,
     after,
     until,
     pruned: values.pruned === undefined ? undefined : Number(values.pruned),

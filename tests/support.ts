@@ -21,6 +21,11 @@ export const publishableKey = setting("BULWARK_TEST_PUBLISHABLE_KEY");
 export const schedulerSecret = setting("BULWARK_TEST_SCHEDULER_SECRET");
 export const authenticatorUrl = setting("BULWARK_TEST_AUTHENTICATOR_DB_URL");
 export const scannerPrivateKey = setting("BULWARK_TEST_SCANNER_PRIVATE_KEY");
+/** Of the provider of e-mail, which a test serves, and of the endpoint of invitations. */
+export const mail = {
+  url: setting("BULWARK_TEST_MAIL_URL"),
+  secret: setting("BULWARK_TEST_MAIL_SECRET"),
+};
 export const metricsToken = setting("BULWARK_TEST_METRICS_TOKEN");
 export const secretKey = setting("BULWARK_TEST_SECRET_KEY");
 export const superuserUrl = setting("BULWARK_TEST_ADMIN_DB_URL");

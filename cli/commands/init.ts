@@ -28,14 +28,16 @@ supabase/config.toml. The core is always there: ${
   }.
 Run it again to complete it: files that are there stay as they are.
 
-  --with <list>     capabilities beside the core, separated by commas; all; or none:
+  --with <list>     capabilities beside the core, separated by commas; all; or none.
+                    Without it you are asked; with --yes or without a terminal it is required:
 ${optional.map(({ name, description }) => `      ${name.padEnd(width)}${description}`).join("\n")}
 ${commonHelp}`,
   async run(args, terminal) {
     const { values } = parse(args, { ...commonOptions, with: { type: "string" } });
     const project = findProject(values.workdir);
     const lock = readLock(project);
-    const chosen = await choose(values.with, lock, terminal);
+    const mayAsk = terminal.interactive && !values.yes;
+    const chosen = await choose(values.with, lock, mayAsk ? terminal : null);
     const plan = await planFor(project, lock, chosen, values.db);
     plan.notes.unshift(...added(chosen));
     return await carryOut(project, plan, { dryRun: values["dry-run"], yes: values.yes }, terminal);
@@ -77,7 +79,8 @@ export async function planFor(
 async function choose(
   list: string | undefined,
   lock: Lock | null,
-  terminal: Terminal,
+  /** Null: nobody can be asked. */
+  terminal: Terminal | null,
 ): Promise<string[]> {
   if (list !== undefined && list.trim() !== "") {
     const names = namesOf(list);
@@ -90,7 +93,7 @@ async function choose(
     );
   }
   if (lock && list === undefined) return lock.capabilities;
-  if (list === undefined && terminal.interactive) {
+  if (list === undefined && terminal) {
     return await terminal.selectMany(
       "Which capabilities, beside the core?",
       optional.map(({ name, description }) => ({ value: name, label: name, hint: description })),
@@ -98,7 +101,7 @@ async function choose(
   }
   throw new CliError(
     "CLI_USAGE",
-    "Say which capabilities: --with <list>, --with all or --with none",
+    "Say which capabilities, as nobody is asked: --with <list>, --with all or --with none",
     2,
   );
 }

@@ -28,11 +28,13 @@ export async function fetchBundle(
   { url, token, publishableKey }: AuditFunction,
   organization: string | null,
   cursor: string | null,
+  limit?: number,
 ): Promise<ReadableStream<Uint8Array>> {
   const query = new URLSearchParams({
     format: "ndjson",
     ...(organization === null ? {} : { organization_id: organization }),
     ...(cursor === null ? {} : { cursor }),
+    ...(limit === undefined ? {} : { limit: String(limit) }),
   });
   for (;;) {
     const bearer = await token();

@@ -20,6 +20,10 @@ export function reportLines(verdict: Verdict, seconds: number): string[] {
       `${verdict.organization ?? "no organization"}, ${seconds.toFixed(1)} s (${rate}/s)`,
     `  exported at ${verdict.exportedAt}; what came later, or was hidden then, is not in it`,
   );
+  if (verdict.sealed && outcomeOf(verdict) === "intact") {
+    const { first, last } = verdict.sealed;
+    lines.push(`  sealed from ${first} to ${last}: no entry between them is missing`);
+  }
   if (verdict.signers.length > 0) lines.push(`  signed by ${verdict.signers.join(", ")}`);
   if (verdict.treeSize !== null) {
     const size = number(verdict.treeSize);

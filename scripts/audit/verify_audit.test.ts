@@ -111,6 +111,33 @@ Deno.test("verify-audit ends with 0 for a part only where the part was asked for
   }
 });
 
+Deno.test("verify-audit ends with 0 for a period only where the seals beside it prove it", async () => {
+  // The sample makes an entry each millisecond; its two seals are of the fourth and the ninth.
+  const at = (millisecond: number) => new Date(1795456800000 + millisecond).toISOString();
+  const bundle = await write("good.ndjson", asBytes(sample.lines));
+  const later = await write(
+    "later.ndjson",
+    asBytes(await exported(sample.log, organization, { after: "1:3", limit: 5 })),
+  );
+  const key = ["--key", sample.vkey];
+  const whole = await run(bundle, ...key, "--period", `${at(1)}/${at(5)}`);
+  assert.equal(whole.code, 0, whole.text);
+  assert.match(
+    whole.text,
+    /sealed from 2026-11-\S+Z to 2026-11-\S+Z: no entry between them is missing/,
+  );
+  // Its first entry belongs to the period, so that an earlier one could be missing.
+  const [_sealed, first] = /sealed from (\S+) to/.exec(whole.text) ?? [];
+  const early = await run(later, ...key, "--period", `${at(-1000)}/${at(5)}`);
+  assert.deepEqual([early.code, /BEGINS_LATER/.test(early.text)], [2, true], early.text);
+  const future = await run(bundle, ...key, "--period", `${first}/2999-01-01`);
+  assert.deepEqual([future.code, /ENDS_EARLY/.test(future.text)], [2, true], future.text);
+  for (const wrong of ["2026-10", "/", "2026-11-01/2026-10-01", "2026-02-30/2026-03-01", "a/b"]) {
+    const { code, text } = await run(bundle, ...key, "--period", wrong);
+    assert.deepEqual([code, /--period needs two times/.test(text)], [2, true], text);
+  }
+});
+
 Deno.test("verify-audit compares with an older checkpoint only by a proof", async () => {
   const bundle = await write("good.ndjson", asBytes(sample.lines));
   const older = await makeSample([4]);
@@ -161,6 +188,7 @@ Deno.test("verify-audit ends with 2 and one line where nothing can be said", asy
     [[bundle, "--key", sample.vkey, "--checkpoint", half], /Cannot use/],
     [[bundle, "--key", sample.vkey, "--key", sample.vkey], /two of the keys given/],
     [[bundle, "--key", sample.vkey, "--consistency", half], /without --checkpoint/],
+    [[bundle, "--key", sample.vkey, "--period", "/2026-11-01", "--after", "1:3"], /excludes/],
     [[bundle, "--key", sample.vkey, "--system", "--organization", "x"], /exclude each other/],
   ];
   for (const [args, message] of cases) {

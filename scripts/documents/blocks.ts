@@ -22,8 +22,8 @@ export interface Block {
 }
 
 /** The languages that are run, and those that are only examined. */
-export const executed = ["sql", "sh", "js", "ts", "tsx", "http"];
-const examined = ["json", "toml", "html", "mermaid"];
+const executed = ["sql", "sh", "js", "ts", "tsx", "http"];
+const examined = ["json", "toml", "mermaid"];
 
 /** A page that does not keep to the convention. */
 export class Unclear extends Error {}
@@ -46,8 +46,14 @@ export function blocksOf(text: string): Block[] {
       }
     } else if (type === "fence") {
       const language = info.trim();
-      if (language) blocks.push(block({ section, language, text: content, line, rules: comments }));
+      const found = block({ section, language, text: content, line, rules: comments });
+      if (found.kind === "output" && !["run", "output"].includes(blocks.at(-1)?.kind ?? "")) {
+        throw new Unclear(`line ${line}: no block is run whose output this is`);
+      }
+      blocks.push(found);
       comments = [];
+    } else if (type === "code_block") {
+      throw new Unclear(`line ${line}: an indented block is not run`);
     } else if (comments.length > 0 && !type.endsWith("_close")) {
       throw new Unclear(`line ${line}: no block follows <!-- docs: ${comments.join()} -->`);
     }
@@ -71,7 +77,9 @@ function block({ rules, ...found }: Found): Block {
   };
   if (language === "text") result.kind = "output";
   else if (examined.includes(language)) result.kind = "check";
-  else if (!executed.includes(language)) throw new Unclear(`line ${line}: unknown ${language}`);
+  else if (!executed.includes(language) && language !== "html") {
+    throw new Unclear(`line ${line}: unknown language ${language || "(none)"}`);
+  }
   for (const rule of rules) {
     const [, name = "", value = ""] = /^(\w+):? ?(.*)$/.exec(rule) ?? [];
     if ((name === "output" || name === "setup") && !value) result.kind = name;
@@ -82,6 +90,9 @@ function block({ rules, ...found }: Found): Block {
     else if ((name === "skip" || name === "check") && value) {
       Object.assign(result, { kind: name, reason: value });
     } else throw new Unclear(`line ${line}: <!-- docs: ${rule} --> says nothing`);
+  }
+  if (language === "html" && !result.reason) {
+    throw new Unclear(`line ${line}: html needs the test that opens it: <!-- docs: check: … -->`);
   }
   return result;
 }

@@ -87,9 +87,17 @@ async function untilReady(program: Program) {
 
 async function serve(scratch: ScratchFolder, options: string[]): Promise<TestStack> {
   const folder = folderIn(scratch.path);
-  // A bucket that the tests of the archive serve; nothing answers there otherwise.
+  // A bucket and a provider of e-mail that tests serve; nothing answers there otherwise.
   const archive = `http://127.0.0.1:${freePort()}/archive/log`;
+  const mail = {
+    url: `http://127.0.0.1:${freePort()}/emails`,
+    secret: `whsec_${btoa("the secret of the invitations' endpoint")}`,
+  };
   const settings: Record<string, string> = {
+    BULWARK_MAIL_URL: mail.url,
+    BULWARK_MAIL_SECRET: mail.secret,
+    BULWARK_MAIL_KEY: "re_test",
+    BULWARK_MAIL_FROM: "Bulwark <bulwark@app.example>",
     BULWARK_AUDIT_ARCHIVE: archive,
     BULWARK_AUDIT_ARCHIVE_KEY_ID: "S3RVER",
     BULWARK_AUDIT_ARCHIVE_SECRET: "S3RVER",
@@ -127,6 +135,8 @@ async function serve(scratch: ScratchFolder, options: string[]): Promise<TestSta
     BULWARK_TEST_SCANNER_PRIVATE_KEY: secrets.scannerPrivateKey,
     BULWARK_TEST_DEMO_PASSWORD: secrets.demoPassword,
     BULWARK_TEST_ARCHIVE: archive,
+    BULWARK_TEST_MAIL_URL: mail.url,
+    BULWARK_TEST_MAIL_SECRET: mail.secret,
     BULWARK_TEST_RESTART: restarts.url,
     BULWARK_TEST_LOG: `${folder}.log`,
     BULWARK_TEST_DB_URL: database("postgres"),

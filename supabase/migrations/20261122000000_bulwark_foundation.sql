@@ -131,7 +131,8 @@ begin
   select s.value into v_value from bulwark.settings s where s.name = setting.name;
   if not found then
     raise exception 'Cannot read setting: % does not exist', left(setting.name, 64)
-      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING',
+        hint = 'List them with: select name from bulwark.settings';
   end if;
   return v_value;
 end;
@@ -258,11 +259,13 @@ begin
   foreach v_column in array tg_argv loop
     if not to_jsonb(old) ? v_column then
       raise exception 'Cannot keep column: % has no column %', tg_table_name, v_column
-        using errcode = 'undefined_column', detail = 'COLUMN_IS_UNKNOWN';
+        using errcode = 'undefined_column', detail = 'COLUMN_IS_UNKNOWN',
+          hint = 'Make the trigger again with columns that the table has';
     end if;
     if to_jsonb(new) -> v_column is distinct from to_jsonb(old) -> v_column then
       raise exception 'Cannot change %.%: it is fixed once the row exists', tg_table_name, v_column
-        using errcode = 'check_violation', detail = 'COLUMN_IS_FIXED';
+        using errcode = 'check_violation', detail = 'COLUMN_IS_FIXED',
+          hint = 'Delete the row and insert another one';
     end if;
   end loop;
   return new;
@@ -697,7 +700,8 @@ begin
       )
   ) then
     raise exception 'Cannot proceed: the account is suspended'
-      using errcode = 'insufficient_privilege', detail = 'ACCOUNT_SUSPENDED';
+      using errcode = 'insufficient_privilege', detail = 'ACCOUNT_SUSPENDED',
+        hint = 'The operator of the application can lift the ban';
   end if;
   raise exception 'Cannot proceed: the session has ended, or the token names none of the user''s'
     using errcode = 'PT401', detail = 'SESSION_ENDED', hint = 'Sign in again';

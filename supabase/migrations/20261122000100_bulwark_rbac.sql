@@ -463,11 +463,13 @@ begin
   if v_inherited_organization is not null
     and v_inherited_organization is distinct from v_organization then
     raise exception 'Cannot inherit role: it belongs to another organization'
-      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE',
+        hint = 'Inherit from a system role or from one of the same organization';
   end if;
   if new.inherits_role_id = bulwark_private.super_admin_role() then
     raise exception 'Cannot inherit role: super_admin is granted, never inherited'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Inherit from admin, or name the permissions';
   end if;
   -- Two concurrent changes could form a cycle, so one waits for the other.
   perform bulwark_private.bump_permission_version(v_organization);
@@ -482,7 +484,8 @@ begin
     select from ancestry a where a.role_id = new.role_id
   ) then
     raise exception 'Cannot inherit role: it would inherit itself'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE';
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE',
+        hint = 'Take the role out of those that it inherits from';
   end if;
   return new;
 end;
@@ -503,11 +506,13 @@ begin
   if v_role.organization_id is not null
     and v_role.organization_id is distinct from new.organization_id then
     raise exception 'Cannot grant role: it belongs to another organization'
-      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE',
+        hint = 'Grant a system role or one of the same organization';
   end if;
   if new.role_id = bulwark_private.super_admin_role() and new.organization_id is not null then
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Grant admin in the organization, or super_admin without one';
   end if;
   if bulwark_private.setting('rbac.anonymous_members') is distinct from 'true' then
     perform bulwark_private.require_named_account(new.user_id);
@@ -1388,7 +1393,8 @@ begin
   perform bulwark.require_permission(permission, organization_id);
   if not bulwark_private.bump_permission_version(organization_id) then
     raise exception 'Cannot proceed: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   perform bulwark_private.hold_session();
   perform bulwark.require_permission(permission, organization_id);
@@ -1470,7 +1476,8 @@ begin
   perform bulwark_private.require_caller();
   if bulwark_private.can_see_user(user_id, organization_id, former) is not true then
     raise exception 'Cannot look up user: there is none here that you may see'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE',
+        hint = 'Pass the organization that you share with the user';
   end if;
 end;
 $$;
@@ -1830,7 +1837,8 @@ begin
     select from bulwark_private.reserved_slugs r where r.slug = require_organization_slug.slug
   ) then
     raise exception 'Cannot name organization: the slug is reserved'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED',
+        hint = 'Choose another slug';
   end if;
 end;
 $$;
@@ -1855,7 +1863,8 @@ begin
       and (u.banned_until is null or u.banned_until <= now())
   ) then
     raise exception 'Cannot name user: there is no such account, or it is suspended'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER',
+        hint = 'Pass the id of an account that can sign in';
   end if;
 end;
 $$;
@@ -1921,7 +1930,8 @@ begin
       from bulwark.organizations o where o.created_by = v_caller and o.self_service
     ) then
       raise exception 'Cannot create organization: you have made as many as one account may'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS',
+          hint = 'Delete one, or ask the operator: rbac.self_service_limit';
     end if;
   end if;
   perform bulwark_private.require_organization_name(name);
@@ -1935,7 +1945,8 @@ begin
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot create organization: the slug is taken'
-      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN',
+        hint = 'Choose another slug';
   end;
   insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by)
   values (v_administrator, bulwark_private.admin_role(), v_organization.id, v_caller);
@@ -1971,7 +1982,8 @@ begin
   for no key update;
   if not found then
     raise exception 'Cannot rename organization: it does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   -- A value that stays is not checked: the slug may have become reserved since.
   if name <> v_organization.name then
@@ -1988,7 +2000,8 @@ begin
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot rename organization: the slug is taken'
-      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN',
+        hint = 'Choose another slug';
   end;
   return v_organization;
 end;
@@ -2200,7 +2213,8 @@ begin
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() and organization_id is not null then
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Grant admin in the organization, or super_admin without one';
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
@@ -2212,7 +2226,8 @@ begin
     select from bulwark.organizations o where o.id = grant_role.organization_id
   ) then
     raise exception 'Cannot grant role: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   insert into bulwark.user_roles as g
     (user_id, role_id, organization_id, starts_at, expires_at, granted_by)
@@ -2284,7 +2299,8 @@ begin
   if not found then
     perform bulwark_private.require_no_host_grant(user_id, v_role.id, organization_id);
     raise exception 'Cannot revoke role: the user does not hold it'
-      using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND';
+      using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND',
+        hint = 'List the roles of the user with get_user_roles';
   end if;
 end;
 $$;
@@ -2472,7 +2488,8 @@ begin
     select from bulwark.roles r where r.organization_id is null and r.name = require_role_name.name
   ) then
     raise exception 'Cannot name role: a system role has that name'
-      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name';
   end if;
 end;
 $$;
@@ -2511,7 +2528,8 @@ begin
     where r.organization_id = create_role.organization_id
   ) then
     raise exception 'Cannot create role: an organization has at most 100 of its own'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_TOO_MANY_ROLES';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_TOO_MANY_ROLES',
+        hint = 'Delete roles that nobody needs with delete_role';
   end if;
   begin
     insert into bulwark.roles (organization_id, name, description, created_by)
@@ -2522,7 +2540,8 @@ begin
     returning * into v_role;
   exception when unique_violation then
     raise exception 'Cannot create role: the organization has one of that name'
-      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name, or change that role with update_role';
   end;
   perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
   if not bulwark_private.caller_is_service() then
@@ -2580,7 +2599,8 @@ begin
     returning * into v_role;
   exception when unique_violation then
     raise exception 'Cannot rename role: the organization has one of that name'
-      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name';
   end;
   return v_role;
 end;
@@ -2830,7 +2850,8 @@ begin
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Invite as admin';
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
@@ -2896,7 +2917,8 @@ begin
   where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
   if not found then
     raise exception 'Cannot revoke invitation: it is no longer pending'
-      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+        hint = 'List pending ones with list_invitations';
   end if;
 end;
 $$;
@@ -3333,7 +3355,8 @@ begin
   -- The UUID of zeros stands for the installation, in indexes of keys and endpoints.
   if new.id = '00000000-0000-0000-0000-000000000000' then
     raise exception 'Cannot make organization: no organization has the UUID of zeros'
-      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose another key';
   end if;
   if bulwark_private.setting('rbac.reuse_organization_keys') is distinct from 'true' and exists (
     select from bulwark_private.former_organizations f where f.organization_id = new.id
@@ -3663,7 +3686,8 @@ begin
   perform bulwark_private.require_plain_key(key);
   if host.key_type <> 'uuid' and bulwark_private.is_hashed_id(key) then
     raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
-      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose a key that is no UUID';
   end if;
   insert into bulwark.organizations (id, name, slug, created_by)
   values (v_id, v_name, bulwark_private.host_slug(v_slug, v_id), bulwark.current_person())
@@ -3690,7 +3714,8 @@ begin
     where k.organization_id = v_id and k.key = keep_host_organization.key
   ) then
     raise exception 'Cannot make organization: another key has its id'
-      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose another key';
   end if;
 end;
 $$;
@@ -4644,7 +4669,8 @@ begin
   loop
     if (bulwark_private.find_role(v_name, null)).id = bulwark_private.super_admin_role() then
       raise exception 'Cannot follow table: super_admin is system-wide, not of one organization'
-        using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+        using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+          hint = 'Map the value to admin';
     end if;
   end loop;
 end;
@@ -4990,7 +5016,8 @@ begin
     perform bulwark_private.require_caller();
     if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
       raise exception 'Cannot list names: without an organization it needs a super_admin'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+          hint = 'Name an organization, or ask a super_admin';
     end if;
   else
     perform bulwark.require_permission('user:read', organization_id);
@@ -5134,7 +5161,8 @@ begin
   );
   if bulwark_private.super_admin_role() = any (v_roles) then
     raise exception 'Cannot set roles: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Choose admin';
   end if;
   v_added := array(
     select r from unnest(v_roles) as r
@@ -5498,7 +5526,8 @@ declare
 begin
   if v_email is null then
     raise exception 'Cannot answer invitation: your own e-mail address is not confirmed'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED',
+        hint = 'Follow the link that Supabase Auth sent to this address';
   end if;
   return v_email;
 end;
@@ -5732,7 +5761,8 @@ begin
     and i.revoked_at is null;
   if not found then
     raise exception 'Cannot decline invitation: it is not valid for this account'
-      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+        hint = 'List yours with my_invitations';
   end if;
 end;
 $$;

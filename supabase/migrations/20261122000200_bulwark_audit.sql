@@ -3173,7 +3173,8 @@ begin
     select from bulwark_private.audit_watched_tables g where g.relation = target and g.captures
   ) then
     raise exception 'Cannot disable audit: % is not audited', target
-      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
+      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED',
+        hint = 'Nothing is to be done: its changes are not recorded';
   end if;
   perform bulwark_private.drop_audit_triggers(target);
   delete from bulwark_private.audit_watched_tables g where g.relation = target;
@@ -3243,11 +3244,13 @@ begin
     )
   ) then
     raise exception 'Cannot enable audit: % lacks a column that was named', target
-      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN';
+      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN',
+        hint = 'Name columns that the table has, as they are spelled there';
   end if;
   if redact && v_key then
     raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
-      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED';
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED',
+        hint = 'Redact other columns, or use a key without personal data';
   end if;
   if organization_column is not null
       and bulwark_private.organization_expression(target, organization_column, '') is null
@@ -3553,20 +3556,23 @@ begin
   end if;
   if bulwark_private.is_audit_evidence(event_type, action) then
     raise exception 'Cannot log event: only the audit log itself records it'
-      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE',
+        hint = 'Report an event type of your own, or another one of audit_event_types';
   end if;
   if not v_service then
     if bulwark_private.require_user() is distinct
       from coalesce(actor_id, bulwark.current_person()) then
       raise exception 'Cannot log event: one reports one''s own acts only'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU',
+          hint = 'Leave actor_id out; the service role reports for others';
     end if;
     if exists (
       select from bulwark.audit_event_types t
       where t.name = log_audit_event.event_type and not t.reported_by_clients
     ) then
       raise exception 'Cannot log event: % is not reported by clients', event_type
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE',
+          hint = 'The service role reports it; reported_by_clients of the type opens it';
     end if;
     if severity is null then
       select least(t.severity, 'warning') into severity
@@ -3574,12 +3580,14 @@ begin
     end if;
     if severity > 'warning' then
       raise exception 'Cannot log event: a client reports up to warning'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE',
+          hint = 'Report it as warning, or with the service role';
     end if;
     if organization_id is not null and not bulwark.is_super_admin()
       and organization_id not in (select bulwark.member_organizations()) then
       raise exception 'Cannot log event: you are not a member of the organization'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER',
+          hint = 'Name an organization of yours, or none';
     end if;
   end if;
   if parent_id is not null and not exists (
@@ -3589,7 +3597,8 @@ begin
       and (v_service or e.actor_id = bulwark.current_person())
   ) then
     raise exception 'Cannot log event: there is no such parent of yours'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY',
+        hint = 'Name an entry of yours as parent_id, or none';
   end if;
   return bulwark_private.append_audit_entry(
     event_type => log_audit_event.event_type,
@@ -4501,7 +4510,8 @@ begin
         is distinct from (v_last.timeline, v_last.snapshot::text)
       or new.through <= v_last.through then
       raise exception 'Cannot seal the audit log: the last seal has to be continued first'
-        using errcode = 'object_not_in_prerequisite_state', detail = 'AUDIT_SEAL_IS_OPEN';
+        using errcode = 'object_not_in_prerequisite_state', detail = 'AUDIT_SEAL_IS_OPEN',
+          hint = 'Call seal_audit_log() again: each call continues it';
     end if;
     new.sealed_at := v_last.sealed_at;
   end if;
@@ -4979,7 +4989,8 @@ declare
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
-      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED',
+        hint = 'Call it in a transaction of isolation level read committed';
   end if;
   -- With a transaction id of its own this transaction would count as finished in its own snapshot,
   -- and its later writes would never be sealed.
@@ -6463,7 +6474,8 @@ begin
         and k.writer_hash = sha256(decode(v_signer ->> 'writer', 'base64'))
     ) then
       raise exception 'Cannot store checkpoint: key % is registered otherwise', v_id
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER',
+          hint = 'Sign with the key that is registered under this name and id';
     end if;
     v_ids := v_ids || v_id;
   end loop;
@@ -6629,7 +6641,8 @@ begin
     or root_hash <> bulwark_private.base64(bulwark_private.audit_tree_root(tree_size))
     or not bulwark_private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
     raise exception 'Cannot store checkpoint: it does not match the log'
-      using errcode = 'invalid_parameter_value', detail = 'AUDIT_CHECKPOINT_MISMATCH';
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_CHECKPOINT_MISMATCH',
+        hint = 'Run verify_audit_log: its problem says what differs';
   end if;
   insert into bulwark.audit_checkpoints (tree_size, root_hash, key_id, note)
   values (
@@ -6668,7 +6681,8 @@ begin
     select from bulwark.audit_checkpoints c where c.tree_size = record_audit_delivery.tree_size
   ) then
     raise exception 'Cannot record delivery: there is no such checkpoint'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_CHECKPOINT';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_CHECKPOINT',
+        hint = 'List them with: select tree_size from bulwark.audit_checkpoints';
   end if;
 end;
 $$;
@@ -6926,7 +6940,8 @@ begin
       or v_entry.organization_id not in (select bulwark.organizations_with('audit:read'))
     ) then
     raise exception 'Cannot prove the entry: there is none here that you may read'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY',
+        hint = 'Find entries with search_audit_logs';
   end if;
   v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid, v_entry.id);
   if v_seal is null then
@@ -8727,7 +8742,8 @@ begin
   -- Under a stricter isolation level finish_audit_removal would not see holds placed meanwhile.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot remove from the audit log: the transaction is not READ COMMITTED'
-      using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED';
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED',
+        hint = 'Begin the transaction with isolation level read committed';
   end if;
   return array(select h.id from bulwark.audit_legal_holds h where h.released_at is null);
 end;
@@ -8863,7 +8879,8 @@ begin
   where h.id = hold_id and h.released_at is null;
   if not found then
     raise exception 'Cannot release hold: it is not in force'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_HOLD';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_HOLD',
+        hint = 'List holds with: select id from bulwark.audit_legal_holds';
   end if;
 end;
 $$;
@@ -8965,7 +8982,8 @@ begin
   get diagnostics v_count = row_count;
   if v_count <> cardinality(ids) then
     raise exception 'Cannot remove payloads: another removal is under way'
-      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
+      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT',
+        hint = 'Try again when the other one has ended';
   end if;
   return v_count;
 end;
@@ -9118,7 +9136,8 @@ begin
         or i.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: nobody is known by that id'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT',
+        hint = 'Pass the id of auth.users; after a deletion, the id that the log has';
   end if;
   if exists (
     select from bulwark.audit_legal_holds h
@@ -9128,7 +9147,8 @@ begin
         or h.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: a legal hold keeps what is known of them'
-      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD';
+      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD',
+        hint = 'Release the hold with release_legal_hold first, or wait until it is released';
   end if;
 end;
 $$;
@@ -9389,7 +9409,8 @@ begin
     where s ->> 'public_key' ~ '^[A-Za-z0-9+/]{43}=$' and s ->> 'writer' ~ '^[A-Za-z0-9+/]{86}==$'
   ) then
     raise exception 'Cannot archive: the caller does not hold a key of the log'
-      using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER';
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER',
+        hint = 'Let the function bulwark-audit archive: it has the signing key';
   end if;
 end;
 $$;
@@ -9633,7 +9654,8 @@ begin
   for update;
   if v_archive.month is null then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   select * into v_verdict from bulwark.verify_audit_log(
     until => (
@@ -9688,7 +9710,8 @@ begin
   for update;
   if not found then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   v_due := bulwark_private.next_audit_archive_file(month);
   -- Another run was first.
@@ -9992,7 +10015,8 @@ begin
       where m.end_id = v_end and m.through_seal = v_through
     ) then
       raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
-        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
+        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT',
+          hint = 'Try again';
     end if;
     perform bulwark_private.detach_audit_month(v_end);
   end if;
@@ -10189,7 +10213,8 @@ begin
     where a.month = begin_audit_restore.month and a.archived_at is not null
   ) then
     raise exception 'Cannot restore the archive: the month is not archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'List the months with: select month from bulwark.audit_archives';
   end if;
   if exists (
     select from bulwark_private.audit_prunings p
@@ -10256,7 +10281,8 @@ begin
   if v_leaves is null or v_bad is not null then
     raise exception 'Cannot restore the archive: entry % is not what seal % holds',
       coalesce(v_bad::text, 'none'), restore_audit_entries.seal
-      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_ALTERED';
+      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_ALTERED',
+        hint = 'Restore the file from a copy of the bucket; verify_audit_log judges the rest';
   end if;
   insert into bulwark.audit_restored_logs
   select (jsonb_populate_record(
@@ -10577,7 +10603,8 @@ begin
   where a.month = finish_audit_archive.month for update;
   if v_archive.month is null then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   if v_archive.archived_at is not null then
     return jsonb_build_object('step', 'done', 'dropped', v_archive.dropped);

@@ -143,7 +143,8 @@ begin
     where s.organization_id = require_not_shredded.organization_id
   ) then
     raise exception 'Cannot use data keys: those of the organization were destroyed'
-      using errcode = 'PT410', detail = 'ENCRYPTION_KEY_DESTROYED';
+      using errcode = 'PT410', detail = 'ENCRYPTION_KEY_DESTROYED',
+        hint = 'Nothing brings them back; a new organization gets new keys';
   end if;
 end;
 $$;
@@ -839,7 +840,8 @@ begin
   perform bulwark_private.require_not_shredded(add_data_key.organization_id);
   if not v_exists then
     raise exception 'Cannot add data key: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   select * into v_old
   from bulwark_private.data_keys k
@@ -1363,7 +1365,8 @@ begin
   for update;
   if not found then
     raise exception 'Cannot choose key-encryption key: the id is not registered, or was lost'
-      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY',
+        hint = 'List usable ids with: select id from bulwark.key_encryption_status()';
   end if;
   update bulwark_private.key_encryption_keys k set is_current = false
   where k.is_current and k.id <> key_id;
@@ -1485,7 +1488,8 @@ begin
   perform from bulwark_private.key_encryption_keys k where k.id = key_id for update;
   if not found then
     raise exception 'Cannot declare key lost: the id is not registered'
-      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY',
+        hint = 'List the ids with: select id from bulwark.key_encryption_status()';
   end if;
   update bulwark_private.key_encryption_keys k
   set lost_at = coalesce(k.lost_at, now()), is_current = false
@@ -1523,7 +1527,8 @@ begin
   where k.id = key_id and k.lost_at is not null;
   if not found then
     raise exception 'Cannot declare key found: no lost key has this id'
-      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY',
+        hint = 'List the ids with: select id from bulwark.key_encryption_status()';
   end if;
   -- The rows that were given up are read again, and re-encrypted.
   return bulwark.retry_reencryption();

@@ -914,7 +914,8 @@ begin
     and f.activated_at is not null;
   if not found then
     raise exception 'Cannot remove factor: you have none with this id'
-      using errcode = 'PT404', detail = 'MFA_UNKNOWN_FACTOR';
+      using errcode = 'PT404', detail = 'MFA_UNKNOWN_FACTOR',
+        hint = 'List yours with mfa_status';
   end if;
   if not exists (
     select from bulwark.mfa_secrets f
@@ -1553,7 +1554,8 @@ begin
       request_mfa_reset.user_id, request_mfa_reset.organization_id
     ) then
       raise exception 'Cannot reset factors: the user is not a member of the organization'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
+          hint = 'Leave organization_id out if you are an operator, or ask the right organization';
     end if;
     v_refusal := bulwark_private.mfa_reset_refusal(
       v_person, request_mfa_reset.user_id, request_mfa_reset.organization_id
@@ -1643,7 +1645,8 @@ begin
     )
   ) is not true then
     raise exception 'Cannot find reset: none is open with this id'
-      using errcode = 'PT404', detail = 'MFA_UNKNOWN_RESET';
+      using errcode = 'PT404', detail = 'MFA_UNKNOWN_RESET',
+        hint = 'Request it again with request_mfa_reset: a request is open for a day';
   end if;
   return v_reset;
 end;
@@ -1774,7 +1777,8 @@ begin
   delete from bulwark_private.mfa_required_tables g where g.relation = target;
   if not found then
     raise exception 'Cannot release %: it requires no second factor', target
-      using errcode = 'PT404', detail = 'MFA_NOT_GUARDED';
+      using errcode = 'PT404', detail = 'MFA_NOT_GUARDED',
+        hint = 'Nothing is to be done: no policy of require_mfa is on it';
   end if;
   perform bulwark_private.drop_policies(target, 'bulwark_mfa_');
 end;

@@ -276,7 +276,8 @@ begin
     select from bulwark.organizations o where o.id = set_rate_limit.organization_id
   ) then
     raise exception 'Cannot set the rate limit: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   perform bulwark_private.lock_count('rate_limit_overrides', null);
   if not exists (
@@ -325,7 +326,8 @@ begin
     and o.api_key_id is not distinct from clear_rate_limit.api_key_id;
   if not found then
     raise exception 'Cannot clear the rate limit: there is no such override'
-      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_OVERRIDE';
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_OVERRIDE',
+        hint = 'List them with: select * from rate_limit_overrides';
   end if;
 end;
 $$;
@@ -955,7 +957,8 @@ begin
   returning * into v_block;
   if not found then
     raise exception 'Cannot lift the block: it is not in force'
-      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_BLOCK';
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_BLOCK',
+        hint = 'List those in force with: select id from rate_limit_blocks';
   end if;
   return v_block;
 end;
@@ -1839,7 +1842,8 @@ begin
   having count(*) = 5;
   if not found then
     raise exception 'Cannot limit the request: a setting is missing'
-      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING',
+        hint = 'Insert it again: bulwark.settings lacks a row that begins with rate_limits';
   end if;
   v_next := bulwark_private.quote_qualified(v_settings ->> 'rate_limits.next_request_check');
   if v_role in ('service_role', 'postgres', 'supabase_admin') then

@@ -521,7 +521,8 @@ begin
   perform bulwark_private.require_permission_to_act('api_key:create', organization_id);
   if bulwark_private.user_permits(v_user, 'api_key:create', organization_id) is not true then
     raise exception 'Cannot issue an API key: the caller is not a signed-in person'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+        hint = 'Sign in: keys are issued by people';
   end if;
   if coalesce(
     (
@@ -808,7 +809,8 @@ create function bulwark_private.api_key_not_found()
 as $$
 begin
   raise exception 'Cannot find the API key: it does not exist or you may not see it'
-    using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND';
+    using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND',
+      hint = 'List them with list_api_keys';
 end;
 $$;
 comment on function bulwark_private.api_key_not_found() is
@@ -861,7 +863,8 @@ begin
   where bulwark_private.session_permits(v_key.owner_id, s, v_key.organization_id);
   if v_scopes is null then
     raise exception 'Cannot rotate the API key: you hold none of its scopes any more'
-      using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD';
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
+        hint = 'Issue another key, with the permissions that you hold now';
   end if;
   v_key.scopes := v_scopes;
   v_key.rotated_from := v_key.id;
@@ -1957,7 +1960,8 @@ begin
   delete from bulwark_private.api_key_table_access a where a.relation = target;
   if not found then
     raise exception 'Cannot expel API keys: % does not admit them', target
-      using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED';
+      using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED',
+        hint = 'Nothing is to be done: API keys cannot reach it';
   end if;
   perform bulwark_private.drop_policies(target, 'bulwark_api_key_');
   execute format('revoke all on %s from api_key', target);

@@ -630,7 +630,8 @@ begin
   if organization_id is null then
     if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
       raise exception 'Cannot manage webhooks: those of the installation need a super_admin'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+          hint = 'Name an organization, or ask a super_admin';
     end if;
     return;
   end if;
@@ -680,7 +681,8 @@ begin
   select * into v_endpoint from bulwark.webhook_endpoints e where e.id = endpoint_id;
   if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT',
+        hint = 'List them with: select id from webhook_endpoints';
   end if;
   perform bulwark_private.require_webhook_rights(
     v_endpoint.organization_id,
@@ -859,7 +861,8 @@ begin
     select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
   ) then
     raise exception 'Cannot create webhook endpoint: the id was used before'
-      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
+      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN',
+        hint = 'Choose a new random id';
   end if;
   insert into bulwark.webhook_endpoints (
     id, organization_id, every_organization, name, origin, format, ordering, include_details,
@@ -1889,12 +1892,14 @@ begin
   from bulwark.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
   if not found or bulwark_private.sees_webhooks(v_delivery.organization_id) is not true then
     raise exception 'Cannot replay the delivery: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY',
+        hint = 'List them with: select id from webhook_deliveries';
   end if;
   perform bulwark_private.take_webhook_endpoint(v_delivery.endpoint_id, false);
   if bulwark_private.replay_webhooks(array[delivery_id]) = 0 then
     raise exception 'Cannot replay the delivery: it is still being attempted'
-      using errcode = 'PT409', detail = 'WEBHOOK_DELIVERY_PENDING';
+      using errcode = 'PT409', detail = 'WEBHOOK_DELIVERY_PENDING',
+        hint = 'Wait: it is delivered, or given up after its last attempt';
   end if;
 end;
 $$;
@@ -2241,7 +2246,8 @@ begin
   from bulwark.webhook_endpoints e where e.id = preview_webhook_delivery.endpoint_id;
   if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT',
+        hint = 'List them with: select id from webhook_endpoints';
   end if;
   if v_endpoint.organization_id is not null then
     perform bulwark.require_permission('webhook:read', v_endpoint.organization_id);
@@ -2275,7 +2281,8 @@ begin
       and v_delivery.organization_id is distinct from v_endpoint.organization_id
   then
     raise exception 'Cannot preview the delivery: the endpoint gets no event with this id'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_EVENT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_EVENT',
+        hint = 'Pass the id of an entry or event that the endpoint subscribes to';
   end if;
   if v_delivery.organization_id is not null then
     perform bulwark.require_permission(v_delivery.source || ':read', v_delivery.organization_id);

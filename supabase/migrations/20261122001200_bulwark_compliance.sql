@@ -1187,7 +1187,8 @@ begin
     end if;
     if not bulwark_private.subject_is_known(v_user, organization_id) then
       raise exception 'Cannot export subject: nobody is known by that id'
-        using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_SUBJECT';
+        using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_SUBJECT',
+          hint = 'Pass the id of auth.users; after a deletion, the id that the log has';
     end if;
   end if;
   if not bulwark_private.caller_is_service()
@@ -1234,7 +1235,8 @@ begin
     hashtextextended('bulwark.subject_export/' || coalesce(bulwark.current_person(), v_user), 0)
   ) then
     raise exception 'Cannot export subject: another page is being made'
-      using errcode = 'PT409', detail = 'COMPLIANCE_EXPORT_RUNNING';
+      using errcode = 'PT409', detail = 'COMPLIANCE_EXPORT_RUNNING',
+        hint = 'Wait for that page, then ask again';
   end if;
   v_addresses := case
     when v_own then bulwark_private.own_addresses(v_user)
@@ -1510,7 +1512,8 @@ begin
     where bulwark_private.is_member(r, start_access_review.organization_id) is not true
   ) then
     raise exception 'Cannot start review: a reviewer is not a member of the organization'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
+        hint = 'Choose members: list_members lists them';
   end if;
   perform bulwark_private.lock_count('access_reviews', organization_id::text);
   if (
@@ -1551,7 +1554,8 @@ begin
   get diagnostics v_items = row_count;
   if v_items > 10000 then
     raise exception 'Cannot start review: it would have more than 10,000 members and keys'
-      using errcode = 'PT409', detail = 'COMPLIANCE_TOO_MANY_ITEMS';
+      using errcode = 'PT409', detail = 'COMPLIANCE_TOO_MANY_ITEMS',
+        hint = 'Remove members and revoke keys that are not needed first';
   end if;
   perform bulwark_private.append_audit_entry(
     'compliance.review_started', v_review.organization_id, 'bulwark.access_reviews',
@@ -1596,7 +1600,8 @@ begin
       and bulwark_private.session_permits(v_user, 'compliance:read', v_review.organization_id)
     ) then
     raise exception 'Cannot find review: there is none that you may see or decide'
-      using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_REVIEW';
+      using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_REVIEW',
+        hint = 'List them with: select id from access_reviews';
   end if;
   return v_review;
 end;
@@ -1721,12 +1726,14 @@ begin
   perform from bulwark.access_reviews r where r.id = v_review.id and r.closed_at is null for share;
   if not found then
     raise exception 'Cannot decide: the review is closed'
-      using errcode = 'PT409', detail = 'COMPLIANCE_REVIEW_CLOSED';
+      using errcode = 'PT409', detail = 'COMPLIANCE_REVIEW_CLOSED',
+        hint = 'Start another review; members and keys can be ended outside of one';
   end if;
   select * into v_item from bulwark.access_review_items i where i.id = item_id for update;
   if v_item.decision is not null then
     raise exception 'Cannot decide: somebody has decided already'
-      using errcode = 'PT409', detail = 'COMPLIANCE_ALREADY_DECIDED';
+      using errcode = 'PT409', detail = 'COMPLIANCE_ALREADY_DECIDED',
+        hint = 'List the undecided ones with list_access_review';
   end if;
   v_access := case
     when v_item.api_key_id is not null then bulwark_private.access_of_key(v_item.api_key_id)
@@ -1809,7 +1816,8 @@ begin
   returning * into v_review;
   if not found then
     raise exception 'Cannot close review: it is closed'
-      using errcode = 'PT409', detail = 'COMPLIANCE_REVIEW_CLOSED';
+      using errcode = 'PT409', detail = 'COMPLIANCE_REVIEW_CLOSED',
+        hint = 'Nothing is to be done: it keeps its totals';
   end if;
   v_totals := bulwark_private.access_review_totals(v_review.id) || jsonb_build_object(
     'name', v_review.name, 'due_at', v_review.due_at,
@@ -1961,7 +1969,8 @@ begin
     select from bulwark.organizations o where o.id = compliance_report.organization_id
   ) then
     raise exception 'Cannot report: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   v_report := jsonb_build_object(
     'kind', 'bulwark compliance report',

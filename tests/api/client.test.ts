@@ -2,13 +2,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import openapiTS, { astToString } from "openapi-typescript";
+import { blocksOf } from "../../scripts/documents/blocks.ts";
+import { textOf } from "../../scripts/documents/markdown.ts";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 import { document } from "./document.ts";
 
 const program = `
 import createClient from "openapi-fetch";
-import type { paths } from "./api.ts";
+import type { paths } from "./bulwark.d.ts";
 
 const api = createClient<paths>({ baseUrl: "https://project.example" });
 const header = { "Content-Profile": "bulwark" } as const;
@@ -61,15 +63,22 @@ Deno.test("API-05: a typed client is generated from the document, and knows inpu
   try {
     await Deno.symlink(inRepository("node_modules"), join(scratch.path, "node_modules"));
     const types = astToString(await openapiTS(structuredClone(document)));
-    await Deno.writeTextFile(join(scratch.path, "api.ts"), types);
+    await Deno.writeTextFile(join(scratch.path, "bulwark.d.ts"), types);
     await Deno.writeTextFile(join(scratch.path, "main.ts"), program);
+    const [example] = blocksOf(await textOf("docs/api.md")).filter(({ language }) =>
+      language === "ts"
+    );
+    await Deno.writeTextFile(
+      join(scratch.path, "example.ts"),
+      `declare const publishableKey: string, accessToken: string;\n${example?.text}`,
+    );
     const { success, stdout } = await new Deno.Command("node", {
       args: [
         inRepository("node_modules", "typescript-7", "bin", "tsc"),
         ...["--noEmit", "--strict", "--target", "ES2022", "--lib", "ES2022,DOM,DOM.Iterable"],
         ...["--module", "ESNext", "--moduleResolution", "Bundler", "--allowImportingTsExtensions"],
         ...["--exactOptionalPropertyTypes", "--types", "", "--skipLibCheck"],
-        join(scratch.path, "main.ts"),
+        ...["main.ts", "example.ts"].map((file) => join(scratch.path, file)),
       ],
     }).output();
     assert.ok(success, new TextDecoder().decode(stdout));

@@ -2,11 +2,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPrivateKey, sign } from "node:crypto";
-import { enroll, enrolled } from "../mfa/support.ts";
+import { openSigner } from "../../supabase/functions/_bulwark/webhooks/signing.ts";
+import { enroll, enrolled, signInAgain } from "../mfa/support.ts";
 import {
+  claimsOf,
   connect,
   createOrganization,
   join,
+  mail,
   metricsToken,
   ok,
   publishableKey,
@@ -47,15 +50,16 @@ export async function callRemaining(fetch: typeof globalThis.fetch): Promise<voi
   const rpc = (token: string, name: string, body: object = {}) =>
     call(`/rest/v1/rpc/${name}`, { token, body });
 
-  const [ada, bob, mia, root] = [
+  const [ada, bob, mia, lea, root] = [
     await enrolled("ada"),
     await enrolled("bob"),
     await signUp("mia"),
+    await signUp("lea"),
     await signUp("root"),
   ];
   const organization_id = await createOrganization(ada);
   await join(ada, organization_id, bob, "admin");
-  await join(ada, organization_id, mia, "viewer");
+  for (const viewer of [mia, lea]) await join(ada, organization_id, viewer, "viewer");
   const owner = connect(1);
   await owner`select bulwark.grant_role(${root.id}, 'super_admin')`;
 
@@ -63,8 +67,11 @@ export async function callRemaining(fetch: typeof globalThis.fetch): Promise<voi
   await schedulers();
   await programs();
   await secondFactors();
+  await sessions();
   await endpoints();
+  await invitations();
   await log();
+  await blocks();
   for (const operation of operations) {
     const { method, path } = operation;
     if (method !== "GET" || !path.startsWith("/rest/v1/")) continue;
@@ -140,7 +147,8 @@ export async function callRemaining(fetch: typeof globalThis.fetch): Promise<voi
     const [{ token }] = await rpc(bob.token, "trust_device", { name: "Laptop" });
     assert.equal(await rpc(bob.token, "present_trusted_device", { token }), true);
     assert.equal(await rpc(bob.token, "revoke_trusted_device"), 1);
-    await enroll(mia);
+    await call("/functions/v1/bulwark-mfa", { token: bob.token, method: "GET" });
+    for (const viewer of [mia, lea]) await enroll(viewer);
     ok(
       await ada.client.rpc("set_mfa_policy", {
         organization_id,
@@ -153,7 +161,21 @@ export async function callRemaining(fetch: typeof globalThis.fetch): Promise<voi
     await rpc(ada.token, "cancel_mfa_reset", { reset_id: first.reset_id });
     const [second] = await rpc(ada.token, "request_mfa_reset", asked);
     assert.equal(await rpc(bob.token, "approve_mfa_reset", { reset_id: second.reset_id }), true);
+    const [third] = await rpc(ada.token, "request_mfa_reset", { ...asked, user_id: lea.id });
+    const approve = "/functions/v1/bulwark-mfa/resets/approve";
+    const { completed } = await call(approve, {
+      token: bob.token,
+      body: { reset_id: third.reset_id },
+    });
+    assert.equal(completed, true);
     await rpc(bob.token, "remove_mfa_factor", { factor_id: bob.factorId });
+  }
+
+  async function sessions() {
+    const other = await signInAgain(mia);
+    await rpc(mia.token, "end_session", { session_id: claimsOf(other).session_id });
+    const { status } = await other.client.rpc("whoami");
+    assert.equal(status, 401, "it has ended");
   }
 
   async function endpoints() {
@@ -180,6 +202,49 @@ export async function callRemaining(fetch: typeof globalThis.fetch): Promise<voi
     await rpc(ada.token, "delete_webhook_endpoint", { endpoint_id });
   }
 
+  /** As the worker of webhooks delivers them, to a provider of e-mail in this process. */
+  async function invitations() {
+    const path = "/functions/v1/bulwark-webhooks/invitations";
+    const data = {
+      organization: { name: "Acme", slug: "acme" },
+      email: "vic@people.test",
+      role: "viewer",
+      invited_by: null,
+      expires_at: "2030-01-31T18:00:00Z",
+      role_expires_at: null,
+      link: "https://app.example/invitations#token=t",
+    };
+    const body = JSON.stringify({ type: "invitation.created", data });
+    const now = new Date();
+    const headers = (secret: string) => ({
+      "webhook-id": "msg_1",
+      "webhook-timestamp": String(Math.floor(now.getTime() / 1000)),
+      "webhook-signature": openSigner(secret).sign("msg_1", now, body),
+    });
+    let sent = 0;
+    const options = { hostname: "127.0.0.1", port: Number(new URL(mail.url).port) };
+    await using _provider = Deno.serve({ ...options, onListen() {} }, () => {
+      sent += 1;
+      return new Response(null);
+    });
+    const another = `whsec_${btoa("a secret of thirty-two characters")}`;
+    const refused = await fetch(url + path, { method: "POST", headers: headers(another), body });
+    assert.deepEqual([refused.status, sent], [401, 0]);
+    await refused.body?.cancel();
+    await call(path, { headers: headers(mail.secret), body });
+    assert.equal(sent, 1);
+  }
+
+  async function blocks() {
+    const [block] = await owner`
+      insert into bulwark.rate_limit_blocks (kind, identifier, rule, step, expires_at)
+      values ('address', gen_random_uuid(), 'api_strict', 1, now() + interval '1 hour')
+      returning id
+    `;
+    const { lifted_by } = await rpc(root.token, "lift_rate_limit_block", { block_id: block?.id });
+    assert.equal(lifted_by, root.id);
+  }
+
   async function log() {
     await owner`select bulwark.seal_audit_log()`;
     await rpc(ada.token, "export_audit_log", { organization_id });
@@ -190,5 +255,15 @@ export async function callRemaining(fetch: typeof globalThis.fetch): Promise<voi
     await rpc(ada.token, "audit_group_nodes", part);
     const period = { since: "2026-01-01T00:00:00Z", until: new Date().toISOString() };
     await rpc(ada.token, "audit_period", { organization_id, ...period });
+    const audit = "/functions/v1/bulwark-audit";
+    await call(`${audit}/checkpoint`, { token: schedulerSecret });
+    const { entries: [oldest] } = await rpc(ada.token, "search_audit_logs", {
+      organization_id,
+      until: period.until,
+    });
+    const read = (path: string) => call(audit + path, { token: ada.token, method: "GET" });
+    await read(`/proof?id=${oldest.id}`);
+    const { tree_size } = await read("/checkpoint");
+    await read(`/proof/consistency?from=1&to=${tree_size}`);
   }
 }

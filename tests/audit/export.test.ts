@@ -253,6 +253,36 @@ Deno.test("AUD-X08: an export of nothing says so, and verifies as nothing", asyn
   assert.equal(await verifyByProgram(`${folder}/nothing.ndjson`, "--empty"), 0);
 });
 
+Deno.test("AUD-X09: a period is exported by itself, and proved by itself", async () => {
+  const own = await createOrganization(ada);
+  const sql = connect(1);
+  const times: string[] = [];
+  for (let id = 100_001; id <= 100_004; id++) {
+    await sql`insert into public.exported values (${id}, ${own})`;
+    await sign();
+    const [row] = await sql`select clock_timestamp() as now`;
+    times.push((row?.now as Date).toISOString());
+    // Another millisecond.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await sql.end();
+  const out = `${folder}/period.ndjson`;
+  const second = ["--period", `${times[0]}/${times[1]}`];
+  const { code, out: said, error } = await run([own, "--out", out, ...second]);
+  assert.equal(code, 0, error);
+  assert.match(said, /^3 entries in /, "the entry of the period, and one on each side");
+  assert.equal(await linesOf(out, "entry"), 3);
+  assert.equal(await verifyByProgram(out, "--organization", own, ...second), 0);
+  assert.equal(await verifyByProgram(out), 2, "it is not the whole log");
+  assert.equal(await verifyByProgram(out, "--period", `/${times[1]}`), 2, "nor its beginning");
+  assert.equal(await verifyByProgram(out, "--period", `${times[0]}/`), 2, "nor its end");
+  const csv = `${folder}/period.csv`;
+  const listed = await run([own, "--out", csv, "--format", "csv", ...second]);
+  assert.deepEqual([listed.code, /^3 entries/.test(listed.out)], [0, true], listed.error);
+  const both = await run([own, "--out", out, ...second, "--after", "1:1"]);
+  assert.deepEqual([both.code, /excludes --after/.test(both.error)], [2, true]);
+});
+
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
 
 Deno.test("AUD-X06: a cursor does not make an export one that goes on", async () => {

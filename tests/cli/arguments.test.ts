@@ -1,11 +1,17 @@
 /** Wrong arguments and an output that cannot be written: one line, and an exit code that is no answer. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import process from "node:process";
 import { main } from "../../cli/main.ts";
 import { installCommand } from "./support.ts";
 
 /** Runs the command in this process, and returns the exit code and what it printed. */
-async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+const run = (...args: string[]) => runWith({ interactive: false }, ...args);
+
+async function runWith(
+  { interactive }: { interactive: boolean },
+  ...args: string[]
+): Promise<{ code: number; stdout: string; stderr: string }> {
   const write = process.stderr.write;
   const printed = { stdout: "", stderr: "" };
   process.stderr.write = (text: string | Uint8Array) => {
@@ -13,7 +19,7 @@ async function run(...args: string[]): Promise<{ code: number; stdout: string; s
     return true;
   };
   const terminal = {
-    interactive: false,
+    interactive,
     print: (line: string) => void (printed.stdout += `${line}\n`),
     confirm: () => Promise.reject(new Error("nobody is there")),
     select: () => Promise.reject(new Error("nobody is there")),
@@ -37,6 +43,27 @@ Deno.test("bulwark refuses stray arguments and unknown options", async () => {
       assert.match(stderr, /^bulwark: .* \(CLI_(USAGE|UNKNOWN_CAPABILITY|NOT_INSTALLED)\)\n$/);
       assert.equal(code, stderr.includes("NOT_INSTALLED") ? 1 : 2, `${name} ${wrong}: ${stderr}`);
     }
+  }
+});
+
+Deno.test("bulwark init asks nothing with --yes, and says that it needs --with then", async () => {
+  const project = await Deno.makeTempDir();
+  try {
+    await Deno.mkdir(join(project, "supabase"));
+    await Deno.writeTextFile(join(project, "supabase", "config.toml"), 'project_id = "app"\n');
+    for (const interactive of [true, false]) {
+      const { code, stderr } = await runWith(
+        { interactive },
+        "init",
+        "--workdir",
+        project,
+        "--yes",
+      );
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /as nobody is asked: --with .*CLI_USAGE/);
+    }
+  } finally {
+    await Deno.remove(project, { recursive: true });
   }
 });
 

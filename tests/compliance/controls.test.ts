@@ -1,11 +1,11 @@
-/** docs/compliance.md names tests, functions, parts of the report and queries that exist. */
+/** docs/compliance-controls.md names tests, functions, parts of the report and queries that exist. */
 import assert from "node:assert/strict";
 import { controls } from "../../scripts/compliance/controls.ts";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { filesBelow } from "../../scripts/testing/selection.ts";
 import { connect, service } from "../support.ts";
 
-const document = await Deno.readTextFile(inRepository("docs", "compliance.md"));
+const document = await Deno.readTextFile(inRepository("docs", "compliance-controls.md"));
 const textOf = async (folder: string, ending: string) =>
   (await Promise.all(
     (await filesBelow(folder, ending)).map((path) => Deno.readTextFile(inRepository(path))),

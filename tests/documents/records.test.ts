@@ -6,6 +6,7 @@ testPages(
   "docs/audit-verification.md",
   "docs/audit-archive.md",
   "docs/compliance.md",
+  "docs/compliance-controls.md",
   "docs/encryption.md",
   "docs/webhooks.md",
   "docs/cache.md",

@@ -1,6 +1,6 @@
 import { type Calls, first } from "./calls.ts";
 import { BulwarkError } from "./error.ts";
-import type { Period } from "./period.ts";
+import { hasReached, type Period, sizeOf, type Span } from "./period.ts";
 
 /** How far an export is. */
 export interface AuditExportProgress {
@@ -81,31 +81,6 @@ export function exportLog(
       if (progress.done) controller.close();
     },
   }, { highWaterMark: 0 });
-}
-
-/** The part of a log that proves a period. */
-interface Span {
-  after: string | null;
-  /** Null: the end of the log. */
-  through: string | null;
-  entries: number;
-}
-
-/**
- * The entries of the next request. Those before and after the period come alone, because each
- * request proves its last entry.
- */
-function sizeOf({ after, through, entries }: Span, soFar: number, most: number): number {
-  if (after !== null && soFar === 0) return 1;
-  return through === null ? most : Math.min(most, Math.max(1, entries - soFar - 1));
-}
-
-/** Whether a cursor is at the end of a period, or beyond it. */
-function hasReached(cursor: string | null, span: Span | null): boolean {
-  if (!cursor || !span?.through) return false;
-  const [seal = 0, place = 0] = cursor.split(":").map(Number);
-  const [lastSeal = 0, lastPlace = 0] = span.through.split(":").map(Number);
-  return seal > lastSeal || seal === lastSeal && place >= lastPlace;
 }
 
 interface Part {

@@ -15,7 +15,8 @@ begin
   select s.value into v_value from bulwark.settings s where s.name = setting.name;
   if not found then
     raise exception 'Cannot read setting: % does not exist', left(setting.name, 64)
-      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING',
+        hint = 'List them with: select name from bulwark.settings';
   end if;
   return v_value;
 end;
@@ -35,6 +36,29 @@ begin
       and translate(value, '0123456789abcdefABCDEF', '') = '----'
     then value::uuid
   end;
+end;
+$$;
+create or replace function bulwark.keep_columns()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column text;
+begin
+  foreach v_column in array tg_argv loop
+    if not to_jsonb(old) ? v_column then
+      raise exception 'Cannot keep column: % has no column %', tg_table_name, v_column
+        using errcode = 'undefined_column', detail = 'COLUMN_IS_UNKNOWN',
+          hint = 'Make the trigger again with columns that the table has';
+    end if;
+    if to_jsonb(new) -> v_column is distinct from to_jsonb(old) -> v_column then
+      raise exception 'Cannot change %.%: it is fixed once the row exists', tg_table_name, v_column
+        using errcode = 'check_violation', detail = 'COLUMN_IS_FIXED',
+          hint = 'Delete the row and insert another one';
+    end if;
+  end loop;
+  return new;
 end;
 $$;
 create view bulwark_private.unexpired_sessions with (security_invoker = true) as
@@ -85,6 +109,41 @@ begin
     );
   end if;
   return null;
+end;
+$$;
+create or replace function bulwark_private.require_user()
+  returns uuid
+  language plpgsql
+  stable
+  parallel safe
+  security definer            -- definer because clients may not read sessions and accounts
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_person constant uuid := bulwark.current_person();
+begin
+  if v_person is not null then
+    return v_person;
+  end if;
+  perform bulwark_private.require_subject();
+  if exists (
+    select from auth.users u
+    where u.id = bulwark_private.claimed_id('sub')
+      and (u.deleted_at is not null or u.banned_until > now())
+      and (
+        bulwark_private.claims() ->> 'session_id' is null
+        or exists (
+          select from auth.sessions s
+          where s.id = bulwark_private.claimed_id('session_id') and s.user_id = u.id
+        )
+      )
+  ) then
+    raise exception 'Cannot proceed: the account is suspended'
+      using errcode = 'insufficient_privilege', detail = 'ACCOUNT_SUSPENDED',
+        hint = 'The operator of the application can lift the ban';
+  end if;
+  raise exception 'Cannot proceed: the session has ended, or the token names none of the user''s'
+    using errcode = 'PT401', detail = 'SESSION_ENDED', hint = 'Sign in again';
 end;
 $$;
 create table bulwark_private.setting_rules (

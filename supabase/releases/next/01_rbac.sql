@@ -23,6 +23,77 @@ drop function bulwark.invite_member(organization_id uuid, email text, role text,
 drop function bulwark_private.require_room_for_invitation(organization_id uuid);
 drop function bulwark_private.require_organization_names(name text, slug text);
 drop function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid);
+create or replace function bulwark_private.role_inheritance_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see both roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+  v_inherited_organization uuid;
+begin
+  select r.organization_id into v_organization
+  from bulwark.roles r where r.id = new.role_id;
+  select r.organization_id into v_inherited_organization
+  from bulwark.roles r where r.id = new.inherits_role_id;
+  if v_inherited_organization is not null
+    and v_inherited_organization is distinct from v_organization then
+    raise exception 'Cannot inherit role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE',
+        hint = 'Inherit from a system role or from one of the same organization';
+  end if;
+  if new.inherits_role_id = bulwark_private.super_admin_role() then
+    raise exception 'Cannot inherit role: super_admin is granted, never inherited'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Inherit from admin, or name the permissions';
+  end if;
+  -- Two concurrent changes could form a cycle, so one waits for the other.
+  perform bulwark_private.bump_permission_version(v_organization);
+  if exists (
+    with recursive ancestry (role_id) as (
+      select new.inherits_role_id
+      union
+      select i.inherits_role_id
+      from ancestry a
+      join bulwark.role_inheritance i on i.role_id = a.role_id
+    )
+    select from ancestry a where a.role_id = new.role_id
+  ) then
+    raise exception 'Cannot inherit role: it would inherit itself'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE',
+        hint = 'Take the role out of those that it inherits from';
+  end if;
+  return new;
+end;
+$$;
+create or replace function bulwark_private.user_roles_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see the role
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role bulwark.roles;
+begin
+  select * into v_role from bulwark.roles r where r.id = new.role_id;
+  if v_role.organization_id is not null
+    and v_role.organization_id is distinct from new.organization_id then
+    raise exception 'Cannot grant role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE',
+        hint = 'Grant a system role or one of the same organization';
+  end if;
+  if new.role_id = bulwark_private.super_admin_role() and new.organization_id is not null then
+    raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Grant admin in the organization, or super_admin without one';
+  end if;
+  if bulwark_private.setting('rbac.anonymous_members') is distinct from 'true' then
+    perform bulwark_private.require_named_account(new.user_id);
+  end if;
+  return new;
+end;
+$$;
 comment on table bulwark.mfa_policies is
   'The second factors that an organization requires; organization_id null: those that the
    installation requires of system-wide roles. Members read it, set_mfa_policy writes it.';
@@ -167,6 +238,46 @@ comment on function bulwark.require_permission(text, uuid) is
    MFA and the session is not verified. The service role passes. A missing organization and one that
    is closed to the caller get the same answer.
    Errors: also those of has_permission.';
+create or replace function bulwark_private.require_permission_to_change(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission(permission, organization_id);
+  if not bulwark_private.bump_permission_version(organization_id) then
+    raise exception 'Cannot proceed: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
+  end if;
+  perform bulwark_private.hold_session();
+  perform bulwark.require_permission(permission, organization_id);
+end;
+$$;
+create or replace function bulwark_private.require_visible_user(
+  user_id uuid,
+  organization_id uuid,
+  former boolean default false
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if user_id is null then
+    raise exception 'Cannot look up user: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  perform bulwark_private.require_caller();
+  if bulwark_private.can_see_user(user_id, organization_id, former) is not true then
+    raise exception 'Cannot look up user: there is none here that you may see'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE',
+        hint = 'Pass the organization that you share with the user';
+  end if;
+end;
+$$;
 create or replace function bulwark.has_permission(permission text, organization_id uuid default null)
   returns boolean
   language plpgsql
@@ -225,12 +336,36 @@ begin
     select from bulwark_private.reserved_slugs r where r.slug = require_organization_slug.slug
   ) then
     raise exception 'Cannot name organization: the slug is reserved'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED',
+        hint = 'Choose another slug';
   end if;
 end;
 $$;
 comment on function bulwark_private.require_organization_slug(text) is
   'Raises RBAC_INVALID_SLUG or RBAC_SLUG_RESERVED.';
+create or replace function bulwark_private.require_existing_user(user_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if user_id is null then
+    raise exception 'Cannot name user: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (
+    select from auth.users u
+    where u.id = user_id
+      and u.deleted_at is null
+      and (u.banned_until is null or u.banned_until <= now())
+  ) then
+    raise exception 'Cannot name user: there is no such account, or it is suspended'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER',
+        hint = 'Pass the id of an account that can sign in';
+  end if;
+end;
+$$;
 create or replace function bulwark.create_organization(
   name text,
   slug text,
@@ -268,7 +403,8 @@ begin
       from bulwark.organizations o where o.created_by = v_caller and o.self_service
     ) then
       raise exception 'Cannot create organization: you have made as many as one account may'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS',
+          hint = 'Delete one, or ask the operator: rbac.self_service_limit';
     end if;
   end if;
   perform bulwark_private.require_organization_name(name);
@@ -282,7 +418,8 @@ begin
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot create organization: the slug is taken'
-      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN',
+        hint = 'Choose another slug';
   end;
   insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by)
   values (v_administrator, bulwark_private.admin_role(), v_organization.id, v_caller);
@@ -311,7 +448,8 @@ begin
   for no key update;
   if not found then
     raise exception 'Cannot rename organization: it does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   -- A value that stays is not checked: the slug may have become reserved since.
   if name <> v_organization.name then
@@ -328,7 +466,8 @@ begin
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot rename organization: the slug is taken'
-      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN',
+        hint = 'Choose another slug';
   end;
   return v_organization;
 end;
@@ -337,6 +476,263 @@ comment on function bulwark.update_organization(uuid, text, text) is
   'Renames an organization (org:update there). A name or slug that is omitted or null stays. Errors:
    those of create_organization, and RBAC_UNKNOWN_ORGANIZATION for the service role and
    super_admin.';
+create or replace function bulwark.grant_role(
+  user_id uuid,
+  role text,
+  organization_id uuid default null,
+  starts_at timestamptz default null,
+  expires_at timestamptz default null
+)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_role bulwark.roles;
+  v_grant bulwark.user_roles;
+  v_starts_at timestamptz := greatest(coalesce(starts_at, now()), now());
+begin
+  if user_id is null then
+    raise exception 'Cannot grant role: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if expires_at <= now() or expires_at <= v_starts_at or not isfinite(v_starts_at)
+    or not isfinite(expires_at) then
+    raise exception 'Cannot grant role: it would expire in the past or before it starts'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY',
+            hint = 'Leave expires_at null for a role without an end';
+  end if;
+  if not bulwark_private.caller_is_service() then
+    v_caller := bulwark_private.require_user();
+    perform bulwark_private.require_permission_to_change('role:grant', organization_id);
+    -- Only an invitation makes somebody a member. An expired grant is no membership.
+    if organization_id is not null and not bulwark.is_super_admin() and not exists (
+      select from bulwark_private.unexpired_grants g
+      where g.user_id = grant_role.user_id and g.organization_id = grant_role.organization_id
+    ) then
+      raise exception 'Cannot grant role: the user is not a member of the organization'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
+              hint = 'Invite them with invite_member';
+    end if;
+  end if;
+  if bulwark_private.caller_is_service() then
+    perform bulwark_private.bump_permission_version(organization_id);
+  end if;
+  v_role := bulwark_private.find_role(role, organization_id);
+  if v_role.id = bulwark_private.super_admin_role() and organization_id is not null then
+    raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Grant admin in the organization, or super_admin without one';
+  end if;
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, expires_at), 'grant role'
+    );
+  end if;
+  perform bulwark_private.require_existing_user(user_id);
+  if organization_id is not null and not exists (
+    select from bulwark.organizations o where o.id = grant_role.organization_id
+  ) then
+    raise exception 'Cannot grant role: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
+  end if;
+  insert into bulwark.user_roles as g
+    (user_id, role_id, organization_id, starts_at, expires_at, granted_by)
+  values (
+    grant_role.user_id, v_role.id, grant_role.organization_id, v_starts_at,
+    grant_role.expires_at, v_caller
+  )
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = case
+          when grant_role.starts_at is null then least(g.starts_at, excluded.starts_at)
+          else excluded.starts_at
+        end,
+        expires_at = excluded.expires_at,
+        granted_by = excluded.granted_by
+  returning * into v_grant;
+  return v_grant;
+end;
+$$;
+create or replace function bulwark.revoke_role(user_id uuid, role text, organization_id uuid default null)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_role bulwark.roles;
+begin
+  if user_id is null then
+    raise exception 'Cannot revoke role: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if bulwark_private.caller_is_service() then
+    perform bulwark_private.bump_permission_version(organization_id);
+    v_role := bulwark_private.find_role(role, organization_id);
+  elsif user_id is distinct from bulwark_private.require_user() then
+    perform bulwark_private.require_permission_to_change('role:grant', organization_id);
+    v_role := bulwark_private.find_role(role, organization_id);
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, now()), 'revoke role'
+    );
+  else
+    -- Anybody may give up their own role. A role of a foreign organization is not found.
+    select r.* into v_role
+    from bulwark.roles r
+    join bulwark.user_roles g on g.role_id = r.id
+    where g.user_id = v_caller
+      and g.organization_id is not distinct from revoke_role.organization_id
+      and r.name = revoke_role.role;
+    if found then
+      perform bulwark_private.bump_permission_version(organization_id);
+      perform bulwark_private.hold_session();
+    end if;
+  end if;
+  delete from bulwark.user_roles g
+  where g.user_id = revoke_role.user_id
+    and g.role_id = v_role.id
+    and g.organization_id is not distinct from revoke_role.organization_id
+    and g.source = 'own';
+  if not found then
+    perform bulwark_private.require_no_host_grant(user_id, v_role.id, organization_id);
+    raise exception 'Cannot revoke role: the user does not hold it'
+      using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND',
+        hint = 'List the roles of the user with get_user_roles';
+  end if;
+end;
+$$;
+create or replace function bulwark_private.require_role_name(name text, description text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if name is null or name !~ '^[a-z][a-z0-9_]{1,62}$' then
+    raise exception 'Cannot name role: a name has 2 to 63 of a-z, 0-9, _ and begins with a letter'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
+  end if;
+  if description is null or length(description) > 500 then
+    raise exception 'Cannot name role: a description has at most 500 characters'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
+  end if;
+  if exists (
+    select from bulwark.roles r where r.organization_id is null and r.name = require_role_name.name
+  ) then
+    raise exception 'Cannot name role: a system role has that name'
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name';
+  end if;
+end;
+$$;
+create or replace function bulwark.create_role(
+  organization_id uuid,
+  name text,
+  permissions text[] default '{}',
+  inherits text[] default '{}',
+  description text default ''
+)
+  returns bulwark.roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held text[];
+  v_level smallint;
+  v_role bulwark.roles;
+begin
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
+  if organization_id is null then
+    raise exception 'Cannot create role: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT',
+            hint = 'System roles are made by migrations';
+  end if;
+  v_held := bulwark_private.lasting_permissions(bulwark.current_person(), organization_id);
+  v_level := bulwark_private.lasting_level(bulwark.current_person(), organization_id);
+  perform bulwark_private.require_role_name(name, description);
+  if (
+    select count(*) >= 100 from bulwark.roles r
+    where r.organization_id = create_role.organization_id
+  ) then
+    raise exception 'Cannot create role: an organization has at most 100 of its own'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_TOO_MANY_ROLES',
+        hint = 'Delete roles that nobody needs with delete_role';
+  end if;
+  begin
+    insert into bulwark.roles (organization_id, name, description, created_by)
+    values (
+      create_role.organization_id, create_role.name, create_role.description,
+      bulwark.current_person()
+    )
+    returning * into v_role;
+  exception when unique_violation then
+    raise exception 'Cannot create role: the organization has one of that name'
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name, or change that role with update_role';
+  end;
+  perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
+  end if;
+  select * into v_role from bulwark.roles r where r.id = v_role.id;
+  return v_role;
+end;
+$$;
+create or replace function bulwark.update_role(
+  organization_id uuid,
+  role text,
+  name text default null,
+  permissions text[] default null,
+  inherits text[] default null,
+  description text default null
+)
+  returns bulwark.roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held text[];
+  v_level smallint;
+  v_role bulwark.roles;
+begin
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
+  v_role := bulwark_private.find_own_role(role, organization_id);
+  v_held := bulwark_private.lasting_permissions(bulwark.current_person(), organization_id);
+  v_level := bulwark_private.lasting_level(bulwark.current_person(), organization_id);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
+  end if;
+  perform bulwark_private.require_role_name(
+    coalesce(name, v_role.name), coalesce(description, v_role.description)
+  );
+  perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
+  end if;
+  begin
+    update bulwark.roles r
+    set name = coalesce(update_role.name, r.name),
+        description = coalesce(update_role.description, r.description)
+    where r.id = v_role.id
+    returning * into v_role;
+  exception when unique_violation then
+    raise exception 'Cannot rename role: the organization has one of that name'
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name';
+  end;
+  return v_role;
+end;
+$$;
 comment on function bulwark.delete_role(uuid, text) is
   'Deletes an organization''s own role (role:manage) with its pending invitations, unless somebody
    holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
@@ -466,7 +862,8 @@ begin
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Invite as admin';
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
@@ -509,6 +906,33 @@ comment on function bulwark.invite_member(uuid, text, text, interval, timestampt
    Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY, RBAC_UNKNOWN_ROLE,
    RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_GRANT_OUTLIVES_GRANTER,
    RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION, RBAC_MEMBERS_ARE_HOSTS.';
+create or replace function bulwark.revoke_invitation(invitation_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+begin
+  select i.organization_id into v_organization
+  from bulwark.invitations i where i.id = invitation_id;
+  -- A missing invitation and one of a foreign organization get the same answer.
+  if not found then
+    v_organization := gen_random_uuid();
+  end if;
+  perform bulwark_private.require_permission_to_change('user:create', v_organization);
+  update bulwark.invitations i
+  set revoked_at = now()
+  where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
+  if not found then
+    raise exception 'Cannot revoke invitation: it is no longer pending'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+        hint = 'List pending ones with list_invitations';
+  end if;
+end;
+$$;
 drop trigger invitations_keep_columns on bulwark.invitations;
 create trigger invitations_keep_columns
   before update on bulwark.invitations
@@ -524,7 +948,8 @@ begin
   -- The UUID of zeros stands for the installation, in indexes of keys and endpoints.
   if new.id = '00000000-0000-0000-0000-000000000000' then
     raise exception 'Cannot make organization: no organization has the UUID of zeros'
-      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose another key';
   end if;
   if bulwark_private.setting('rbac.reuse_organization_keys') is distinct from 'true' and exists (
     select from bulwark_private.former_organizations f where f.organization_id = new.id
@@ -534,6 +959,60 @@ begin
             hint = 'Use a new key: with this one, the organization could read the log of the other';
   end if;
   return new;
+end;
+$$;
+create or replace function bulwark_private.keep_host_organization(
+  host bulwark_private.host_organizations,
+  key text,
+  name text,
+  slug text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant uuid := bulwark_private.organization_of(key);
+  v_made boolean;
+  v_name constant text := bulwark_private.host_name(name, v_id);
+  -- Without a column of slugs the caller gives any text.
+  v_slug constant text := case when host.slug_column is not null then slug end;
+begin
+  perform bulwark_private.require_plain_key(key);
+  if host.key_type <> 'uuid' and bulwark_private.is_hashed_id(key) then
+    raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose a key that is no UUID';
+  end if;
+  insert into bulwark.organizations (id, name, slug, created_by)
+  values (v_id, v_name, bulwark_private.host_slug(v_slug, v_id), bulwark.current_person())
+  on conflict do nothing;
+  v_made := found;
+  if not v_made and exists (select from bulwark.organizations o where o.id = v_id) then
+    perform bulwark_private.rename_host_organization(
+      v_id, v_name,
+      case when host.slug_column is not null then bulwark_private.host_slug(v_slug, v_id) end
+    );
+  elsif not v_made then
+    -- Another transaction took the slug meanwhile. Nobody else's is made of this id.
+    insert into bulwark.organizations (id, name, slug, created_by)
+    values (v_id, v_name, bulwark_private.host_slug(null, v_id), bulwark.current_person());
+  end if;
+  insert into bulwark_private.organization_keys (organization_id, key)
+  values (v_id, keep_host_organization.key)
+  on conflict on constraint organization_keys_pkey do nothing;
+  if found then
+    -- Its members may be there already, if the host's foreign key is deferred.
+    perform bulwark_private.follow_members_of(key);
+  elsif not exists (
+    select from bulwark_private.organization_keys k
+    where k.organization_id = v_id and k.key = keep_host_organization.key
+  ) then
+    raise exception 'Cannot make organization: another key has its id'
+      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose another key';
+  end if;
 end;
 $$;
 comment on function bulwark.use_organizations(regclass, text, text, text, text) is
@@ -554,6 +1033,34 @@ comment on function bulwark_private.host_grants(text, uuid[]) is
    RBAC_HOST_TABLE_CHANGED.';
 comment on function bulwark_private.follow_members(text, uuid[]) is
   'Grants members of an organization the roles of the host''s rows, and revokes the rest.';
+create or replace function bulwark_private.require_host_roles(roles jsonb, otherwise text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text;
+begin
+  if jsonb_typeof(roles) is distinct from 'object'
+    or jsonb_path_exists(roles, '$.* ? (@.type() != "string" && @.type() != "null")') then
+    raise exception 'Cannot follow table: roles is no object of names'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_HOST_ROLE_UNKNOWN',
+            hint = 'Such as {"owner": "admin", "member": "analyst", "invited": null}';
+  end if;
+  for v_name in
+    select r.value from jsonb_each_text(roles) r where r.value is not null
+    union
+    select otherwise where otherwise is not null
+  loop
+    if (bulwark_private.find_role(v_name, null)).id = bulwark_private.super_admin_role() then
+      raise exception 'Cannot follow table: super_admin is system-wide, not of one organization'
+        using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+          hint = 'Map the value to admin';
+    end if;
+  end loop;
+end;
+$$;
 comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
   'Takes memberships from a table of yours: roles are granted and revoked with its
    rows, in the same transaction, and the present rows are taken over. organization and member name
@@ -730,7 +1237,8 @@ begin
     perform bulwark_private.require_caller();
     if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
       raise exception 'Cannot list names: without an organization it needs a super_admin'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+          hint = 'Name an organization, or ask a super_admin';
     end if;
   else
     perform bulwark.require_permission('user:read', organization_id);
@@ -865,7 +1373,8 @@ begin
   );
   if bulwark_private.super_admin_role() = any (v_roles) then
     raise exception 'Cannot set roles: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Choose admin';
   end if;
   v_added := array(
     select r from unnest(v_roles) as r
@@ -1193,7 +1702,8 @@ declare
 begin
   if v_email is null then
     raise exception 'Cannot answer invitation: your own e-mail address is not confirmed'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED',
+        hint = 'Follow the link that Supabase Auth sent to this address';
   end if;
   return v_email;
 end;
@@ -1416,7 +1926,8 @@ begin
     and i.revoked_at is null;
   if not found then
     raise exception 'Cannot decline invitation: it is not valid for this account'
-      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+        hint = 'List yours with my_invitations';
   end if;
 end;
 $$;

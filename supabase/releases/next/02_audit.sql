@@ -1176,6 +1176,164 @@ $body$,
   );
 end;
 $make$;
+create or replace function bulwark.disable_audit(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from bulwark_private.audit_watched_tables g where g.relation = target and g.captures
+  ) then
+    raise exception 'Cannot disable audit: % is not audited', target
+      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED',
+        hint = 'Nothing is to be done: its changes are not recorded';
+  end if;
+  perform bulwark_private.drop_audit_triggers(target);
+  delete from bulwark_private.audit_watched_tables g where g.relation = target;
+end;
+$$;
+create or replace function bulwark.enable_audit(
+  target regclass,
+  organization_column text default null,
+  ignore text[] default '{}',
+  redact text[] default '{}',
+  bulk boolean default false,
+  event_types text[] default '{data.create,data.update,data.delete}',
+  organization_lookup regproc default null,
+  direct_only boolean default false
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text[];
+  v_name text;
+  v_operation text;
+  v_stem constant text := bulwark_private.audit_stem(target);
+  v_options text[];
+  v_severities text[];
+begin
+  if num_nulls(target, ignore, redact, bulk, event_types, direct_only) > 0 then
+    raise exception 'Cannot enable audit: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'AUDIT_NULL_ARGUMENT';
+  end if;
+  select concat(n.nspname, '.', c.relname) into v_name
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't';
+  if not found or exists (
+    select from bulwark_private.audit_watched_tables g where g.relation = target and not g.captures
+  ) then
+    raise exception 'Cannot enable audit: % is not a table that can be audited', target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Audit the tables under a view; the audit log protects itself';
+  end if;
+  if bulk and exists (
+    select from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
+  ) then
+    raise exception 'Cannot enable audit: % has partitions, which are also written to directly',
+      target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Audit it without bulk: then every write to a partition is an entry';
+  end if;
+  v_key := bulwark_private.audit_key_columns(target, null);
+  if v_key is null then
+    raise exception 'Cannot enable audit: % has no primary key', target
+      using errcode = 'invalid_table_definition', detail = 'AUDIT_NO_PRIMARY_KEY',
+            hint = 'Without one an entry could not say which row changed';
+  end if;
+  if exists (
+    select from unnest(ignore || redact || organization_column) as c
+    where c is not null and not exists (
+      select from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped
+    )
+  ) then
+    raise exception 'Cannot enable audit: % lacks a column that was named', target
+      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN',
+        hint = 'Name columns that the table has, as they are spelled there';
+  end if;
+  if redact && v_key then
+    raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED',
+        hint = 'Redact other columns, or use a key without personal data';
+  end if;
+  if organization_column is not null
+      and bulwark_private.organization_expression(target, organization_column, '') is null
+    or organization_lookup is not null and not exists (
+      select from pg_catalog.pg_proc p
+      join pg_catalog.pg_attribute a on a.attrelid = target and a.attname = organization_column
+      where p.oid = organization_lookup and p.proargtypes[0] = a.atttypid
+    ) then
+    raise exception 'Cannot enable audit: the organization column has another type'
+      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN',
+            hint = 'It is a uuid, bigint, integer or text, and the look-up takes the same type';
+  end if;
+  select array_agg(t.severity::text order by e.place) into v_severities
+  from unnest(event_types) with ordinality as e (name, place)
+  join bulwark.audit_event_types t on t.name = e.name;
+  if cardinality(event_types) <> 3 or cardinality(v_severities) is distinct from 3 then
+    raise exception 'Cannot enable audit: insert, update and delete each need a known event type'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+
+  perform bulwark_private.drop_audit_triggers(target);
+  v_options := array[
+    v_name, v_key::text, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
+    ignore::text, redact::text
+  ] || event_types || v_severities
+    || bulwark_private.audit_places(target, ignore || redact || organization_column)::text;
+  foreach v_operation in array '{insert,update,delete,truncate}'::text[] loop
+    execute format(
+      'create trigger %I after %s on %s %s for each %s %s execute function bulwark_private.%I(%s)',
+      'bulwark_audit_' || v_operation, v_operation, target,
+      case when bulk then case v_operation
+        when 'insert' then 'referencing new table as new_rows'
+        when 'update' then 'referencing old table as old_rows new table as new_rows'
+        when 'delete' then 'referencing old table as old_rows'
+      end end,
+      case when bulk or v_operation = 'truncate' then 'statement' else 'row' end,
+      case when direct_only then 'when (pg_trigger_depth() = 0)' end,
+      case
+        when v_operation = 'truncate' then 'audit_truncate'
+        when bulk then 'audit_rows'
+        else bulwark_private.make_audit_function(target, v_operation, v_options, v_stem)
+      end,
+      case when bulk or v_operation = 'truncate' then (
+        select string_agg(quote_literal(o), ', ' order by place)
+        from unnest(v_options[:12]) with ordinality as t (o, place)
+      ) end
+    );
+    -- Enabled always: session_replication_role skips ordinary triggers.
+    execute format(
+      'alter table %s enable always trigger %I', target, 'bulwark_audit_' || v_operation
+    );
+  end loop;
+  if organization_lookup is not null then
+    perform bulwark_private.watch_parents(
+      target, organization_column, organization_lookup, v_stem
+    );
+  end if;
+  insert into bulwark_private.audit_watched_tables (relation, options, fingerprint, shape)
+  values (
+    target,
+    jsonb_build_object(
+      'organization_column', organization_column, 'ignore', ignore, 'redact', redact, 'bulk', bulk,
+      'event_types', event_types, 'organization_lookup', organization_lookup,
+      'direct_only', direct_only, 'written', v_options, 'stem', v_stem
+    ),
+    bulwark_private.audit_fingerprint(target), bulwark_private.audit_shape(target)
+  )
+  on conflict (relation) do update
+    set options = excluded.options, fingerprint = excluded.fingerprint, shape = excluded.shape,
+        enabled_at = now();
+end;
+$$;
 create or replace function bulwark_private.is_audit_evidence(event_type text, action text)
   returns boolean
   language sql
@@ -1234,20 +1392,23 @@ begin
   end if;
   if bulwark_private.is_audit_evidence(event_type, action) then
     raise exception 'Cannot log event: only the audit log itself records it'
-      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE',
+        hint = 'Report an event type of your own, or another one of audit_event_types';
   end if;
   if not v_service then
     if bulwark_private.require_user() is distinct
       from coalesce(actor_id, bulwark.current_person()) then
       raise exception 'Cannot log event: one reports one''s own acts only'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU',
+          hint = 'Leave actor_id out; the service role reports for others';
     end if;
     if exists (
       select from bulwark.audit_event_types t
       where t.name = log_audit_event.event_type and not t.reported_by_clients
     ) then
       raise exception 'Cannot log event: % is not reported by clients', event_type
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE',
+          hint = 'The service role reports it; reported_by_clients of the type opens it';
     end if;
     if severity is null then
       select least(t.severity, 'warning') into severity
@@ -1255,12 +1416,14 @@ begin
     end if;
     if severity > 'warning' then
       raise exception 'Cannot log event: a client reports up to warning'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE',
+          hint = 'Report it as warning, or with the service role';
     end if;
     if organization_id is not null and not bulwark.is_super_admin()
       and organization_id not in (select bulwark.member_organizations()) then
       raise exception 'Cannot log event: you are not a member of the organization'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER',
+          hint = 'Name an organization of yours, or none';
     end if;
   end if;
   if parent_id is not null and not exists (
@@ -1270,7 +1433,8 @@ begin
       and (v_service or e.actor_id = bulwark.current_person())
   ) then
     raise exception 'Cannot log event: there is no such parent of yours'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY',
+        hint = 'Name an entry of yours as parent_id, or none';
   end if;
   return bulwark_private.append_audit_entry(
     event_type => log_audit_event.event_type,
@@ -1554,6 +1718,40 @@ alter table bulwark.audit_archive_files enable always trigger audit_archive_file
 alter table bulwark.audit_archives enable always trigger audit_archives_refuse_truncate;
 alter table bulwark.audit_archived_logs enable always trigger audit_archived_logs_refuse_truncate;
 alter table bulwark.audit_archive_files enable always trigger audit_archive_files_refuse_truncate;
+create or replace function bulwark_private.audit_seals_extend_chain()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because no client can read the chain
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_last bulwark_private.audit_seals;
+begin
+  if bulwark_private.audit_log_is_loading() then
+    return new;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  new.number := coalesce(v_last.number, 0) + 1;
+  new.previous_hash := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
+  new.sealed_at := greatest(clock_timestamp(), v_last.sealed_at);
+  if v_last.through is not null then
+    if (new.timeline, new.snapshot::text)
+        is distinct from (v_last.timeline, v_last.snapshot::text)
+      or new.through <= v_last.through then
+      raise exception 'Cannot seal the audit log: the last seal has to be continued first'
+        using errcode = 'object_not_in_prerequisite_state', detail = 'AUDIT_SEAL_IS_OPEN',
+          hint = 'Call seal_audit_log() again: each call continues it';
+    end if;
+    new.sealed_at := v_last.sealed_at;
+  end if;
+  new.hash := bulwark_private.audit_seal_hash(
+    new.number, new.previous_hash, new.root, new.timeline, new.sealed_at, new.snapshot, new.through
+  );
+  new.nodes := bulwark_private.audit_seal_nodes(new.number, new.hash);
+  return new;
+end;
+$$;
 create or replace function bulwark_private.audit_segments(range bulwark_private.audit_range)
   returns table (timeline integer, low xid8, high xid8)
   language plpgsql
@@ -1944,7 +2142,8 @@ declare
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
-      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED',
+        hint = 'Call it in a transaction of isolation level read committed';
   end if;
   -- With a transaction id of its own this transaction would count as finished in its own snapshot,
   -- and its later writes would never be sealed.
@@ -2798,6 +2997,137 @@ comment on function bulwark.verify_audit_log(
    as after_seal to continue, null at the end. Call seal_audit_log() before, in a request of its
    own, to include the last second. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_LIMIT,
    RBAC_PERMISSION_DENIED.';
+create or replace function bulwark_private.register_audit_keys(signers jsonb)
+  returns text[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endorsed boolean;
+  v_id text;
+  v_ids text[] := array[]::text[];
+  v_key bytea;
+  v_signer jsonb;
+begin
+  if jsonb_typeof(signers) is distinct from 'array'
+    or jsonb_array_length(signers) not between 1 and 8
+    or exists (
+      select from jsonb_array_elements(signers) as s
+      where (s ->> 'name' ~ '^[^[:space:]+]{1,200}$') is not true
+        or (s ->> 'public_key' ~ '^[A-Za-z0-9+/]{43}=$') is not true
+        or (s ->> 'writer' ~ '^[A-Za-z0-9+/]{86}==$') is not true
+    ) then
+    raise exception 'Cannot store checkpoint: a signer has a name, a public key and its secret'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_KEY';
+  end if;
+  -- One at a time, so that two first calls do not both register the first key.
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_keys', 0));
+  v_endorsed := not exists (select from bulwark.audit_keys) or exists (
+    select
+    from jsonb_array_elements(signers) as s
+    join bulwark.audit_keys k
+      on k.public_key = decode(s ->> 'public_key', 'base64')
+      and k.writer_hash = sha256(decode(s ->> 'writer', 'base64'))
+  );
+  for v_signer in select s from jsonb_array_elements(signers) with ordinality as t (s, place)
+    order by place
+  loop
+    v_key := decode(v_signer ->> 'public_key', 'base64');
+    v_id := bulwark_private.audit_key_id(v_signer ->> 'name', v_key);
+    if not v_endorsed and not exists (
+      select from bulwark.audit_keys k where k.public_key = v_key
+    ) and not exists (
+      select from bulwark_private.audit_key_acceptances a where a.key_id = v_id
+    ) then
+      raise exception 'Cannot store checkpoint: no former key vouches for key %', v_id
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_KEY_NOT_ENDORSED',
+              hint = 'Sign with the former key too, or as the owner: bulwark.accept_audit_key';
+    end if;
+    insert into bulwark.audit_keys as k (key_id, name, public_key, writer_hash)
+    values (
+      v_id, v_signer ->> 'name', v_key, sha256(decode(v_signer ->> 'writer', 'base64'))
+    )
+    on conflict do nothing;
+    if not exists (
+      select from bulwark.audit_keys k
+      where k.key_id = v_id
+        and k.public_key = v_key
+        and k.writer_hash = sha256(decode(v_signer ->> 'writer', 'base64'))
+    ) then
+      raise exception 'Cannot store checkpoint: key % is registered otherwise', v_id
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER',
+          hint = 'Sign with the key that is registered under this name and id';
+    end if;
+    v_ids := v_ids || v_id;
+  end loop;
+  return v_ids;
+end;
+$$;
+create or replace function bulwark.store_audit_checkpoint(
+  tree_size bigint,
+  root_hash text,
+  note text,
+  signers jsonb
+)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write checkpoints directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids constant text[] := bulwark_private.register_audit_keys(signers);
+  -- The log keeps the name of its first key.
+  v_origin constant text := (
+    select k.name from bulwark.audit_keys k order by k.registered_at, k.key_id limit 1
+  );
+begin
+  if tree_size is null or root_hash is null or note is null
+    or tree_size not between 1 and coalesce(
+      (select max(s.number) from bulwark_private.audit_seals s), 0
+    )
+    or root_hash <> bulwark_private.base64(bulwark_private.audit_tree_root(tree_size))
+    or not bulwark_private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
+    raise exception 'Cannot store checkpoint: it does not match the log'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_CHECKPOINT_MISMATCH',
+        hint = 'Run verify_audit_log: its problem says what differs';
+  end if;
+  insert into bulwark.audit_checkpoints (tree_size, root_hash, key_id, note)
+  values (
+    store_audit_checkpoint.tree_size, decode(store_audit_checkpoint.root_hash, 'base64'),
+    v_ids[1], store_audit_checkpoint.note
+  )
+  on conflict on constraint audit_checkpoints_pkey do nothing;
+  return found;
+end;
+$$;
+create or replace function bulwark.record_audit_delivery(
+  tree_size bigint,
+  sink text,
+  error text default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write checkpoints directly
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update bulwark.audit_checkpoints c
+  set sink = left(record_audit_delivery.sink, 200),
+      delivered_at = case when error is null then clock_timestamp() end,
+      delivery_error = left(record_audit_delivery.error, 500)
+  where c.tree_size = record_audit_delivery.tree_size and c.delivered_at is null;
+  if not found and not exists (
+    select from bulwark.audit_checkpoints c where c.tree_size = record_audit_delivery.tree_size
+  ) then
+    raise exception 'Cannot record delivery: there is no such checkpoint'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_CHECKPOINT',
+        hint = 'List them with: select tree_size from bulwark.audit_checkpoints';
+  end if;
+end;
+$$;
 create or replace function bulwark.audit_inclusion_proof(entry_id uuid)
   returns jsonb
   language plpgsql
@@ -2834,7 +3164,8 @@ begin
       or v_entry.organization_id not in (select bulwark.organizations_with('audit:read'))
     ) then
     raise exception 'Cannot prove the entry: there is none here that you may read'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY',
+        hint = 'Find entries with search_audit_logs';
   end if;
   v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid, v_entry.id);
   if v_seal is null then
@@ -4166,6 +4497,22 @@ comment on function bulwark.audit_coverage(uuid) is
    sink, how many of its entries are, and the time of the newest. An entry of a transaction that was
    still going on at a seal is in a later one. Null: never. Each value is an index look-up. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED.';
+create or replace function bulwark_private.begin_audit_removal()
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Under a stricter isolation level finish_audit_removal would not see holds placed meanwhile.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot remove from the audit log: the transaction is not READ COMMITTED'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED',
+        hint = 'Begin the transaction with isolation level read committed';
+  end if;
+  return array(select h.id from bulwark.audit_legal_holds h where h.released_at is null);
+end;
+$$;
 create or replace function bulwark_private.finish_audit_removal(
   known_holds uuid[], organizations uuid[] default null
 )
@@ -4190,6 +4537,38 @@ begin
     raise exception 'Cannot remove from the audit log: a legal hold was placed meanwhile'
       using errcode = 'PT409', detail = 'AUDIT_HOLD_PLACED',
             hint = 'Run it again: entries under the new hold are then kept';
+  end if;
+end;
+$$;
+create or replace function bulwark.release_legal_hold(hold_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write holds directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hold bulwark.audit_legal_holds;
+begin
+  select * into v_hold from bulwark.audit_legal_holds h where h.id = hold_id;
+  -- The same answer for a hold that does not exist and one of a foreign organization.
+  if not found then
+    v_hold.organization_id := gen_random_uuid();
+  end if;
+  perform bulwark_private.require_permission_to_act('compliance:manage', v_hold.organization_id);
+  if v_hold.placed_by_operator and not bulwark_private.caller_is_service()
+    and not bulwark.is_super_admin() then
+    raise exception 'Cannot release hold: a super_admin or the operator placed it'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_HOLD_OUTRANKS_YOU',
+            hint = 'Ask a super_admin';
+  end if;
+  update bulwark.audit_legal_holds h
+  set released_at = now(), released_by = bulwark.current_person()
+  where h.id = hold_id and h.released_at is null;
+  if not found then
+    raise exception 'Cannot release hold: it is not in force'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_HOLD',
+        hint = 'List holds with: select id from bulwark.audit_legal_holds';
   end if;
 end;
 $$;
@@ -4226,7 +4605,8 @@ begin
   get diagnostics v_count = row_count;
   if v_count <> cardinality(ids) then
     raise exception 'Cannot remove payloads: another removal is under way'
-      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
+      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT',
+        hint = 'Try again when the other one has ended';
   end if;
   return v_count;
 end;
@@ -4292,7 +4672,8 @@ begin
         or i.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: nobody is known by that id'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT',
+        hint = 'Pass the id of auth.users; after a deletion, the id that the log has';
   end if;
   if exists (
     select from bulwark.audit_legal_holds h
@@ -4302,7 +4683,8 @@ begin
         or h.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: a legal hold keeps what is known of them'
-      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD';
+      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD',
+        hint = 'Release the hold with release_legal_hold first, or wait until it is released';
   end if;
 end;
 $$;
@@ -4462,7 +4844,8 @@ begin
     where s ->> 'public_key' ~ '^[A-Za-z0-9+/]{43}=$' and s ->> 'writer' ~ '^[A-Za-z0-9+/]{86}==$'
   ) then
     raise exception 'Cannot archive: the caller does not hold a key of the log'
-      using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER';
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER',
+        hint = 'Let the function bulwark-audit archive: it has the signing key';
   end if;
 end;
 $$;
@@ -4697,7 +5080,8 @@ begin
   for update;
   if v_archive.month is null then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   select * into v_verdict from bulwark.verify_audit_log(
     until => (
@@ -4751,7 +5135,8 @@ begin
   for update;
   if not found then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   v_due := bulwark_private.next_audit_archive_file(month);
   -- Another run was first.
@@ -5024,7 +5409,8 @@ begin
       where m.end_id = v_end and m.through_seal = v_through
     ) then
       raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
-        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
+        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT',
+          hint = 'Try again';
     end if;
     perform bulwark_private.detach_audit_month(v_end);
   end if;
@@ -5175,7 +5561,8 @@ begin
     where a.month = begin_audit_restore.month and a.archived_at is not null
   ) then
     raise exception 'Cannot restore the archive: the month is not archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'List the months with: select month from bulwark.audit_archives';
   end if;
   if exists (
     select from bulwark_private.audit_prunings p
@@ -5241,7 +5628,8 @@ begin
   if v_leaves is null or v_bad is not null then
     raise exception 'Cannot restore the archive: entry % is not what seal % holds',
       coalesce(v_bad::text, 'none'), restore_audit_entries.seal
-      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_ALTERED';
+      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_ALTERED',
+        hint = 'Restore the file from a copy of the bucket; verify_audit_log judges the rest';
   end if;
   insert into bulwark.audit_restored_logs
   select (jsonb_populate_record(
@@ -5545,7 +5933,8 @@ begin
   where a.month = finish_audit_archive.month for update;
   if v_archive.month is null then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   if v_archive.archived_at is not null then
     return jsonb_build_object('step', 'done', 'dropped', v_archive.dropped);

@@ -65,6 +65,58 @@ comment on function bulwark.list_security_events(
    With assignee only theirs; unassigned: only those that nobody has; state: only those that are
    open, assigned (open, and somebody has them) or resolved. Errors: RBAC_PERMISSION_DENIED,
    MFA_REQUIRED, SECURITY_UNKNOWN_STATE.';
+create or replace function bulwark.report_security_event(
+  event_type text,
+  organization_id uuid default null,
+  user_id uuid default null,
+  subject text default '',
+  details jsonb default '{}'
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role writes events
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- An event opened by others would mask the audit log's own, which would only be counted.
+  if starts_with(event_type, 'audit_') then
+    raise exception 'Cannot report security event: only the audit log itself raises it'
+      using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE',
+        hint = 'Report a type of your own, or another one of security_event_types';
+  end if;
+  return bulwark.raise_security_event(event_type, organization_id, user_id, subject, details);
+end;
+$$;
+create or replace function bulwark_private.find_security_event(event_id uuid)
+  returns bulwark.security_events
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event bulwark.security_events;
+begin
+  perform bulwark_private.require_caller();
+  select * into v_event from bulwark.security_events e where e.id = event_id;
+  if not found or not bulwark_private.caller_is_service() and not (
+    case
+      when v_event.organization_id is null then bulwark.is_super_admin()
+      else bulwark_private.user_permits(
+        bulwark_private.require_user(), 'security:read', v_event.organization_id
+      )
+    end
+  ) then
+    raise exception 'Cannot change the security event: it does not exist or you may not see it'
+      using errcode = 'PT404', detail = 'SECURITY_EVENT_NOT_FOUND',
+        hint = 'List them with list_security_events';
+  end if;
+  if v_event.organization_id is not null then
+    perform bulwark.require_permission('security:resolve', v_event.organization_id);
+  end if;
+  return v_event;
+end;
+$$;
 create or replace function bulwark_private.evaluate_security_rule(
   rule bulwark.security_rules,
   timeline integer,

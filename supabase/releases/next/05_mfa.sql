@@ -12,9 +12,188 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('mfa.usage_log_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
   ('mfa.reset_days', '{"type": "integer", "minimum": 30, "maximum": 3650}'),
   ('mfa.resets_per_day', '{"type": "integer", "minimum": 1, "maximum": 1000}');
+create or replace function bulwark.remove_mfa_factor(factor_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients write no factors
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session constant uuid := bulwark_private.require_step_up();
+  v_user constant uuid := bulwark.current_person();
+begin
+  perform bulwark_private.lock_own_mfa_account();
+  delete from bulwark.mfa_secrets f
+  where f.id = remove_mfa_factor.factor_id
+    and f.user_id = v_user
+    and f.activated_at is not null;
+  if not found then
+    raise exception 'Cannot remove factor: you have none with this id'
+      using errcode = 'PT404', detail = 'MFA_UNKNOWN_FACTOR',
+        hint = 'List yours with mfa_status';
+  end if;
+  if not exists (
+    select from bulwark.mfa_secrets f
+    where f.user_id = v_user and f.activated_at is not null
+  ) then
+    perform bulwark_private.forget_factors(v_user);
+  else
+    -- The finder of a lost device may have verified a session with it.
+    delete from bulwark_private.mfa_sessions m where m.user_id = v_user
+      and m.session_id <> v_session;
+  end if;
+  perform bulwark_private.record_mfa(
+    'auth.mfa_disabled', 'disable', v_user, v_session,
+    factor_id => remove_mfa_factor.factor_id
+  );
+end;
+$$;
 comment on table bulwark_private.mfa_reset_consents is
   'The people who consented to a reset, for which organization. A consent counts while its giver
    may reset.';
+create or replace function bulwark.request_mfa_reset(
+  user_id uuid,
+  reason text,
+  organization_id uuid default null
+)
+  returns table (reset_id uuid, completed boolean)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because no role of the API writes resets
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_refusal text;
+  v_person uuid := case when not bulwark_private.caller_is_service()
+    then bulwark_private.require_user() end;
+  v_reset bulwark.mfa_resets;
+begin
+  if reason is null or length(btrim(reason)) not between 1 and 500 then
+    raise exception 'Cannot reset factors: a reason has 1 to 500 characters'
+      using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_REASON';
+  end if;
+  perform bulwark.require_permission('mfa:reset', request_mfa_reset.organization_id);
+  perform bulwark_private.lock_rights(o)
+  from bulwark_private.mfa_reset_organizations(
+    request_mfa_reset.user_id, request_mfa_reset.organization_id
+  ) as o;
+  perform bulwark_private.hold_session();
+  perform bulwark.require_permission('mfa:reset', request_mfa_reset.organization_id);
+  if v_person is not null then
+    perform bulwark_private.require_step_up();
+    if request_mfa_reset.organization_id is not null and not bulwark_private.is_member(
+      request_mfa_reset.user_id, request_mfa_reset.organization_id
+    ) then
+      raise exception 'Cannot reset factors: the user is not a member of the organization'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
+          hint = 'Leave organization_id out if you are an operator, or ask the right organization';
+    end if;
+    v_refusal := bulwark_private.mfa_reset_refusal(
+      v_person, request_mfa_reset.user_id, request_mfa_reset.organization_id
+    );
+    perform bulwark_private.raise_mfa_reset_refusal(v_refusal);
+  end if;
+  perform bulwark_private.require_existing_user(request_mfa_reset.user_id);
+  -- The limit does not apply to the operator, who helps if nobody else can.
+  perform bulwark_private.lock_count(
+    'mfa_resets', concat_ws('/', request_mfa_reset.user_id, request_mfa_reset.organization_id)
+  );
+  if v_person is not null and (
+    select count(*) >= (bulwark_private.setting('mfa.resets_per_day'))::integer
+    from bulwark.mfa_resets r
+    where r.user_id = request_mfa_reset.user_id
+      and r.organization_id is not distinct from request_mfa_reset.organization_id
+      and r.requested_at > now() - interval '1 day'
+  ) then
+    raise exception 'Cannot reset factors: it was requested too often within a day'
+      using errcode = 'PT429', detail = 'MFA_TOO_MANY_RESETS',
+            hint = 'Wait, or ask the operator';
+  end if;
+  update bulwark.mfa_resets r
+  set cancelled_at = now()
+  where r.user_id = request_mfa_reset.user_id
+    and r.completed_at is null
+    and r.cancelled_at is null
+    -- A reset by the operator needs no consent, so it settles open requests.
+    and (r.expires_at <= now() or v_person is null);
+  insert into bulwark.mfa_resets (user_id, organization_id, reason, requested_by)
+  values (
+    request_mfa_reset.user_id, request_mfa_reset.organization_id, btrim(request_mfa_reset.reason),
+    v_person
+  )
+  on conflict (user_id, organization_id) where completed_at is null and cancelled_at is null
+    do nothing
+  returning * into v_reset;
+  if not found then
+    raise exception 'Cannot reset factors: somebody has requested it already'
+      using errcode = 'PT409', detail = 'MFA_RESET_PENDING',
+            hint = 'Approve that request with approve_mfa_reset, or cancel it';
+  end if;
+  -- One for each organization that must consent.
+  perform bulwark.raise_security_event(
+    'mfa_reset_requested', o, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
+  )
+  from (
+    select null
+    union
+    select bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id)
+  ) as concerned (o);
+  return query select v_reset.id, bulwark_private.complete_mfa_reset(v_reset, v_person);
+end;
+$$;
+create or replace function bulwark_private.find_mfa_reset(reset_id uuid)
+  returns bulwark.mfa_resets
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reset bulwark.mfa_resets;
+begin
+  perform bulwark_private.require_caller();
+  select * into v_reset
+  from bulwark.mfa_resets r
+  where r.id = reset_id
+    and r.completed_at is null
+    and r.cancelled_at is null
+    and r.expires_at > now();
+  -- A missing reset and one that the caller may not see get the same answer.
+  if not found or (
+    bulwark_private.caller_is_service()
+    or v_reset.user_id = bulwark.current_person()
+    or exists (
+      select from bulwark_private.mfa_reset_organizations(
+        v_reset.user_id, v_reset.organization_id
+      ) as o
+      where bulwark_private.session_permits(bulwark.current_person(), 'mfa:reset', o)
+    )
+  ) is not true then
+    raise exception 'Cannot find reset: none is open with this id'
+      using errcode = 'PT404', detail = 'MFA_UNKNOWN_RESET',
+        hint = 'Request it again with request_mfa_reset: a request is open for a day';
+  end if;
+  return v_reset;
+end;
+$$;
+create or replace function bulwark_private.release_mfa(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from bulwark_private.mfa_required_tables g where g.relation = target;
+  if not found then
+    raise exception 'Cannot release %: it requires no second factor', target
+      using errcode = 'PT404', detail = 'MFA_NOT_GUARDED',
+        hint = 'Nothing is to be done: no policy of require_mfa is on it';
+  end if;
+  perform bulwark_private.drop_policies(target, 'bulwark_mfa_');
+end;
+$$;
 create function bulwark.mfa_compliance(
   organization_id uuid,
   state text default null,

@@ -20,6 +20,89 @@ insert into bulwark_private.setting_rules (name, accepts) values
   ('rate_limits.travel_kmh', '{"type": "integer", "minimum": 100, "maximum": 100000}'),
   ('rate_limits.travel_km', '{"type": "integer", "minimum": 0, "maximum": 40000}');
 drop function bulwark_private.announce_request(decision bulwark.rate_limit_decision);
+create or replace function bulwark.set_rate_limit(
+  rule text,
+  capacity integer,
+  window_seconds integer,
+  organization_id uuid default null,
+  api_key_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes rules
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission('system:admin', null);
+  perform bulwark_private.lock_rights(organization_id);
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  perform bulwark_private.require_rate_limit_rule(rule);
+  if capacity is null or capacity not between 1 and 1000000
+    or window_seconds is null or window_seconds not between 1 and 2678400
+    or num_nonnulls(organization_id, api_key_id) > 1 then
+    raise exception 'Cannot set the rate limit: 1 to 1000000 calls in 1 second to 31 days, of one'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LIMIT';
+  end if;
+  if num_nonnulls(organization_id, api_key_id) = 0 then
+    update bulwark.rate_limit_rules r
+    set capacity = set_rate_limit.capacity, window_seconds = set_rate_limit.window_seconds
+    where r.name = set_rate_limit.rule;
+    return;
+  end if;
+  if organization_id is not null and not exists (
+    select from bulwark.organizations o where o.id = set_rate_limit.organization_id
+  ) then
+    raise exception 'Cannot set the rate limit: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
+  end if;
+  perform bulwark_private.lock_count('rate_limit_overrides', null);
+  if not exists (
+    select from bulwark.rate_limit_overrides o
+    where o.rule = set_rate_limit.rule
+      and o.organization_id is not distinct from set_rate_limit.organization_id
+      and o.api_key_id is not distinct from set_rate_limit.api_key_id
+  ) and (select count(*) from bulwark.rate_limit_overrides)
+    >= (bulwark_private.setting('rate_limits.overrides'))::integer then
+    raise exception 'Cannot set the rate limit: the maximum number of overrides is reached'
+      using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_OVERRIDES',
+            hint = 'Clear one first; the limit is the setting rate_limits.overrides';
+  end if;
+  insert into bulwark.rate_limit_overrides as o
+    (rule, organization_id, api_key_id, capacity, window_seconds)
+  values (
+    set_rate_limit.rule, set_rate_limit.organization_id, set_rate_limit.api_key_id,
+    set_rate_limit.capacity, set_rate_limit.window_seconds
+  )
+  on conflict on constraint rate_limit_overrides_is_one do update
+    set capacity = excluded.capacity, window_seconds = excluded.window_seconds;
+end;
+$$;
+create or replace function bulwark.clear_rate_limit(
+  rule text,
+  organization_id uuid default null,
+  api_key_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes rules
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark.rate_limit_overrides o
+  where o.rule = clear_rate_limit.rule
+    and o.organization_id is not distinct from clear_rate_limit.organization_id
+    and o.api_key_id is not distinct from clear_rate_limit.api_key_id;
+  if not found then
+    raise exception 'Cannot clear the rate limit: there is no such override'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_OVERRIDE',
+        hint = 'List them with: select * from rate_limit_overrides';
+  end if;
+end;
+$$;
 create or replace function bulwark_private.client_network(address text)
   returns text
   language plpgsql
@@ -72,6 +155,29 @@ begin
     return host('0.0.0.0'::inet + (v_inet - '::ffff:0.0.0.0'::inet));
   end if;
   return network(set_masklen(v_inet, 64))::text;
+end;
+$$;
+create or replace function bulwark.lift_rate_limit_block(block_id uuid)
+  returns bulwark.rate_limit_blocks
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes blocks
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_block bulwark.rate_limit_blocks;
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  update bulwark.rate_limit_blocks b
+  set lifted_at = clock_timestamp(), lifted_by = bulwark.current_person()
+  where b.id = block_id and b.lifted_at is null and b.expires_at > clock_timestamp()
+  returning * into v_block;
+  if not found then
+    raise exception 'Cannot lift the block: it is not in force'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_BLOCK',
+        hint = 'List those in force with: select id from rate_limit_blocks';
+  end if;
+  return v_block;
 end;
 $$;
 create or replace function bulwark.check_rate_limit(
@@ -271,7 +377,8 @@ begin
   having count(*) = 5;
   if not found then
     raise exception 'Cannot limit the request: a setting is missing'
-      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING',
+        hint = 'Insert it again: bulwark.settings lacks a row that begins with rate_limits';
   end if;
   v_next := bulwark_private.quote_qualified(v_settings ->> 'rate_limits.next_request_check');
   if v_role in ('service_role', 'postgres', 'supabase_admin') then

@@ -123,6 +123,139 @@ begin
   end if;
 end;
 $$;
+create or replace function bulwark_private.require_issuer(organization_id uuid)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := bulwark_private.require_user();
+begin
+  if organization_id is null then
+    raise exception 'Cannot issue an API key: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
+  end if;
+  perform bulwark_private.require_permission_to_act('api_key:create', organization_id);
+  if bulwark_private.user_permits(v_user, 'api_key:create', organization_id) is not true then
+    raise exception 'Cannot issue an API key: the caller is not a signed-in person'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+        hint = 'Sign in: keys are issued by people';
+  end if;
+  if coalesce(
+    (
+      select p.allowed and (
+        p.decided_with_mfa or not bulwark_private.mfa_is_required_in(p.organization_id)
+      )
+      from bulwark.api_key_policies p
+      where p.organization_id = require_issuer.organization_id
+    ),
+    not bulwark_private.mfa_is_required_in(organization_id)
+  ) is not true then
+    raise exception 'Cannot issue an API key: the organization does not allow any'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_NOT_ALLOWED',
+            hint = 'A member with settings:write can allow them with set_api_key_policy';
+  end if;
+  if bulwark_private.mfa_is_required_in(organization_id) then
+    perform bulwark_private.require_step_up();
+  end if;
+  return v_user;
+end;
+$$;
+create or replace function bulwark_private.api_key_not_found()
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'Cannot find the API key: it does not exist or you may not see it'
+    using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND',
+      hint = 'List them with list_api_keys';
+end;
+$$;
+create or replace function bulwark.rotate_api_key(
+  key_id uuid,
+  overlap interval default '24 hours',
+  expires_at timestamptz default null
+)
+  returns bulwark.issued_api_key
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes keys
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_issued bulwark.issued_api_key;
+  v_key bulwark.api_keys;
+  v_owner constant uuid := bulwark_private.require_user();
+  v_scopes text[];
+begin
+  if not bulwark_private.lasts_up_to(
+    overlap, make_interval(days => (bulwark_private.setting('api_keys.max_overlap_days'))::integer)
+  ) then
+    raise exception 'Cannot rotate the API key: the overlap is too long, negative or null'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';
+  end if;
+  -- The answer contains a key that acts for its owner, so only the owner may rotate it.
+  select * into v_key from bulwark.api_keys k where k.id = key_id and k.owner_id = v_owner;
+  if not found then
+    perform bulwark_private.api_key_not_found();
+  end if;
+  perform bulwark_private.require_issuer(v_key.organization_id);
+  select * into v_key from bulwark.api_keys k where k.id = key_id for no key update;
+  if exists (select from bulwark.api_keys s where s.rotated_from = v_key.id) then
+    raise exception 'Cannot rotate the API key: it has a successor'
+      using errcode = 'PT409', detail = 'API_KEY_ALREADY_ROTATED',
+            hint = 'Rotate the successor';
+  end if;
+  if v_key.revoked_at is not null or v_key.expires_at <= now() then
+    raise exception 'Cannot rotate the API key: it is revoked or has expired'
+      using errcode = 'PT409', detail = 'API_KEY_NOT_ACTIVE',
+            hint = 'Issue another one';
+  end if;
+  select array_agg(s order by s) into v_scopes
+  from unnest(v_key.scopes) as s
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = s
+  where bulwark_private.session_permits(v_key.owner_id, s, v_key.organization_id);
+  if v_scopes is null then
+    raise exception 'Cannot rotate the API key: you hold none of its scopes any more'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
+        hint = 'Issue another key, with the permissions that you hold now';
+  end if;
+  v_key.scopes := v_scopes;
+  v_key.rotated_from := v_key.id;
+  update bulwark.api_keys k
+  set expires_at = least(k.expires_at, now() + overlap)
+  where k.id = v_key.id;
+  perform bulwark_private.require_room_for_key(v_key.organization_id, v_owner, 2);
+  v_key.expires_at := bulwark_private.api_key_expiry(
+    v_key.organization_id,
+    coalesce(
+      rotate_api_key.expires_at,
+      -- The same lifetime again, up to the maximum.
+      now() + least(
+        v_key.expires_at - v_key.created_at,
+        make_interval(days => least(
+          (bulwark_private.setting('api_keys.max_days'))::bigint,
+          (
+            select p.max_days from bulwark.api_key_policies p
+            where p.organization_id = v_key.organization_id
+          )
+        )::integer)
+      )
+    )
+  );
+  v_issued := bulwark_private.issue_api_key(v_key);
+  -- A rate limit set for this key alone is copied, so that rotation does not evade it.
+  insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
+  select o.rule, v_issued.id, o.capacity, o.window_seconds
+  from bulwark.rate_limit_overrides o
+  where o.api_key_id = v_key.id;
+  return v_issued;
+end;
+$$;
 create or replace function bulwark.list_api_keys(
   organization_id uuid,
   include_ended boolean default false,
@@ -412,6 +545,28 @@ begin
   return jsonb_build_object(
     'role', 'api_key', 'api_key_id', v_key.id, 'organization_id', v_key.organization_id
   );
+end;
+$$;
+create or replace function bulwark.expel_api_keys(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sequence regclass;
+begin
+  delete from bulwark_private.api_key_table_access a where a.relation = target;
+  if not found then
+    raise exception 'Cannot expel API keys: % does not admit them', target
+      using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED',
+        hint = 'Nothing is to be done: API keys cannot reach it';
+  end if;
+  perform bulwark_private.drop_policies(target, 'bulwark_api_key_');
+  execute format('revoke all on %s from api_key', target);
+  for v_sequence in select * from bulwark_private.sequences_of(target) loop
+    execute format('revoke all on sequence %s from api_key', v_sequence);
+  end loop;
 end;
 $$;
 create or replace view bulwark_private.organization_api_keys with (security_invoker = true) as

@@ -145,6 +145,69 @@ $$;
 comment on function bulwark_private.take_sealed_entries(bigint, bulwark_private.audit_range) is
   'Writes the deliveries of the entries of a seal, in its transaction: the log is the outbox, of
    which the sealer sees each committed entry once.';
+create or replace function bulwark_private.require_webhook_rights(organization_id uuid, patterns text[])
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organization_id is null then
+    if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
+      raise exception 'Cannot manage webhooks: those of the installation need a super_admin'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+          hint = 'Name an organization, or ask a super_admin';
+    end if;
+    return;
+  end if;
+  perform bulwark.require_permission('webhook:manage', organization_id);
+  if exists (select from unnest(patterns) as p where p = '*' or starts_with(p, 'audit.')) then
+    perform bulwark.require_permission('audit:read', organization_id);
+  end if;
+  if exists (select from unnest(patterns) as p where p = '*' or starts_with(p, 'security.')) then
+    perform bulwark.require_permission('security:read', organization_id);
+  end if;
+end;
+$$;
+create or replace function bulwark_private.find_webhook_endpoint(endpoint_id uuid, changes_content boolean)
+  returns bulwark.webhook_endpoints
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint bulwark.webhook_endpoints;
+  v_user constant uuid := bulwark.current_person();
+begin
+  perform bulwark_private.require_caller();
+  select * into v_endpoint from bulwark.webhook_endpoints e where e.id = endpoint_id;
+  if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
+    raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT',
+        hint = 'List them with: select id from webhook_endpoints';
+  end if;
+  perform bulwark_private.require_webhook_rights(
+    v_endpoint.organization_id,
+    -- A new address also receives waiting and replayed deliveries, so their types are checked too.
+    -- A caller who may read everything needs no check of each.
+    case when changes_content then array(
+      select s.pattern
+      from bulwark.webhook_subscriptions s
+      where s.endpoint_id = find_webhook_endpoint.endpoint_id
+      union all
+      select o.source || '.*'
+      from unnest('{audit,security}'::bulwark.webhook_source[]) as o (source)
+      where bulwark_private.user_permits(v_user, o.source || ':read', v_endpoint.organization_id)
+          is not true
+        and exists (
+          select from bulwark.webhook_deliveries d
+          where d.endpoint_id = find_webhook_endpoint.endpoint_id and d.source = o.source
+        )
+    ) end
+  );
+  return v_endpoint;
+end;
+$$;
 create or replace function bulwark_private.store_webhook_subscriptions(
   endpoint bulwark.webhook_endpoints,
   subscriptions jsonb
@@ -244,7 +307,8 @@ begin
     select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
   ) then
     raise exception 'Cannot create webhook endpoint: the id was used before'
-      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
+      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN',
+        hint = 'Choose a new random id';
   end if;
   insert into bulwark.webhook_endpoints (
     id, organization_id, every_organization, name, origin, format, ordering, include_details,
@@ -421,6 +485,32 @@ begin
   return v_claimed;
 end;
 $$;
+create or replace function bulwark.replay_webhook_delivery(delivery_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_delivery bulwark.webhook_deliveries;
+begin
+  perform bulwark_private.require_caller();
+  select * into v_delivery
+  from bulwark.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
+  if not found or bulwark_private.sees_webhooks(v_delivery.organization_id) is not true then
+    raise exception 'Cannot replay the delivery: it does not exist or you may not see it'
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY',
+        hint = 'List them with: select id from webhook_deliveries';
+  end if;
+  perform bulwark_private.take_webhook_endpoint(v_delivery.endpoint_id, false);
+  if bulwark_private.replay_webhooks(array[delivery_id]) = 0 then
+    raise exception 'Cannot replay the delivery: it is still being attempted'
+      using errcode = 'PT409', detail = 'WEBHOOK_DELIVERY_PENDING',
+        hint = 'Wait: it is delivered, or given up after its last attempt';
+  end if;
+end;
+$$;
 create function bulwark.webhook_stats(
   organization_id uuid default null,
   since timestamptz default null
@@ -519,7 +609,8 @@ begin
   from bulwark.webhook_endpoints e where e.id = preview_webhook_delivery.endpoint_id;
   if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT',
+        hint = 'List them with: select id from webhook_endpoints';
   end if;
   if v_endpoint.organization_id is not null then
     perform bulwark.require_permission('webhook:read', v_endpoint.organization_id);
@@ -553,7 +644,8 @@ begin
       and v_delivery.organization_id is distinct from v_endpoint.organization_id
   then
     raise exception 'Cannot preview the delivery: the endpoint gets no event with this id'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_EVENT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_EVENT',
+        hint = 'Pass the id of an entry or event that the endpoint subscribes to';
   end if;
   if v_delivery.organization_id is not null then
     perform bulwark.require_permission(v_delivery.source || ':read', v_delivery.organization_id);

@@ -135,7 +135,8 @@ begin
       )
   ) then
     raise exception 'Cannot proceed: the account is suspended'
-      using errcode = 'insufficient_privilege', detail = 'ACCOUNT_SUSPENDED';
+      using errcode = 'insufficient_privilege', detail = 'ACCOUNT_SUSPENDED',
+        hint = 'The operator of the application can lift the ban';
   end if;
   raise exception 'Cannot proceed: the session has ended, or the token names none of the user''s'
     using errcode = 'PT401', detail = 'SESSION_ENDED', hint = 'Sign in again';

@@ -137,11 +137,13 @@ begin
   if v_inherited_organization is not null
     and v_inherited_organization is distinct from v_organization then
     raise exception 'Cannot inherit role: it belongs to another organization'
-      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE',
+        hint = 'Inherit from a system role or from one of the same organization';
   end if;
   if new.inherits_role_id = bulwark_private.super_admin_role() then
     raise exception 'Cannot inherit role: super_admin is granted, never inherited'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Inherit from admin, or name the permissions';
   end if;
   -- Two concurrent changes could form a cycle, so one waits for the other.
   perform bulwark_private.bump_permission_version(v_organization);
@@ -156,7 +158,8 @@ begin
     select from ancestry a where a.role_id = new.role_id
   ) then
     raise exception 'Cannot inherit role: it would inherit itself'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE';
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE',
+        hint = 'Take the role out of those that it inherits from';
   end if;
   return new;
 end;
@@ -177,11 +180,13 @@ begin
   if v_role.organization_id is not null
     and v_role.organization_id is distinct from new.organization_id then
     raise exception 'Cannot grant role: it belongs to another organization'
-      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE',
+        hint = 'Grant a system role or one of the same organization';
   end if;
   if new.role_id = bulwark_private.super_admin_role() and new.organization_id is not null then
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Grant admin in the organization, or super_admin without one';
   end if;
   if bulwark_private.setting('rbac.anonymous_members') is distinct from 'true' then
     perform bulwark_private.require_named_account(new.user_id);

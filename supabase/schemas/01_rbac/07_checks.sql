@@ -47,7 +47,8 @@ begin
   perform bulwark.require_permission(permission, organization_id);
   if not bulwark_private.bump_permission_version(organization_id) then
     raise exception 'Cannot proceed: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   perform bulwark_private.hold_session();
   perform bulwark.require_permission(permission, organization_id);
@@ -129,7 +130,8 @@ begin
   perform bulwark_private.require_caller();
   if bulwark_private.can_see_user(user_id, organization_id, former) is not true then
     raise exception 'Cannot look up user: there is none here that you may see'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE',
+        hint = 'Pass the organization that you share with the user';
   end if;
 end;
 $$;

@@ -65,7 +65,8 @@ begin
     select from bulwark_private.reserved_slugs r where r.slug = require_organization_slug.slug
   ) then
     raise exception 'Cannot name organization: the slug is reserved'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED',
+        hint = 'Choose another slug';
   end if;
 end;
 $$;
@@ -90,7 +91,8 @@ begin
       and (u.banned_until is null or u.banned_until <= now())
   ) then
     raise exception 'Cannot name user: there is no such account, or it is suspended'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER',
+        hint = 'Pass the id of an account that can sign in';
   end if;
 end;
 $$;
@@ -156,7 +158,8 @@ begin
       from bulwark.organizations o where o.created_by = v_caller and o.self_service
     ) then
       raise exception 'Cannot create organization: you have made as many as one account may'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS',
+          hint = 'Delete one, or ask the operator: rbac.self_service_limit';
     end if;
   end if;
   perform bulwark_private.require_organization_name(name);
@@ -170,7 +173,8 @@ begin
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot create organization: the slug is taken'
-      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN',
+        hint = 'Choose another slug';
   end;
   insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by)
   values (v_administrator, bulwark_private.admin_role(), v_organization.id, v_caller);
@@ -206,7 +210,8 @@ begin
   for no key update;
   if not found then
     raise exception 'Cannot rename organization: it does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   -- A value that stays is not checked: the slug may have become reserved since.
   if name <> v_organization.name then
@@ -223,7 +228,8 @@ begin
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot rename organization: the slug is taken'
-      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN',
+        hint = 'Choose another slug';
   end;
   return v_organization;
 end;

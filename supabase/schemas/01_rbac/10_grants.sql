@@ -176,7 +176,8 @@ begin
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() and organization_id is not null then
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Grant admin in the organization, or super_admin without one';
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
@@ -188,7 +189,8 @@ begin
     select from bulwark.organizations o where o.id = grant_role.organization_id
   ) then
     raise exception 'Cannot grant role: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   insert into bulwark.user_roles as g
     (user_id, role_id, organization_id, starts_at, expires_at, granted_by)
@@ -260,7 +262,8 @@ begin
   if not found then
     perform bulwark_private.require_no_host_grant(user_id, v_role.id, organization_id);
     raise exception 'Cannot revoke role: the user does not hold it'
-      using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND';
+      using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND',
+        hint = 'List the roles of the user with get_user_roles';
   end if;
 end;
 $$;

@@ -176,7 +176,8 @@ begin
     select from bulwark.roles r where r.organization_id is null and r.name = require_role_name.name
   ) then
     raise exception 'Cannot name role: a system role has that name'
-      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name';
   end if;
 end;
 $$;
@@ -215,7 +216,8 @@ begin
     where r.organization_id = create_role.organization_id
   ) then
     raise exception 'Cannot create role: an organization has at most 100 of its own'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_TOO_MANY_ROLES';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_TOO_MANY_ROLES',
+        hint = 'Delete roles that nobody needs with delete_role';
   end if;
   begin
     insert into bulwark.roles (organization_id, name, description, created_by)
@@ -226,7 +228,8 @@ begin
     returning * into v_role;
   exception when unique_violation then
     raise exception 'Cannot create role: the organization has one of that name'
-      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name, or change that role with update_role';
   end;
   perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
   if not bulwark_private.caller_is_service() then
@@ -284,7 +287,8 @@ begin
     returning * into v_role;
   exception when unique_violation then
     raise exception 'Cannot rename role: the organization has one of that name'
-      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS',
+        hint = 'Choose another name';
   end;
   return v_role;
 end;

@@ -202,7 +202,8 @@ begin
   v_role := bulwark_private.find_role(role, organization_id);
   if v_role.id = bulwark_private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Invite as admin';
   end if;
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.raise_grant_refusal(
@@ -268,7 +269,8 @@ begin
   where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
   if not found then
     raise exception 'Cannot revoke invitation: it is no longer pending'
-      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+        hint = 'List pending ones with list_invitations';
   end if;
 end;
 $$;

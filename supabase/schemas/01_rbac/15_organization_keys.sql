@@ -103,7 +103,8 @@ begin
   -- The UUID of zeros stands for the installation, in indexes of keys and endpoints.
   if new.id = '00000000-0000-0000-0000-000000000000' then
     raise exception 'Cannot make organization: no organization has the UUID of zeros'
-      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose another key';
   end if;
   if bulwark_private.setting('rbac.reuse_organization_keys') is distinct from 'true' and exists (
     select from bulwark_private.former_organizations f where f.organization_id = new.id

@@ -165,7 +165,8 @@ begin
   perform bulwark_private.require_plain_key(key);
   if host.key_type <> 'uuid' and bulwark_private.is_hashed_id(key) then
     raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
-      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose a key that is no UUID';
   end if;
   insert into bulwark.organizations (id, name, slug, created_by)
   values (v_id, v_name, bulwark_private.host_slug(v_slug, v_id), bulwark.current_person())
@@ -192,7 +193,8 @@ begin
     where k.organization_id = v_id and k.key = keep_host_organization.key
   ) then
     raise exception 'Cannot make organization: another key has its id'
-      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+        hint = 'Choose another key';
   end if;
 end;
 $$;

@@ -73,7 +73,8 @@ begin
   loop
     if (bulwark_private.find_role(v_name, null)).id = bulwark_private.super_admin_role() then
       raise exception 'Cannot follow table: super_admin is system-wide, not of one organization'
-        using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+        using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+          hint = 'Map the value to admin';
     end if;
   end loop;
 end;

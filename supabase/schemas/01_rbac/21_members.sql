@@ -175,7 +175,8 @@ begin
     perform bulwark_private.require_caller();
     if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
       raise exception 'Cannot list names: without an organization it needs a super_admin'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+          hint = 'Name an organization, or ask a super_admin';
     end if;
   else
     perform bulwark.require_permission('user:read', organization_id);

@@ -105,7 +105,8 @@ begin
   );
   if bulwark_private.super_admin_role() = any (v_roles) then
     raise exception 'Cannot set roles: super_admin is system-wide, not of one organization'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE',
+        hint = 'Choose admin';
   end if;
   v_added := array(
     select r from unnest(v_roles) as r

@@ -43,7 +43,8 @@ declare
 begin
   if v_email is null then
     raise exception 'Cannot answer invitation: your own e-mail address is not confirmed'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED',
+        hint = 'Follow the link that Supabase Auth sent to this address';
   end if;
   return v_email;
 end;
@@ -277,7 +278,8 @@ begin
     and i.revoked_at is null;
   if not found then
     raise exception 'Cannot decline invitation: it is not valid for this account'
-      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+        hint = 'List yours with my_invitations';
   end if;
 end;
 $$;

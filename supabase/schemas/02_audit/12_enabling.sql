@@ -51,7 +51,8 @@ begin
     select from bulwark_private.audit_watched_tables g where g.relation = target and g.captures
   ) then
     raise exception 'Cannot disable audit: % is not audited', target
-      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
+      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED',
+        hint = 'Nothing is to be done: its changes are not recorded';
   end if;
   perform bulwark_private.drop_audit_triggers(target);
   delete from bulwark_private.audit_watched_tables g where g.relation = target;
@@ -121,11 +122,13 @@ begin
     )
   ) then
     raise exception 'Cannot enable audit: % lacks a column that was named', target
-      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN';
+      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN',
+        hint = 'Name columns that the table has, as they are spelled there';
   end if;
   if redact && v_key then
     raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
-      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED';
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED',
+        hint = 'Redact other columns, or use a key without personal data';
   end if;
   if organization_column is not null
       and bulwark_private.organization_expression(target, organization_column, '') is null

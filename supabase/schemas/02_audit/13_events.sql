@@ -81,20 +81,23 @@ begin
   end if;
   if bulwark_private.is_audit_evidence(event_type, action) then
     raise exception 'Cannot log event: only the audit log itself records it'
-      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE',
+        hint = 'Report an event type of your own, or another one of audit_event_types';
   end if;
   if not v_service then
     if bulwark_private.require_user() is distinct
       from coalesce(actor_id, bulwark.current_person()) then
       raise exception 'Cannot log event: one reports one''s own acts only'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU',
+          hint = 'Leave actor_id out; the service role reports for others';
     end if;
     if exists (
       select from bulwark.audit_event_types t
       where t.name = log_audit_event.event_type and not t.reported_by_clients
     ) then
       raise exception 'Cannot log event: % is not reported by clients', event_type
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE',
+          hint = 'The service role reports it; reported_by_clients of the type opens it';
     end if;
     if severity is null then
       select least(t.severity, 'warning') into severity
@@ -102,12 +105,14 @@ begin
     end if;
     if severity > 'warning' then
       raise exception 'Cannot log event: a client reports up to warning'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE',
+          hint = 'Report it as warning, or with the service role';
     end if;
     if organization_id is not null and not bulwark.is_super_admin()
       and organization_id not in (select bulwark.member_organizations()) then
       raise exception 'Cannot log event: you are not a member of the organization'
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER',
+          hint = 'Name an organization of yours, or none';
     end if;
   end if;
   if parent_id is not null and not exists (
@@ -117,7 +122,8 @@ begin
       and (v_service or e.actor_id = bulwark.current_person())
   ) then
     raise exception 'Cannot log event: there is no such parent of yours'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY',
+        hint = 'Name an entry of yours as parent_id, or none';
   end if;
   return bulwark_private.append_audit_entry(
     event_type => log_audit_event.event_type,

@@ -214,7 +214,8 @@ begin
         is distinct from (v_last.timeline, v_last.snapshot::text)
       or new.through <= v_last.through then
       raise exception 'Cannot seal the audit log: the last seal has to be continued first'
-        using errcode = 'object_not_in_prerequisite_state', detail = 'AUDIT_SEAL_IS_OPEN';
+        using errcode = 'object_not_in_prerequisite_state', detail = 'AUDIT_SEAL_IS_OPEN',
+          hint = 'Call seal_audit_log() again: each call continues it';
     end if;
     new.sealed_at := v_last.sealed_at;
   end if;

@@ -417,7 +417,8 @@ declare
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
-      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED',
+        hint = 'Call it in a transaction of isolation level read committed';
   end if;
   -- With a transaction id of its own this transaction would count as finished in its own snapshot,
   -- and its later writes would never be sealed.

@@ -127,7 +127,8 @@ begin
         and k.writer_hash = sha256(decode(v_signer ->> 'writer', 'base64'))
     ) then
       raise exception 'Cannot store checkpoint: key % is registered otherwise', v_id
-        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER';
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER',
+          hint = 'Sign with the key that is registered under this name and id';
     end if;
     v_ids := v_ids || v_id;
   end loop;

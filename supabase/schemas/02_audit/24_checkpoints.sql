@@ -135,7 +135,8 @@ begin
     or root_hash <> bulwark_private.base64(bulwark_private.audit_tree_root(tree_size))
     or not bulwark_private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
     raise exception 'Cannot store checkpoint: it does not match the log'
-      using errcode = 'invalid_parameter_value', detail = 'AUDIT_CHECKPOINT_MISMATCH';
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_CHECKPOINT_MISMATCH',
+        hint = 'Run verify_audit_log: its problem says what differs';
   end if;
   insert into bulwark.audit_checkpoints (tree_size, root_hash, key_id, note)
   values (
@@ -174,7 +175,8 @@ begin
     select from bulwark.audit_checkpoints c where c.tree_size = record_audit_delivery.tree_size
   ) then
     raise exception 'Cannot record delivery: there is no such checkpoint'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_CHECKPOINT';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_CHECKPOINT',
+        hint = 'List them with: select tree_size from bulwark.audit_checkpoints';
   end if;
 end;
 $$;

@@ -196,7 +196,8 @@ begin
       or v_entry.organization_id not in (select bulwark.organizations_with('audit:read'))
     ) then
     raise exception 'Cannot prove the entry: there is none here that you may read'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY',
+        hint = 'Find entries with search_audit_logs';
   end if;
   v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid, v_entry.id);
   if v_seal is null then

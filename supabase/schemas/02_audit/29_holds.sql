@@ -152,7 +152,8 @@ begin
   -- Under a stricter isolation level finish_audit_removal would not see holds placed meanwhile.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot remove from the audit log: the transaction is not READ COMMITTED'
-      using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED';
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED',
+        hint = 'Begin the transaction with isolation level read committed';
   end if;
   return array(select h.id from bulwark.audit_legal_holds h where h.released_at is null);
 end;
@@ -288,7 +289,8 @@ begin
   where h.id = hold_id and h.released_at is null;
   if not found then
     raise exception 'Cannot release hold: it is not in force'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_HOLD';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_HOLD',
+        hint = 'List holds with: select id from bulwark.audit_legal_holds';
   end if;
 end;
 $$;

@@ -52,7 +52,8 @@ begin
   get diagnostics v_count = row_count;
   if v_count <> cardinality(ids) then
     raise exception 'Cannot remove payloads: another removal is under way'
-      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
+      using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT',
+        hint = 'Try again when the other one has ended';
   end if;
   return v_count;
 end;

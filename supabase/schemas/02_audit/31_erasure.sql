@@ -66,7 +66,8 @@ begin
         or i.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: nobody is known by that id'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT',
+        hint = 'Pass the id of auth.users; after a deletion, the id that the log has';
   end if;
   if exists (
     select from bulwark.audit_legal_holds h
@@ -76,7 +77,8 @@ begin
         or h.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: a legal hold keeps what is known of them'
-      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD';
+      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD',
+        hint = 'Release the hold with release_legal_hold first, or wait until it is released';
   end if;
 end;
 $$;

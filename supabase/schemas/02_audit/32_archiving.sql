@@ -26,7 +26,8 @@ begin
     where s ->> 'public_key' ~ '^[A-Za-z0-9+/]{43}=$' and s ->> 'writer' ~ '^[A-Za-z0-9+/]{86}==$'
   ) then
     raise exception 'Cannot archive: the caller does not hold a key of the log'
-      using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER';
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER',
+        hint = 'Let the function bulwark-audit archive: it has the signing key';
   end if;
 end;
 $$;
@@ -270,7 +271,8 @@ begin
   for update;
   if v_archive.month is null then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   select * into v_verdict from bulwark.verify_audit_log(
     until => (
@@ -325,7 +327,8 @@ begin
   for update;
   if not found then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   v_due := bulwark_private.next_audit_archive_file(month);
   -- Another run was first.

@@ -250,7 +250,8 @@ begin
       where m.end_id = v_end and m.through_seal = v_through
     ) then
       raise exception 'Cannot prune the audit log: an entry was written into the month meanwhile'
-        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT';
+        using errcode = 'PT409', detail = 'AUDIT_REMOVAL_CONFLICT',
+          hint = 'Try again';
     end if;
     perform bulwark_private.detach_audit_month(v_end);
   end if;

@@ -88,7 +88,8 @@ begin
     where a.month = begin_audit_restore.month and a.archived_at is not null
   ) then
     raise exception 'Cannot restore the archive: the month is not archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'List the months with: select month from bulwark.audit_archives';
   end if;
   if exists (
     select from bulwark_private.audit_prunings p
@@ -155,7 +156,8 @@ begin
   if v_leaves is null or v_bad is not null then
     raise exception 'Cannot restore the archive: entry % is not what seal % holds',
       coalesce(v_bad::text, 'none'), restore_audit_entries.seal
-      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_ALTERED';
+      using errcode = 'data_corrupted', detail = 'AUDIT_ARCHIVE_ALTERED',
+        hint = 'Restore the file from a copy of the bucket; verify_audit_log judges the rest';
   end if;
   insert into bulwark.audit_restored_logs
   select (jsonb_populate_record(

@@ -277,7 +277,8 @@ begin
   where a.month = finish_audit_archive.month for update;
   if v_archive.month is null then
     raise exception 'Cannot archive: the month is not being archived'
-      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE';
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ARCHIVE',
+        hint = 'Begin it with npm run audit-archive';
   end if;
   if v_archive.archived_at is not null then
     return jsonb_build_object('step', 'done', 'dropped', v_archive.dropped);

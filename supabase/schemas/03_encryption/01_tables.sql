@@ -132,7 +132,8 @@ begin
     where s.organization_id = require_not_shredded.organization_id
   ) then
     raise exception 'Cannot use data keys: those of the organization were destroyed'
-      using errcode = 'PT410', detail = 'ENCRYPTION_KEY_DESTROYED';
+      using errcode = 'PT410', detail = 'ENCRYPTION_KEY_DESTROYED',
+        hint = 'Nothing brings them back; a new organization gets new keys';
   end if;
 end;
 $$;

@@ -148,7 +148,8 @@ begin
   perform bulwark_private.require_not_shredded(add_data_key.organization_id);
   if not v_exists then
     raise exception 'Cannot add data key: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   select * into v_old
   from bulwark_private.data_keys k

@@ -19,7 +19,8 @@ begin
   for update;
   if not found then
     raise exception 'Cannot choose key-encryption key: the id is not registered, or was lost'
-      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY',
+        hint = 'List usable ids with: select id from bulwark.key_encryption_status()';
   end if;
   update bulwark_private.key_encryption_keys k set is_current = false
   where k.is_current and k.id <> key_id;
@@ -141,7 +142,8 @@ begin
   perform from bulwark_private.key_encryption_keys k where k.id = key_id for update;
   if not found then
     raise exception 'Cannot declare key lost: the id is not registered'
-      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY',
+        hint = 'List the ids with: select id from bulwark.key_encryption_status()';
   end if;
   update bulwark_private.key_encryption_keys k
   set lost_at = coalesce(k.lost_at, now()), is_current = false
@@ -179,7 +181,8 @@ begin
   where k.id = key_id and k.lost_at is not null;
   if not found then
     raise exception 'Cannot declare key found: no lost key has this id'
-      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
+      using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY',
+        hint = 'List the ids with: select id from bulwark.key_encryption_status()';
   end if;
   -- The rows that were given up are read again, and re-encrypted.
   return bulwark.retry_reencryption();

@@ -282,7 +282,8 @@ begin
   -- An event opened by others would mask the audit log's own, which would only be counted.
   if starts_with(event_type, 'audit_') then
     raise exception 'Cannot report security event: only the audit log itself raises it'
-      using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE';
+      using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE',
+        hint = 'Report a type of your own, or another one of security_event_types';
   end if;
   return bulwark.raise_security_event(event_type, organization_id, user_id, subject, details);
 end;

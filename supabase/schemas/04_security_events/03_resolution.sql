@@ -24,7 +24,8 @@ begin
     end
   ) then
     raise exception 'Cannot change the security event: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'SECURITY_EVENT_NOT_FOUND';
+      using errcode = 'PT404', detail = 'SECURITY_EVENT_NOT_FOUND',
+        hint = 'List them with list_security_events';
   end if;
   if v_event.organization_id is not null then
     perform bulwark.require_permission('security:resolve', v_event.organization_id);

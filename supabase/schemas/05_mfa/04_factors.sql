@@ -269,7 +269,8 @@ begin
     and f.activated_at is not null;
   if not found then
     raise exception 'Cannot remove factor: you have none with this id'
-      using errcode = 'PT404', detail = 'MFA_UNKNOWN_FACTOR';
+      using errcode = 'PT404', detail = 'MFA_UNKNOWN_FACTOR',
+        hint = 'List yours with mfa_status';
   end if;
   if not exists (
     select from bulwark.mfa_secrets f

@@ -108,7 +108,8 @@ begin
       request_mfa_reset.user_id, request_mfa_reset.organization_id
     ) then
       raise exception 'Cannot reset factors: the user is not a member of the organization'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
+          hint = 'Leave organization_id out if you are an operator, or ask the right organization';
     end if;
     v_refusal := bulwark_private.mfa_reset_refusal(
       v_person, request_mfa_reset.user_id, request_mfa_reset.organization_id
@@ -198,7 +199,8 @@ begin
     )
   ) is not true then
     raise exception 'Cannot find reset: none is open with this id'
-      using errcode = 'PT404', detail = 'MFA_UNKNOWN_RESET';
+      using errcode = 'PT404', detail = 'MFA_UNKNOWN_RESET',
+        hint = 'Request it again with request_mfa_reset: a request is open for a day';
   end if;
   return v_reset;
 end;

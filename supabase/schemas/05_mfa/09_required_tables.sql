@@ -37,7 +37,8 @@ begin
   delete from bulwark_private.mfa_required_tables g where g.relation = target;
   if not found then
     raise exception 'Cannot release %: it requires no second factor', target
-      using errcode = 'PT404', detail = 'MFA_NOT_GUARDED';
+      using errcode = 'PT404', detail = 'MFA_NOT_GUARDED',
+        hint = 'Nothing is to be done: no policy of require_mfa is on it';
   end if;
   perform bulwark_private.drop_policies(target, 'bulwark_mfa_');
 end;

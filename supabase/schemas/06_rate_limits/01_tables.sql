@@ -265,7 +265,8 @@ begin
     select from bulwark.organizations o where o.id = set_rate_limit.organization_id
   ) then
     raise exception 'Cannot set the rate limit: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   perform bulwark_private.lock_count('rate_limit_overrides', null);
   if not exists (
@@ -314,7 +315,8 @@ begin
     and o.api_key_id is not distinct from clear_rate_limit.api_key_id;
   if not found then
     raise exception 'Cannot clear the rate limit: there is no such override'
-      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_OVERRIDE';
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_OVERRIDE',
+        hint = 'List them with: select * from rate_limit_overrides';
   end if;
 end;
 $$;

@@ -333,7 +333,8 @@ begin
   returning * into v_block;
   if not found then
     raise exception 'Cannot lift the block: it is not in force'
-      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_BLOCK';
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_BLOCK',
+        hint = 'List those in force with: select id from rate_limit_blocks';
   end if;
   return v_block;
 end;

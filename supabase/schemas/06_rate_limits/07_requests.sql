@@ -212,7 +212,8 @@ begin
   having count(*) = 5;
   if not found then
     raise exception 'Cannot limit the request: a setting is missing'
-      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING',
+        hint = 'Insert it again: bulwark.settings lacks a row that begins with rate_limits';
   end if;
   v_next := bulwark_private.quote_qualified(v_settings ->> 'rate_limits.next_request_check');
   if v_role in ('service_role', 'postgres', 'supabase_admin') then

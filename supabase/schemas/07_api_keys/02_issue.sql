@@ -85,7 +85,8 @@ begin
   perform bulwark_private.require_permission_to_act('api_key:create', organization_id);
   if bulwark_private.user_permits(v_user, 'api_key:create', organization_id) is not true then
     raise exception 'Cannot issue an API key: the caller is not a signed-in person'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+        hint = 'Sign in: keys are issued by people';
   end if;
   if coalesce(
     (

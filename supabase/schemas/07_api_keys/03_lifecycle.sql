@@ -12,7 +12,8 @@ create function bulwark_private.api_key_not_found()
 as $$
 begin
   raise exception 'Cannot find the API key: it does not exist or you may not see it'
-    using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND';
+    using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND',
+      hint = 'List them with list_api_keys';
 end;
 $$;
 comment on function bulwark_private.api_key_not_found() is
@@ -65,7 +66,8 @@ begin
   where bulwark_private.session_permits(v_key.owner_id, s, v_key.organization_id);
   if v_scopes is null then
     raise exception 'Cannot rotate the API key: you hold none of its scopes any more'
-      using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD';
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
+        hint = 'Issue another key, with the permissions that you hold now';
   end if;
   v_key.scopes := v_scopes;
   v_key.rotated_from := v_key.id;

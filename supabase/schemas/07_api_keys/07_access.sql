@@ -16,7 +16,8 @@ begin
   delete from bulwark_private.api_key_table_access a where a.relation = target;
   if not found then
     raise exception 'Cannot expel API keys: % does not admit them', target
-      using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED';
+      using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED',
+        hint = 'Nothing is to be done: API keys cannot reach it';
   end if;
   perform bulwark_private.drop_policies(target, 'bulwark_api_key_');
   execute format('revoke all on %s from api_key', target);

@@ -15,7 +15,8 @@ begin
   if organization_id is null then
     if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
       raise exception 'Cannot manage webhooks: those of the installation need a super_admin'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+          hint = 'Name an organization, or ask a super_admin';
     end if;
     return;
   end if;
@@ -65,7 +66,8 @@ begin
   select * into v_endpoint from bulwark.webhook_endpoints e where e.id = endpoint_id;
   if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT',
+        hint = 'List them with: select id from webhook_endpoints';
   end if;
   perform bulwark_private.require_webhook_rights(
     v_endpoint.organization_id,
@@ -244,7 +246,8 @@ begin
     select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
   ) then
     raise exception 'Cannot create webhook endpoint: the id was used before'
-      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
+      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN',
+        hint = 'Choose a new random id';
   end if;
   insert into bulwark.webhook_endpoints (
     id, organization_id, every_organization, name, origin, format, ordering, include_details,

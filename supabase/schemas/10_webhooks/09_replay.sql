@@ -17,12 +17,14 @@ begin
   from bulwark.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
   if not found or bulwark_private.sees_webhooks(v_delivery.organization_id) is not true then
     raise exception 'Cannot replay the delivery: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY',
+        hint = 'List them with: select id from webhook_deliveries';
   end if;
   perform bulwark_private.take_webhook_endpoint(v_delivery.endpoint_id, false);
   if bulwark_private.replay_webhooks(array[delivery_id]) = 0 then
     raise exception 'Cannot replay the delivery: it is still being attempted'
-      using errcode = 'PT409', detail = 'WEBHOOK_DELIVERY_PENDING';
+      using errcode = 'PT409', detail = 'WEBHOOK_DELIVERY_PENDING',
+        hint = 'Wait: it is delivered, or given up after its last attempt';
   end if;
 end;
 $$;

@@ -104,7 +104,8 @@ begin
   from bulwark.webhook_endpoints e where e.id = preview_webhook_delivery.endpoint_id;
   if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT',
+        hint = 'List them with: select id from webhook_endpoints';
   end if;
   if v_endpoint.organization_id is not null then
     perform bulwark.require_permission('webhook:read', v_endpoint.organization_id);
@@ -138,7 +139,8 @@ begin
       and v_delivery.organization_id is distinct from v_endpoint.organization_id
   then
     raise exception 'Cannot preview the delivery: the endpoint gets no event with this id'
-      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_EVENT';
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_EVENT',
+        hint = 'Pass the id of an entry or event that the endpoint subscribes to';
   end if;
   if v_delivery.organization_id is not null then
     perform bulwark.require_permission(v_delivery.source || ':read', v_delivery.organization_id);

@@ -178,7 +178,8 @@ begin
     end if;
     if not bulwark_private.subject_is_known(v_user, organization_id) then
       raise exception 'Cannot export subject: nobody is known by that id'
-        using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_SUBJECT';
+        using errcode = 'PT404', detail = 'COMPLIANCE_UNKNOWN_SUBJECT',
+          hint = 'Pass the id of auth.users; after a deletion, the id that the log has';
     end if;
   end if;
   if not bulwark_private.caller_is_service()
@@ -225,7 +226,8 @@ begin
     hashtextextended('bulwark.subject_export/' || coalesce(bulwark.current_person(), v_user), 0)
   ) then
     raise exception 'Cannot export subject: another page is being made'
-      using errcode = 'PT409', detail = 'COMPLIANCE_EXPORT_RUNNING';
+      using errcode = 'PT409', detail = 'COMPLIANCE_EXPORT_RUNNING',
+        hint = 'Wait for that page, then ask again';
   end if;
   v_addresses := case
     when v_own then bulwark_private.own_addresses(v_user)

@@ -67,7 +67,8 @@ begin
     select from bulwark.organizations o where o.id = compliance_report.organization_id
   ) then
     raise exception 'Cannot report: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+        hint = 'List yours with: select id from bulwark.organizations';
   end if;
   v_report := jsonb_build_object(
     'kind', 'bulwark compliance report',

@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: the rules of every capability.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(30);
+select plan(32);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -342,6 +342,25 @@ select is_empty(
      select c.name from reached r join code c on c.oid = r.oid
      where c.prosrc ~* '\mexception\s+(--[^\n]*\s+)*when\M' $$,
   'CONV-37: no function that a parallel plan may run catches errors'
+);
+
+-- A refusal of an invalid value says in its message which values are accepted.
+create temporary view our_refusals as
+  select f.name, r[1] as statement, substring(r[1] from 'detail = ''([A-Z_]+)''') as code
+  from our_functions f
+  join pg_proc p on p.oid = f.oid
+  cross join regexp_matches(p.prosrc, '(raise exception (?:[^'';]|''[^'']*'')*;)', 'g') r;
+select is_empty(
+  $$ select name, code from our_refusals
+     where code is not null and statement !~ 'hint ='
+       and code !~ '_INVALID_|_NULL_ARGUMENT$|_TOO_LARGE$'
+       -- A guesser of keys learns nothing, and nobody may change the log.
+       and code not in ('API_KEY_INVALID', 'AUDIT_LOG_IS_APPEND_ONLY') $$,
+  'CONV-38: every refusal with a code has a hint that says what to do'
+);
+select cmp_ok(
+  (select count(*) from our_refusals where statement ~ 'hint ='), '>', 40::bigint,
+  'CONV-38: and refusals are found'
 );
 
 select * from finish();
