@@ -122,15 +122,11 @@ Deno.test("verify-audit ends with 0 for a period only where the seals beside it 
   const key = ["--key", sample.vkey];
   const whole = await run(bundle, ...key, "--period", `${at(1)}/${at(5)}`);
   assert.equal(whole.code, 0, whole.text);
-  assert.match(
-    whole.text,
-    /sealed from 2026-11-\S+Z to 2026-11-\S+Z: no entry between them is missing/,
-  );
+  assert.match(whole.text, /its last entry was sealed at 2026-11-\S+Z\n/);
   // Its first entry belongs to the period, so that an earlier one could be missing.
-  const [_sealed, first] = /sealed from (\S+) to/.exec(whole.text) ?? [];
   const early = await run(later, ...key, "--period", `${at(-1000)}/${at(5)}`);
   assert.deepEqual([early.code, /BEGINS_LATER/.test(early.text)], [2, true], early.text);
-  const future = await run(bundle, ...key, "--period", `${first}/2999-01-01`);
+  const future = await run(bundle, ...key, "--period", `${at(1)}/2999-01-01`);
   assert.deepEqual([future.code, /ENDS_EARLY/.test(future.text)], [2, true], future.text);
   for (const wrong of ["2026-10", "/", "2026-11-01/2026-10-01", "2026-02-30/2026-03-01", "a/b"]) {
     const { code, text } = await run(bundle, ...key, "--period", wrong);

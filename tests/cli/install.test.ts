@@ -60,7 +60,10 @@ Deno.test("CLI-04: without a terminal a question is a refusal in one line", asyn
   const before = await snapshot(project);
   const which = await command.run(project, "init");
   assert.deepEqual([which.code, which.stdout], [2, ""]);
-  assert.match(which.stderr, /^bulwark: Say which capabilities: .* \(CLI_USAGE\)\n$/);
+  assert.match(
+    which.stderr,
+    /^bulwark: Say which capabilities, as nobody is asked: .* \(CLI_USAGE\)\n$/,
+  );
   const unasked = await command.run(project, "init", "--with", "none");
   assert.equal(unasked.code, 1);
   assert.match(unasked.stderr, /^bulwark: .* \(CLI_NOT_CONFIRMED\)\n$/);
