@@ -21,6 +21,7 @@ Deno.test("DOCS-20: a block that would not be run is refused", () => {
       output,
       fence("sh", "x", "<!-- docs: skip: why -->") + output,
       fence("json", "{}") + output,
+      fence("sql") + fence("text", "…"),
       fence("sh", "x", "<!-- docs: skip -->"),
       fence("sh", "x", "<!-- docs: skip: -->"),
       fence("sh", "x", "<!-- docs: ignore: why -->"),

@@ -50,6 +50,9 @@ export function blocksOf(text: string): Block[] {
       if (found.kind === "output" && !["run", "output"].includes(blocks.at(-1)?.kind ?? "")) {
         throw new Unclear(`line ${line}: no block is run whose output this is`);
       }
+      if (found.kind === "output" && /^[…\s]*$/.test(content)) {
+        throw new Unclear(`line ${line}: every output is like this one`);
+      }
       blocks.push(found);
       comments = [];
     } else if (type === "code_block") {

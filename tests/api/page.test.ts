@@ -5,6 +5,14 @@ import { assertAccessible, launch, openPage, picture, sizes } from "../foundatio
 import { url } from "../support.ts";
 import { document } from "./document.ts";
 
+type Screen = readonly [keyof typeof sizes, "light" | "dark"];
+const screens = [
+  ["desktop", "light"],
+  ["desktop", "dark"],
+  ["phone", "light"],
+  ["phone", "dark"],
+] as const satisfies Screen[];
+
 Deno.test("API-01: the stack serves the document, and its files alone, under a strict policy", async () => {
   const served = await fetch(`${url}/docs/api/openapi.json`);
   assert.deepEqual(await served.json(), document);
@@ -45,25 +53,23 @@ Deno.test({
       await page.locator("#operations-tag-mfa button").first().click();
       await page.locator("#operations-mfa-functions_mfa_enroll button").first().click();
       await page.locator("#operations-mfa-functions_mfa_enroll .responses-table").first().waitFor();
-      const judge = async (state: string) => {
-        for (const [size, viewport] of Object.entries(sizes)) {
-          await page.setViewportSize(viewport);
-          for (const colorScheme of ["light", "dark"] as const) {
-            await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-            // Colors fade for a moment.
-            await new Promise((resolve) => setTimeout(resolve, 1000));
-            await picture(page, `api-${state}-${size}-${colorScheme}`);
-            await assertAccessible(page, `api-${state}-${size}-${colorScheme}`);
-          }
+      const judge = async (screens: readonly Screen[], state: string) => {
+        for (const [size, colorScheme] of screens) {
+          await page.setViewportSize(sizes[size]);
+          await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+          // Colors fade for a moment.
+          await new Promise((resolve) => setTimeout(resolve, 1000));
+          await picture(page, `api-${state}-${size}-${colorScheme}`);
+          await assertAccessible(page, `api-${state}-${size}-${colorScheme}`);
         }
       };
       await page.locator(".try-out__btn").first().click();
       await page.locator(".execute").first().waitFor();
-      await judge("operation");
+      await judge(screens, "operation");
       assert.match(page.url(), /#\/mfa\/functions_mfa_enroll$/, "it has an address");
       await page.locator(".btn.authorize").first().click();
       await page.getByRole("dialog", { name: "Available authorizations" }).waitFor();
-      await judge("authorize");
+      await judge([screens[0], screens[3]], "authorize");
       await page.getByRole("button", { name: "Close" }).first().click();
       assert.deepEqual([faults, elsewhere], [[], []]);
     } finally {

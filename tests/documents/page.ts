@@ -63,7 +63,7 @@ export function testPage(
           else if (block.language === "sql") {
             output = await sql.run(filled(block.text, cast.values), block, actor, cast);
           } else if (block.language === "sh") output = await command(shell, block, cast);
-          else output = await request(filled(block.text, cast.values), actor);
+          else output = await request(filled(block.text, cast.values), block, actor);
         });
       }
     } finally {
@@ -104,7 +104,11 @@ async function command(shell: Shell, block: Block, { values }: Cast): Promise<st
 const variable = (name: string) => name.toUpperCase().replaceAll(/\W/g, "_");
 
 /** A request as HTTP writes it, with the key of the project and the caller's token. */
-async function request(text: string, actor: Actor | null): Promise<string> {
+async function request(
+  text: string,
+  { fails, line }: Block,
+  actor: Actor | null,
+): Promise<string> {
   const [head = "", ...body] = text.split("\n\n");
   const [start = "", ...lines] = head.trim().split("\n");
   const [, method = "", path = ""] = /^([A-Z]+) (\/\S*)/.exec(start) ?? [];
@@ -119,7 +123,10 @@ async function request(text: string, actor: Actor | null): Promise<string> {
     headers,
     ...method === "GET" ? {} : { body: body.join("\n\n") },
   });
-  return `${answer.status}\n${await answer.text()}`;
+  const content = await answer.text();
+  const isExpected = fails ? answer.status === Number(fails) : answer.ok;
+  assert.ok(isExpected, `line ${line}: ${answer.status} ${content.slice(0, 500)}`);
+  return `${answer.status}\n${content}`;
 }
 
 /** One session of the SQL editor, with values as the server writes them. */

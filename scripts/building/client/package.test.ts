@@ -217,7 +217,7 @@ Deno.test("CLIENT-20: the React bindings use names alone that React 18 has, too"
 Deno.test("DOCS-02: the js and ts blocks of all documents are free of type errors", async () => {
   const shared = pathToFileURL(inRepository("supabase", "functions", "_bulwark")).href;
   const programs: string[] = [];
-  for (const page of await pages()) {
+  for (const page of [...await pages(), "clients/js/README.md"]) {
     const program = programOf(blocksOf(await textOf(page)), { run: false });
     if (!program) continue;
     const path = join(consumer, `${page.replaceAll("/", "_").slice(0, -".md".length)}.tsx`);
