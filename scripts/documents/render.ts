@@ -79,6 +79,10 @@ export function render(
     } else if (/^t[hd]_open$/.test(token.type) && token.attrGet("style")) {
       // The policy forbids inline styles.
       token.attrs = [["class", String(token.attrGet("style")).replace("text-align:", "")]];
+    }
+    if (token.type === "th_open" && !inline?.content) {
+      // An empty cell heads nothing.
+      for (const cell of [token, tokens[index + 2]!]) cell.tag = "td";
     } else if (token.type === "fence") {
       const section = sections.at(-1);
       if (section) section.text += `${token.content} `;

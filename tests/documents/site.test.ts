@@ -38,11 +38,12 @@ Deno.test("DOCS-11: every link and file of the site exists, and no comment is sh
   assert.deepEqual(wrong, []);
 });
 
-Deno.test("DOCS-12: no page has an inline style or script", () => {
+Deno.test("DOCS-12: no page has an inline style or script, or an empty heading of a table", () => {
   for (const path of site.keys()) {
     if (!path.endsWith(".html")) continue;
     const inline = /<style| style="|<script(?! (type="module" )?src=)| on\w+="/.exec(html(path));
     assert.equal(inline?.[0], undefined, path);
+    assert.doesNotMatch(html(path), /<th(?: [^>]*)?><\/th>/, path);
   }
 });
 
