@@ -170,7 +170,8 @@ Deno.test("figures of speed are on the page that benchmarks write, and guides li
 /** Speed and size as somebody measured them. Settings and limits are written otherwise. */
 const measured = [
   /\d\s?(?:ms|µs|microseconds?)\b/,
-  /\b\d[\d.,]*(?: %| times) (?:as|faster|slower|more|less)\b/,
+  /\b\d[\d.,]*(?: %| times) (?:as|the|faster|slower|more|less)\b/,
+  /\b\d+\.\d+ times\b/,
   /\b\d[\d.,]* (?:\w+ )?(?:a|per) second\b/,
   /\d\s?\/s\b/,
   /\b\d[\d.,]* (?:bytes|kB|KiB) (?:a|an|per) (?:entry|row|value|key)\b/,
