@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { App } from "@supabase/lite";
 import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
 import { backoff, guardConnections, isConnectionError } from "./connection.ts";
@@ -17,6 +18,16 @@ export interface Lite {
   close(): Promise<void>;
 }
 
+const addition = () => Deno.readTextFile(inRepository("scripts", "stack", "auth.sql"));
+
+/** The comment of an auth schema that the present sources made. */
+export async function authSources(): Promise<string> {
+  const manifest = inRepository("node_modules", "@supabase", "lite", "package.json");
+  const { version } = JSON.parse(await Deno.readTextFile(manifest));
+  const hash = createHash("sha256").update(await addition()).digest("hex");
+  return `Made by Lite ${version} and auth.sql ${hash.slice(0, 16)}`;
+}
+
 /** Creates or extends the auth schema, logged in as its owner. To be called before migrations. */
 export async function makeAuthSchema(authAdminUrl: string): Promise<void> {
   const connection = createPostgresConnection({ url: authAdminUrl, postgresOptions: quiet });
@@ -28,7 +39,8 @@ export async function makeAuthSchema(authAdminUrl: string): Promise<void> {
       db: { migrations: { enabled: false } },
     });
     await app.ensureSystemSchema();
-    await connection.exec(await Deno.readTextFile(inRepository("scripts", "stack", "auth.sql")));
+    await connection.exec(await addition());
+    await connection.exec(`comment on schema auth is '${await authSources()}'`);
   } finally {
     await connection.close();
   }

@@ -56,14 +56,18 @@ export async function runCli(
   return { success: result.success, output, stdout };
 }
 
-async function migrationFiles(project: string): Promise<string[]> {
+/** The migrations of a project, in their order. */
+export async function migrationFiles(project: string): Promise<string[]> {
   const folder = join(project, "supabase", "migrations");
   if (!exists(folder)) return [];
   const names = (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
   return names.filter((name) => name.endsWith(".sql")).sort().map((name) => join(folder, name));
 }
 
-async function appliedVersions({ cluster, password, database }: MigrateOptions): Promise<string[]> {
+/** The versions in the history of a database; none before the first push. */
+export async function appliedVersions(
+  { cluster, password, database }: MigrateOptions,
+): Promise<string[]> {
   const sql = connect(cluster.url("postgres", password, database));
   try {
     const [history] = await sql`

@@ -1,7 +1,7 @@
 import { inRepository } from "./paths.ts";
 import type { Cluster } from "./cluster.ts";
 import { connect, type Sql } from "./connection.ts";
-import { makeAuthSchema } from "./lite.ts";
+import { authSources, makeAuthSchema } from "./lite.ts";
 import { requireSameAuth } from "./real_auth.ts";
 
 /** The roles that log in. One generated password serves them all, as in self-hosted Supabase. */
@@ -30,6 +30,8 @@ export async function preparePlatform(
         }
       });
     }
+    // Made again, its functions would be new, and the sealer would compare everything.
+    if (!makeRealAuth && await sourcesOfAuth(admin) === await authSources()) return;
   } finally {
     await admin.end();
   }
@@ -40,4 +42,11 @@ export async function preparePlatform(
 async function hasPlatform(admin: Sql): Promise<boolean> {
   const [role] = await admin`select from pg_roles where rolname = 'authenticator'`;
   return role !== undefined;
+}
+
+async function sourcesOfAuth(admin: Sql): Promise<string | null> {
+  const [row] = await admin`
+    select obj_description(to_regnamespace('auth'), 'pg_namespace') as sources
+  `;
+  return row?.["sources"] ?? null;
 }

@@ -5,6 +5,7 @@ import { connect } from "./connection.ts";
 import { Failure } from "./failure.ts";
 import { throughGateway } from "./gateway.ts";
 import { freePort } from "./ports.ts";
+import { preparePlatform } from "./platform.ts";
 import { requireAuthProgram, requireSameAuth } from "./real_auth.ts";
 import { postgrestEnvironment, requirePostgrestProgram } from "./real_postgrest.ts";
 import { startScratchCluster } from "./scratch_cluster.ts";
@@ -197,6 +198,14 @@ Deno.test("a database that Lite made is not given to Supabase Auth, nor the othe
     await requireSameAuth(url, false);
     await assert.rejects(requireSameAuth(url, true), { code: "OTHER_AUTH" });
     const admin = connect(url);
+    const version = async () =>
+      (await admin`select xmin from pg_proc where oid = 'auth.uid()'::regprocedure`)[0]?.xmin;
+    const before = await version();
+    await preparePlatform(cluster, password);
+    assert.equal(await version(), before, "the same sources make it once");
+    await admin`comment on schema auth is 'Made by others'`;
+    await preparePlatform(cluster, password);
+    assert.notEqual(await version(), before, "others make it again");
     await admin`create table auth.schema_migrations (version text)`;
     await admin.end();
     await requireSameAuth(url, true);

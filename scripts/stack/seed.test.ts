@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { embeddedPostgres } from "./binaries.ts";
 import { connect } from "./connection.ts";
-import { migrate } from "./migrate.ts";
 import { startHostedCluster } from "../testing/prepared_clusters.ts";
+import { push } from "../testing/push.ts";
 import { seed } from "./seed.ts";
 
 Deno.test("the demo's accounts are those that a real Supabase Auth finds", async () => {
@@ -11,7 +11,7 @@ Deno.test("the demo's accounts are those that a real Supabase Auth finds", async
   try {
     // Supabase Auth asks for this instance only, and reads these columns as text.
     await auth`alter table auth.users add column instance_id uuid`;
-    await migrate({ cluster, password });
+    await push({ cluster, password });
     const secrets = { databasePassword: password, demoPassword: "a long passphrase" };
     assert.equal((await seed(cluster, secrets)).length, 7);
     const found = await auth`

@@ -1,12 +1,12 @@
 import type { PostgresInstallation } from "../stack/binaries.ts";
 import type { Cluster } from "../stack/cluster.ts";
 import { connect } from "../stack/connection.ts";
-import { migrate } from "../stack/migrate.ts";
 import { Failure } from "../stack/failure.ts";
 import { inRepository } from "../stack/paths.ts";
 import { hosted, type Original, startCopy, startHostedCluster } from "./prepared_clusters.ts";
 import { runPgtap } from "./pgtap.ts";
 import { installPgtap } from "./pgtap_extension.ts";
+import { push } from "./push.ts";
 import { filesBelow, helpers } from "./selection.ts";
 
 /**
@@ -44,7 +44,7 @@ const migrated: Original = {
   from: hosted,
   async prepare(cluster, password) {
     await addExtensions(cluster.url("supabase_admin", password), false);
-    await migrate({ cluster, password });
+    await push({ cluster, password });
   },
 };
 
@@ -57,28 +57,33 @@ const migratedWithCron: Original = {
   },
   async prepare(cluster, password) {
     await addExtensions(cluster.url("supabase_admin", password), true);
-    await migrate({ cluster, password });
+    await push({ cluster, password });
     await moveIn(cluster.url("postgres", password));
   },
 };
 
-/** A cluster whose databases have the platform and pgTAP, and nothing of Bulwark. */
+/** A cluster whose databases have the platform and pgTAP, and no more of Bulwark than was asked for. */
 export interface UnmigratedCluster {
   url(role: string, database?: string): string;
-  /** Runs a task on an empty database of its own. */
+  /** Runs a task on a database of its own. */
   withDatabase<T>(task: (database: string) => Promise<T>): Promise<T>;
   stop(): Promise<void>;
 }
 
-/** Starts a cluster in a temporary folder and prepares it as a hosted one. */
+/**
+ * Starts a cluster in a temporary folder and prepares it as a hosted one. All databases begin with
+ * what `begin` does as `postgres`.
+ */
 export async function startUnmigratedCluster(
   installation: PostgresInstallation,
+  begin: (url: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<UnmigratedCluster> {
   await installPgtap(installation);
   const { cluster, password, stop } = await startHostedCluster("subsets", installation);
   const url = (role: string, database?: string) => cluster.url(role, password, database);
   try {
     await addExtensions(url("supabase_admin"), false);
+    await begin(url("postgres"));
   } catch (thrown) {
     await stop();
     throw thrown;

@@ -5,12 +5,12 @@
 import { join } from "node:path";
 import type { PostgresInstallation } from "../stack/binaries.ts";
 import { type Cluster, startCluster } from "../stack/cluster.ts";
-import { migrate } from "../stack/migrate.ts";
 import { preparePlatform } from "../stack/platform.ts";
 import { makeScratchFolder } from "../stack/scratch.ts";
 import { forTests, type ScratchCluster } from "../stack/scratch_cluster.ts";
 import { copyFolder } from "./copy_folder.ts";
 import { madeOnce } from "./once.ts";
+import { push } from "./push.ts";
 
 type Settings = Record<string, string>;
 
@@ -24,6 +24,9 @@ export interface Original {
   prepare(cluster: Cluster, password: string): Promise<void>;
 }
 
+/** Settings of what is copied: its write-ahead log keeps no spare files, and the last has holes. */
+export const littleToCopy = { wal_recycle: "off", wal_init_zero: "off" };
+
 /** A hosted project before anything is pushed. */
 export const hosted: Original = { name: "hosted", prepare: preparePlatform };
 
@@ -31,7 +34,7 @@ export const hosted: Original = { name: "hosted", prepare: preparePlatform };
 export const installed: Original = {
   name: "installed",
   from: hosted,
-  prepare: (cluster, password) => migrate({ cluster, password }),
+  prepare: (cluster, password) => push({ cluster, password }),
 };
 
 /** Starts a hosted project in a temporary folder, which `stop` deletes. */
@@ -101,7 +104,7 @@ async function copyOriginal(
       folder,
       log: join(draft, "postgres.log"),
       password,
-      settings: { ...forTests, ...settings },
+      settings: { ...forTests, ...littleToCopy, ...settings },
     });
     try {
       await prepare(cluster, password);

@@ -15,6 +15,9 @@ const offered = [
   ...capabilities.filter(({ core }) => !core).map(({ name }) => [name]),
 ];
 
+/** The first capabilities: those of every subset, in the order of installation. */
+const beginning = capabilities.slice(0, capabilities.findIndex(({ core }) => !core));
+
 /** The clusters that subsets are installed on, each started when first asked for. */
 export interface SubsetClusters {
   on(installation: PostgresInstallation): Promise<UnmigratedCluster>;
@@ -26,7 +29,8 @@ export function subsetClusters(): SubsetClusters {
   const started = new Map<number, Promise<UnmigratedCluster>>();
   return {
     on(installation) {
-      const cluster = started.get(installation.major) ?? startUnmigratedCluster(installation);
+      const cluster = started.get(installation.major) ??
+        startUnmigratedCluster(installation, begin);
       started.set(installation.major, cluster);
       return cluster;
     },
@@ -53,7 +57,7 @@ export function subsetTasks(clusters: SubsetClusters, thorough: boolean): TestTa
         const cluster = await clusters.on(installation);
         return await cluster.withDatabase(async (database) => {
           const url = cluster.url("postgres", database);
-          await install(names, url);
+          await applyAll([...closure(names).slice(beginning.length), start], url);
           return await testSubset(names, url, thorough);
         });
       },
@@ -62,19 +66,32 @@ export function subsetTasks(clusters: SubsetClusters, thorough: boolean): TestTa
 }
 
 /** Applies the migrations of a subset as the installer does. */
-export async function install(names: readonly string[], url: string): Promise<void> {
+export function install(names: readonly string[], url: string): Promise<void> {
+  return applyAll([...closure(names), start], url);
+}
+
+/** Applies the migrations of the beginning, once for all databases that go on from there. */
+function begin(url: string): Promise<void> {
+  return applyAll(beginning, url);
+}
+
+async function applyAll(migrations: readonly { name: string }[], url: string): Promise<void> {
   const sql = connect(url);
   try {
-    for (const { name } of [...closure(names), start]) await applyMigration(name, sql);
+    for (const { name } of migrations) await applyMigration(name, sql);
   } finally {
     await sql.end();
   }
 }
 
+let built: ReturnType<typeof builtMigrations> | undefined;
+
 /** Applies the migration of a capability or of the start, in a transaction of its own. */
 export async function applyMigration(name: string, sql: Sql): Promise<void> {
-  const built = [...await builtMigrations()];
-  const [, text] = built.find(([path]) => path.endsWith(`_bulwark_${name}.sql`)) ?? [];
+  const [, text] =
+    [...await (built ??= builtMigrations())].find(([path]) =>
+      path.endsWith(`_bulwark_${name}.sql`)
+    ) ?? [];
   if (text === undefined) throw new Error(`there is no migration of ${name}`);
   await sql.unsafe(text).simple();
 }

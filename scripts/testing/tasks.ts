@@ -6,6 +6,7 @@ import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
 import type { TestTask } from "./result.ts";
 import type { Selection } from "./selection.ts";
+import { sharedStack, sharing } from "./shared_stack.ts";
 import { installedCommand, type TestCommand } from "./test_command.ts";
 import type { TestStacks } from "./test_stack.ts";
 
@@ -77,8 +78,8 @@ export function denoTasks(selection: Selection, made: Made, signal: AbortSignal)
 }
 
 /**
- * Tests over HTTP, each file against a stack of its own, because some tamper with theirs; and tests
- * of the command `bulwark`.
+ * Tests over HTTP, each file against a stack of its own, because some tamper with theirs, but for
+ * those that share one; and tests of the command `bulwark`.
  */
 export function endToEndTasks(paths: string[], made: Made, signal: AbortSignal): TestTask[] {
   return stackTasks("end to end", paths, [], made, signal);
@@ -106,25 +107,38 @@ function stackTasks(
   made: Made,
   signal: AbortSignal,
 ): TestTask[] {
-  const ordered = [true, false].flatMap((is) => paths.filter((path) => long.test(path) === is));
-  return ordered.map((path) => ({
-    kind,
-    name: path,
-    run: async () => {
-      const read = await settingsOf(path);
-      const usesCommand = read.delete(installedCommand);
-      const stack = read.size > 0 ? await made.stacks.start(options) : null;
-      try {
-        const env = {
-          ...stack?.env,
-          ...usesCommand && { [installedCommand]: await made.command.folder() },
-        };
-        return await runDenoTest({ deno: currentDeno(), paths: [path], env, signal });
-      } finally {
-        await stack?.stop();
-      }
-    },
-  }));
+  const shared = sharing.filter((path) => paths.includes(path));
+  const alone = paths.filter((path) => !shared.includes(path));
+  const ordered = [true, false].flatMap((is) => alone.filter((path) => long.test(path) === is));
+  const test = (path: string, env: Record<string, string>) =>
+    runDenoTest({ deno: currentDeno(), paths: [path], env, signal });
+  const onShared = sharedStack(made.stacks, options, shared.length);
+  return [
+    // First, because together they take longest.
+    ...shared.map((path) => ({
+      kind,
+      name: path,
+      lane: `shared stack for ${kind}`,
+      run: () => onShared((env) => test(path, env)),
+    })),
+    ...ordered.map((path) => ({
+      kind,
+      name: path,
+      run: async () => {
+        const read = await settingsOf(path);
+        const usesCommand = read.delete(installedCommand);
+        const stack = read.size > 0 ? await made.stacks.start(options) : null;
+        try {
+          return await test(path, {
+            ...stack?.env,
+            ...usesCommand && { [installedCommand]: await made.command.folder() },
+          });
+        } finally {
+          await stack?.stop();
+        }
+      },
+    })),
+  ];
 }
 
 /** The settings of a test run that a test file reads, itself or in the helpers that it imports. */

@@ -1,9 +1,12 @@
+import { connect } from "../stack/connection.ts";
 import { Failure, reason } from "../stack/failure.ts";
+import type { StackState } from "../stack/instance.ts";
 import { stackPaths } from "../stack/paths.ts";
 import { freePort } from "../stack/ports.ts";
 import { makeScratchFolder, type ScratchFolder } from "../stack/scratch.ts";
-import { loadSecrets } from "../stack/secrets.ts";
+import { loadSecrets, type Secrets } from "../stack/secrets.ts";
 import { copyFolder } from "./copy_folder.ts";
+import { littleToCopy } from "./prepared_clusters.ts";
 import { type Program, startProgram } from "./program.ts";
 
 /** A whole stack in a process of its own, in a temporary folder and on free ports. */
@@ -22,7 +25,7 @@ export interface TestStacks {
   start(options?: string[]): Promise<TestStack>;
   /** The folder of a stack that was started once, to be copied. */
   prepared(): Promise<string>;
-  /** Deletes what they were made from. */
+  /** Stops those that run, and deletes what they were made from. */
   stop(): Promise<void>;
 }
 
@@ -32,6 +35,7 @@ export interface TestStacks {
  */
 export function testStacks(): TestStacks {
   const originals = new Map<string, Promise<ScratchFolder>>();
+  const running = new Set<TestStack>();
   const prepared = async (options: string[] = []) => {
     const key = options.join(" ");
     const original = originals.get(key) ?? makeOriginal(options);
@@ -44,13 +48,23 @@ export function testStacks(): TestStacks {
       const scratch = await makeScratchFolder("e2e");
       try {
         await copyFolder(await prepared(options), folderIn(scratch.path));
-        return await serve(scratch, options);
+        const { env, stop } = await serve(scratch, options);
+        const stack = {
+          env,
+          async stop() {
+            running.delete(stack);
+            await stop();
+          },
+        };
+        running.add(stack);
+        return stack;
       } catch (thrown) {
         await scratch.remove();
         throw thrown;
       }
     },
     async stop() {
+      await Promise.all(Array.from(running, (stack) => stack.stop()));
       for (const original of originals.values()) {
         const made = await original.catch(() => null);
         await made?.remove();
@@ -68,12 +82,32 @@ async function makeOriginal(options: string[]): Promise<ScratchFolder> {
       folder: folderIn(scratch.path),
       args: ["--port", "0", ...options],
     });
-    await untilReady(program);
+    const state = await untilReady(program);
+    await setForCopies(folderIn(scratch.path), state);
     await program.stop();
     return scratch;
   } catch (thrown) {
     await scratch.remove();
     throw thrown;
+  }
+}
+
+function databaseUrl(role: string, state: StackState, { databasePassword }: Secrets): string {
+  return `postgresql://${role}:${databasePassword}@127.0.0.1:${state.databasePort}/postgres`;
+}
+
+/** Settings that the copies keep. A server that a test kills loses nothing; a machine would. */
+async function setForCopies(folder: string, state: StackState): Promise<void> {
+  const secrets = await loadSecrets(stackPaths(folder).secrets);
+  const admin = connect(databaseUrl("supabase_admin", state, secrets));
+  try {
+    const settings = { fsync: "off", full_page_writes: "off", ...littleToCopy };
+    for (const [name, value] of Object.entries(settings)) {
+      await admin.unsafe(`alter system set ${name} = ${value}`);
+    }
+    await admin`select pg_reload_conf()`;
+  } finally {
+    await admin.end();
   }
 }
 
@@ -121,8 +155,7 @@ async function serve(scratch: ScratchFolder, options: string[]): Promise<TestSta
     await scratch.remove();
   };
   const secrets = await loadSecrets(stackPaths(folder).secrets);
-  const database = (role: string) =>
-    `postgresql://${role}:${secrets.databasePassword}@127.0.0.1:${state.databasePort}/postgres`;
+  const database = (role: string) => databaseUrl(role, state, secrets);
   const env = {
     BULWARK_TEST_URL: state.url,
     BULWARK_TEST_PUBLISHABLE_KEY: secrets.publishableKey,

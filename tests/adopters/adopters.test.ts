@@ -81,7 +81,9 @@ async function journey(adopter: Adopter, application: Application): Promise<void
 
   assert.deepEqual((await adopter.state()).rows, before.rows);
 
-  await adopter.migrate("guard", await Deno.readTextFile(folderOf(application.name, "guard.sql")));
+  const guard = await Deno.readTextFile(folderOf(application.name, "guard.sql"));
+  await adopter.addMigration("guard", guard);
+  await adopter.apply();
   await application.configure?.(adopter);
   await answersByTheirMembers(adopter, application);
   await application.alsoHolds?.(adopter);

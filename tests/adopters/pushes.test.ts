@@ -93,7 +93,8 @@ Deno.test("ADP-05: the Supabase CLI finds nothing to say of a declarative projec
         text.replace("schema_paths = [", `schema_paths = ["./migrations/*_bulwark_*.sql", `),
     );
     await adopter.init("all");
-    await adopter.migrate("guard", guard);
+    await adopter.addMigration("guard", guard);
+    await adopter.pushAll();
     assert.equal(await advice(adopter), before, "db advisors: as of the application alone");
     const pushed = await adopter.push();
     assert.ok(pushed.success && /up to date/i.test(pushed.output), pushed.output);

@@ -32,16 +32,16 @@ for (const installation of installations) {
     const database = await startDatabase(installation);
     const { sql } = database;
     try {
-      await database.push(project);
+      await database.apply(project);
       const before = await database.schema();
       const filesBefore = await snapshot(project);
       await succeed(project, "init", "--with", "all", "--yes");
-      await database.push(project);
+      await database.apply(project);
       await sql.unsafe(guarding);
       assert.notEqual(await database.schema(), before);
 
       await succeed(project, "uninstall", "--yes");
-      await database.push(project);
+      await database.apply(project);
       assert.equal(await database.schema(), before);
       const [hook] = await sql`
         select array_to_string(setconfig, ' ') as hook from pg_db_role_setting
@@ -64,7 +64,7 @@ for (const installation of installations) {
 
       // And once more: an installation after it works as the first.
       await succeed(project, "init", "--with", "all", "--yes", "--db", database.url);
-      await database.push(project);
+      await database.apply(project);
       if (installation.major === 15) {
         await sql`select cron.schedule('nightly', '0 3 * * *', 'select bulwark.seal_audit_log()')`;
         const stopped = await command.run(project, "uninstall", "--yes", "--db", database.url);
@@ -72,10 +72,10 @@ for (const installation of installations) {
       }
       await succeed(project, "uninstall", "--yes");
       if (installation.major === 15) {
-        await assert.rejects(database.push(project), /cron job nightly, which names bulwark/);
+        await assert.rejects(database.apply(project), /cron job nightly, which names bulwark/);
         await sql`select cron.unschedule('nightly')`;
       }
-      await database.push(project);
+      await database.apply(project);
       assert.equal(await database.schema(), before);
     } finally {
       await database.stop();

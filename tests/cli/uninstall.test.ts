@@ -19,7 +19,7 @@ Deno.test("CLI-31: data, ciphertext and objects that depend on Bulwark stop it u
   const { sql } = database;
   try {
     await succeed(project, "init", "--with", "encryption", "--yes");
-    await database.push(project);
+    await database.apply(project);
     await sql.unsafe(`
       select bulwark.enable_audit('public.notes', organization_column => 'organization_id');
       select bulwark.declare_encrypted_column('public.notes', 'secret', 'organization_id');
@@ -37,7 +37,7 @@ Deno.test("CLI-31: data, ciphertext and objects that depend on Bulwark stop it u
     const attempt = async (...flags: string[]) => {
       await restore(project, backup);
       await succeed(project, "uninstall", "--yes", ...flags);
-      const failure = await database.push(project).then(
+      const failure = await database.apply(project).then(
         () => null,
         (error: Error) => error.message,
       );

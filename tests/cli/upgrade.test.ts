@@ -174,14 +174,14 @@ Deno.test("CLI-26: a pushed upgrade is what the database says it has", async () 
   const project = await newProject("pushed");
   const database = await startDatabase(embeddedPostgres());
   try {
-    await database.push(project);
+    await database.apply(project);
     const { code, stderr } = await later.run(project, "upgrade", "--yes", "--db", database.url);
     assert.equal(code, 0, stderr);
-    await database.push(project);
+    await database.apply(project);
     const [installed] = await database.sql`select bulwark.version() as version`;
     assert.equal(installed?.version, "90.1.0");
     assert.equal((await later.run(project, "add", "metrics", "--yes")).code, 0);
-    await database.push(project);
+    await database.apply(project);
     const capabilities = await database.sql`select * from bulwark.installed_capabilities()`;
     assert.ok(JSON.stringify(capabilities).includes("metrics"));
   } finally {

@@ -1,8 +1,8 @@
 /** Backups in pg_dump's own formats: whole ones, by several workers, and of the data alone. */
 import assert from "node:assert/strict";
-import { migrate } from "../../scripts/stack/migrate.ts";
 import { type ScratchCluster, startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { startInstalledCluster } from "../../scripts/testing/prepared_clusters.ts";
+import { push } from "../../scripts/testing/push.ts";
 import {
   as,
   contents,
@@ -106,7 +106,7 @@ Deno.test({
     const to = await startScratchCluster("restored", debian);
     const folder = await dumpFolder(from, "postgres");
     try {
-      await migrate(to);
+      await push(to);
       await as(to, "postgres", async (sql) => {
         await sql`select bulwark.seal_audit_log()`;
       });

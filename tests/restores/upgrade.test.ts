@@ -1,7 +1,7 @@
 /** A project that is upgraded in place keeps its log: sealed on, and verified. */
 import assert from "node:assert/strict";
 import { connect } from "../../scripts/stack/connection.ts";
-import { migrate } from "../../scripts/stack/migrate.ts";
+import { push } from "../../scripts/testing/push.ts";
 import { debian, intact, UpgradedCluster, verify } from "./support.ts";
 
 for (const first of ["seal", "write"] as const) {
@@ -11,7 +11,7 @@ for (const first of ["seal", "write"] as const) {
     async fn() {
       const project = await UpgradedCluster.start("upgraded");
       try {
-        await migrate(project);
+        await push(project);
         const before = connect(project.cluster.url("postgres", project.password));
         await before`insert into bulwark.permissions values ('test:sealed', 'x')`;
         await before`select bulwark.seal_audit_log()`;
