@@ -6,6 +6,7 @@ import { codes } from "../../cli/doctor/codes.ts";
 import { tableOf } from "../../cli/doctor/reference.ts";
 import { blocksOf, Unclear } from "../documents/blocks.ts";
 import { anchorsOf, linksOf, markdown, pages, textOf } from "../documents/markdown.ts";
+import { exists } from "../stack/binaries.ts";
 import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
 
@@ -234,6 +235,8 @@ Deno.test("every page with blocks has a test that runs it, and counts its except
     const blocks = blocksOf(await textOf(page));
     for (const { kind, reason, line, language } of blocks) {
       if (reason) exceptions.push(`${page}:${line} ${kind} ${language}: ${reason}`);
+      const [named] = /\b(?:tests|scripts|docs)\/[\w./-]*\w/.exec(reason) ?? [];
+      if (named && !exists(inRepository(named))) untested.push(`${page}:${line}: no ${named}`);
     }
     const isRun = blocks.some(({ kind }) => kind === "run");
     // Every runbook has a test, as runbooks.test.ts sees.
