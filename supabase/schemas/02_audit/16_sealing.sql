@@ -172,11 +172,11 @@ declare
   v_base bulwark_private.audit_seals;
   v_bytes constant bigint := (bulwark_private.setting('audit.seal_bytes'))::bigint;
   v_first uuid;
+  v_found record;
   v_last bulwark_private.audit_seals;
   v_most constant integer := (bulwark_private.setting('audit.seal_entries'))::integer;
   v_number bigint;
   v_range bulwark_private.audit_range;
-  v_through bulwark_private.audit_position;
   v_timeline constant integer := bulwark_private.audit_timeline();
 begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
@@ -198,8 +198,12 @@ begin
   if v_range.base_timeline = v_range.timeline then
     v_first := bulwark_private.audit_open_from(v_range.base_timeline, v_range.base_snapshot);
   end if;
-  -- The last entry that fits, if there are more. The first always does.
-  select f.timeline, f.xid, f.id into v_through
+  -- Whether there are any, and the last entry that fits, if there are more. The first always does.
+  select
+    count(*) = 0 as is_empty,
+    (array_agg((f.timeline, f.xid, f.id)::bulwark_private.audit_position)
+      filter (where f.fits and not f.next_fits))[1] as through
+  into v_found
   from (
     select
       n.*,
@@ -212,10 +216,13 @@ begin
       ) e
       window w as (order by e.timeline, e.xid, e.id)
     ) n
-  ) f
-  where f.fits and not f.next_fits;
-  if v_through is not null then
-    v_range.through := v_through;
+  ) f;
+  -- A seal that continues another is written even if somebody deleted what it was to hold.
+  if v_found.is_empty and v_last.through is null then
+    return null;
+  end if;
+  if v_found.through is not null then
+    v_range.through := v_found.through;
   end if;
   with trees as (
     select
@@ -254,7 +261,6 @@ begin
       v_range.timeline, v_range.snapshot, v_range.through,
       bulwark_private.merkle_root(coalesce(string_agg(h.hash, '' order by h.position), ''))
     from hashed h
-    -- A seal that continues another is written even if somebody deleted what it was to hold.
     having count(*) > 0 or v_last.through is not null
     returning number
   ),
