@@ -4,17 +4,12 @@
  */
 import { createHmac } from "node:crypto";
 import { HOTP, Secret } from "otpauth";
-import { serveLite } from "../stack/lite.ts";
-import { mountFunctions, setFunctionEnvironment } from "../stack/functions.ts";
-import { inRepository } from "../stack/paths.ts";
-import { makeScratchFolder } from "../stack/scratch.ts";
-import { loadSecrets } from "../stack/secrets.ts";
-import { listen } from "../stack/server.ts";
 import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
 import { readMfaEnv } from "../../supabase/functions/_bulwark/mfa/env.ts";
 import { sealSecret } from "../../supabase/functions/_bulwark/mfa/factor.ts";
 import { makeSecret } from "../../supabase/functions/_bulwark/mfa/totp.ts";
 import { serviceClient } from "../../supabase/functions/_bulwark/foundation/service.ts";
+import { serveApi } from "./api.ts";
 import { bench, median } from "./harness.ts";
 
 /** Somebody with a factor and a session. */
@@ -30,25 +25,9 @@ const accounts = 200;
 const atOnce = 8;
 
 export default bench({
-  async setup({ postgres, url, log }) {
-    const scratch = await makeScratchFolder("bench-mfa");
-    const secrets = await loadSecrets(`${scratch.path}/secrets.env`);
-    const server = listen(0);
-    const origin = `http://127.0.0.1:${server.port}`;
-    const lite = await serveLite({
-      loginUrl: url,
-      siteUrl: origin,
-      secrets,
-    });
-    setFunctionEnvironment(origin, secrets);
-    const functions = mountFunctions(inRepository("supabase", "functions"));
-    server.open([
-      { prefix: "/rest/v1/", fetch: lite.rest },
-      { prefix: "/auth/v1/", fetch: lite.auth },
-      { prefix: "/functions/v1/", fetch: functions.fetch },
-    ]);
-    await scratch.remove();
-
+  async setup(context) {
+    const { postgres, log } = context;
+    const { origin, secrets } = await serveApi(context);
     log(`${accounts} accounts with a factor each, ${atOnce} of them at once`);
     const env = readMfaEnv();
     const keys = openDataKeys(serviceClient(env, "bench-mfa"), env);

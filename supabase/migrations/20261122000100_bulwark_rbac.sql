@@ -335,6 +335,8 @@ create function bulwark_private.bump_permission_version(organization_id uuid)
   returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- a plan kept from a small table would read all versions each time
+  set jit = off
 as $$
 begin
   perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
@@ -529,6 +531,8 @@ create function bulwark_private.user_roles_keep_administrator()
   language plpgsql
   security definer            -- definer because it counts everybody's grants
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in user_roles_note_departures
+  set jit = off
 as $$
 declare
   v_exists boolean;
@@ -2017,6 +2021,8 @@ create function bulwark.delete_organization(organization_id uuid, confirm_slug t
   volatile
   security definer            -- definer because clients may not write organizations
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in delete_host_organization
+  set jit = off
 as $$
 begin
   perform bulwark_private.require_own_organizations();
@@ -3043,6 +3049,8 @@ create function bulwark_private.user_roles_note_departures()
   language plpgsql
   security definer            -- definer because the role that revokes may not write invitations
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- a plan kept from small tables would read all grants for each member
+  set jit = off
 as $$
 begin
   perform bulwark_private.depart(c.user_id, c.organization_id, c.left_at)
@@ -3729,6 +3737,8 @@ create function bulwark_private.delete_host_organization(organization_id uuid)
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- the cascades keep their plans, too
+  set jit = off
 as $$
 begin
   perform bulwark_private.lock_rights(organization_id, exclusively => true);

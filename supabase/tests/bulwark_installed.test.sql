@@ -74,9 +74,9 @@ insert into built_objects values
     bulwark_private.audit_gaps bulwark_private.audit_groups bulwark_private.audit_key_acceptances
     bulwark_private.audit_late_entries bulwark_private.audit_leaves bulwark_private.audit_parents
     bulwark_private.audit_partitions bulwark_private.audit_payloads bulwark_private.audit_prunings
-    bulwark_private.audit_removable bulwark_private.audit_retention_progress
-    bulwark_private.audit_seal_ranges bulwark_private.audit_seals
-    bulwark_private.audit_system_objects bulwark_private.audit_tables
+    bulwark_private.audit_records bulwark_private.audit_removable
+    bulwark_private.audit_retention_progress bulwark_private.audit_seal_ranges
+    bulwark_private.audit_seals bulwark_private.audit_system_objects bulwark_private.audit_tables
     bulwark_private.audit_timelines bulwark_private.audit_types
     bulwark_private.audit_watched_tables
   '),

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import S3rver from "@20minutes/s3rver";
 import { DuckDBInstance } from "@duckdb/node-api";
+import { fillPastMonth, makePastMonths } from "../../scripts/audit/past_months.ts";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
 import { compare } from "../api/answers.ts";
@@ -41,62 +42,9 @@ const eve = await signUp("eve");
 const acme = await createOrganization(ada);
 const globex = await createOrganization(eve);
 
-/** Gives the log partitions of past months: its first one reaches back to the beginning. */
-async function makeMonths(): Promise<void> {
-  // As the owner, as whom the job makes them.
-  const sql = connect(1);
-  await sql.unsafe(`
-      do $$
-      declare
-        v_first record;
-        v_month date;
-      begin
-        select p.relation, p.high into v_first
-        from bulwark_private.audit_partitions p where not p.is_default order by p.high limit 1;
-        execute format('alter table bulwark.audit_logs detach partition %s', v_first.relation);
-        execute format(
-          'alter table bulwark.audit_logs attach partition %s for values from (%L) to (%L)',
-          v_first.relation, bulwark_private.audit_id_floor('2025-05-01 00:00Z'), v_first.high
-        );
-        foreach v_month in array array['2025-03-01', '2025-04-01']::date[] loop
-          perform bulwark_private.make_audit_partition(
-            'audit_logs_' || to_char(v_month, 'YYYY_MM'),
-            bulwark_private.audit_id_floor(v_month::timestamp at time zone 'UTC'),
-            bulwark_private.audit_id_floor((v_month + interval '1 month') at time zone 'UTC')
-          );
-        end loop;
-        perform bulwark.refresh_audit_fingerprints();
-      end $$;
-    `);
-  await sql.end();
-}
-
 /** Entries of a past month, as they would have been written then. */
 async function fill(month: string, organization: string | null, count: number, actor = ada.id) {
-  await withSuperuser(async (sql) => {
-    await sql.begin(async (sql) => {
-      await sql`set local session_replication_role = replica`;
-      await sql`alter table bulwark.audit_logs disable trigger audit_logs_stamp`;
-      await sql`
-        insert into bulwark.audit_logs (
-          id, xid, occurred_at, timeline, salt, source, severity, event_type, organization_id,
-          actor_type, actor_id, database_user, resource_type, resource_id, action, after
-        )
-        select
-          (substring(bulwark_private.audit_id_floor(t.at)::text for 14) || '7'
-            || substring(gen_random_uuid()::text from 16))::uuid,
-          pg_current_xact_id(), t.at, (select max(timeline) from bulwark_private.audit_timelines),
-          gen_random_uuid(), 'table', 'info', 'data.create', ${organization}::uuid, 'user',
-          ${actor}::uuid, 'authenticator', 'public.archived', n::text, 'insert',
-          jsonb_build_object('n', n, 'big', 12345678901234567890.10)
-        from generate_series(1, ${count}::integer) as n
-        cross join lateral (
-          select (${month + "-01"}::date + n * interval '1 minute') at time zone 'UTC' as at
-        ) t
-      `;
-      await sql`alter table bulwark.audit_logs enable always trigger audit_logs_stamp`;
-    });
-  });
+  await withSuperuser((sql) => fillPastMonth(sql, { month, organization, actor, count }));
 }
 
 /** Seals, signs, and says that the checkpoint was delivered. */
@@ -195,12 +143,9 @@ const alterations = { intact: true, complete: true, problem: null };
 
 Deno.test("AUD-A01: a month waits for a delivered checkpoint over its last seal", async () => {
   const sql = connect(1);
-  // Entries of the past, sealed today: their times are not what these tests are about.
-  await sql`update bulwark.settings set value = '1000000000'
-    where name = 'audit.clock_tolerance_seconds'`;
+  await makePastMonths(sql, ["2025-03", "2025-04"]);
   await sql`update bulwark.settings set value = '100' where name = 'audit.archive_file_entries'`;
   await sql.end();
-  await makeMonths();
   await fill("2025-03", acme, 130);
   await sign(false);
   await fill("2025-03", acme, 100);

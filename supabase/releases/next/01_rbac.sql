@@ -23,6 +23,27 @@ drop function bulwark.invite_member(organization_id uuid, email text, role text,
 drop function bulwark_private.require_room_for_invitation(organization_id uuid);
 drop function bulwark_private.require_organization_names(name text, slug text);
 drop function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid);
+create or replace function bulwark_private.bump_permission_version(organization_id uuid)
+  returns boolean
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- a plan kept from a small table would read all versions each time
+  set jit = off
+as $$
+begin
+  perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
+  -- The update makes caches notice, and makes a concurrent change under REPEATABLE READ fail with
+  -- 40001 instead of deciding from an old snapshot.
+  if bump_permission_version.organization_id is null then
+    update bulwark_private.permission_versions v set version = v.version + 1
+    where v.organization_id is null;
+  else
+    update bulwark_private.permission_versions v set version = v.version + 1
+    where v.organization_id = bump_permission_version.organization_id;
+  end if;
+  return found;
+end;
+$$;
 create or replace function bulwark_private.role_inheritance_validate()
   returns trigger
   language plpgsql
@@ -92,6 +113,63 @@ begin
     perform bulwark_private.require_named_account(new.user_id);
   end if;
   return new;
+end;
+$$;
+create or replace function bulwark_private.user_roles_keep_administrator()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because it counts everybody's grants
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in user_roles_note_departures
+  set jit = off
+as $$
+declare
+  v_exists boolean;
+  v_is_excused boolean;
+  v_organization uuid;
+  v_was_administrator boolean;
+begin
+  -- The changed rows are read once, because a statement may change many organizations.
+  for v_organization, v_was_administrator, v_is_excused in
+    select
+      c.organization_id,
+      -- Only a grant that has begun and does not expire counts as an administrator's.
+      bool_or(
+        c.role_id = bulwark_private.admin_role() and c.expires_at is null and c.starts_at <= now()
+      ),
+      -- The host's rows decide about its members, a setting about deleted accounts.
+      bool_or(
+        c.source = 'host'
+        or (
+          bulwark_private.setting('rbac.delete_last_administrators') = 'true'
+          and not exists (select from auth.users u where u.id = c.user_id)
+        )
+      )
+    from changed c
+    group by c.organization_id
+    order by c.organization_id nulls first
+  loop
+    -- The lock before the count, so that the count sees concurrent revocations. In a statement of
+    -- its own: Postgres does not evaluate it beside a condition that is known to be false.
+    v_exists := bulwark_private.bump_permission_version(v_organization);
+    if v_exists
+      and tg_op <> 'INSERT'
+      and v_was_administrator
+      and v_is_excused is not true
+      -- The organization itself may be in deletion.
+      and exists (select from bulwark.organizations o where o.id = v_organization)
+      and not exists (
+        select from bulwark_private.active_grants a
+        where a.organization_id = v_organization
+          and a.role_id = bulwark_private.admin_role()
+          and a.held_until = 'infinity'
+      ) then
+      raise exception 'Cannot take the role from the last administrator of an organization'
+        using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
+              hint = 'Make someone else an administrator without an expiry first';
+    end if;
+  end loop;
+  return null;
 end;
 $$;
 comment on table bulwark.mfa_policies is
@@ -476,6 +554,27 @@ comment on function bulwark.update_organization(uuid, text, text) is
   'Renames an organization (org:update there). A name or slug that is omitted or null stays. Errors:
    those of create_organization, and RBAC_UNKNOWN_ORGANIZATION for the service role and
    super_admin.';
+create or replace function bulwark.delete_organization(organization_id uuid, confirm_slug text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in delete_host_organization
+  set jit = off
+as $$
+begin
+  perform bulwark_private.require_own_organizations();
+  perform bulwark_private.require_permission_to_change('org:delete', organization_id);
+  delete from bulwark.organizations o
+  where o.id = organization_id and o.slug = confirm_slug;
+  if not found then
+    raise exception 'Cannot delete organization: none has this id and this slug'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+            hint = 'Confirm with the slug of the organization';
+  end if;
+end;
+$$;
 create or replace function bulwark.grant_role(
   user_id uuid,
   role text,
@@ -939,6 +1038,32 @@ create trigger invitations_keep_columns
   for each row execute function bulwark.keep_columns(
     'organization_id', 'email', 'role_id', 'invited_by', 'expires_at', 'role_expires_at'
   );
+create or replace function bulwark_private.user_roles_note_departures()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because the role that revokes may not write invitations
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- a plan kept from small tables would read all grants for each member
+  set jit = off
+as $$
+begin
+  perform bulwark_private.depart(c.user_id, c.organization_id, c.left_at)
+  from (
+    select
+      o.user_id, o.organization_id,
+      max(least(coalesce(o.expires_at, 'infinity'), clock_timestamp())) as left_at
+    from changed o
+    group by o.user_id, o.organization_id
+  ) c
+  -- The organization itself may be in deletion, with its invitations.
+  where exists (select from bulwark.organizations o where o.id = c.organization_id)
+    and not exists (
+      select from bulwark_private.unexpired_grants g
+      where g.user_id = c.user_id and g.organization_id = c.organization_id
+    );
+  return null;
+end;
+$$;
 create or replace function bulwark_private.organizations_refuse_id()
   returns trigger
   language plpgsql
@@ -1013,6 +1138,19 @@ begin
       using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED',
         hint = 'Choose another key';
   end if;
+end;
+$$;
+create or replace function bulwark_private.delete_host_organization(organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- the cascades keep their plans, too
+  set jit = off
+as $$
+begin
+  perform bulwark_private.lock_rights(organization_id, exclusively => true);
+  delete from bulwark.organizations o where o.id = organization_id;
 end;
 $$;
 comment on function bulwark.use_organizations(regclass, text, text, text, text) is

@@ -17,6 +17,7 @@ alter table bulwark_private.audit_check_progress
 insert into bulwark_private.jobs (name, every, command) values
   ('audit-partitions', '1 hour', 'select bulwark_private.keep_audit_partitions()');
 drop function bulwark.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean);
+drop function bulwark_private.audit_entry_json(entry bulwark_private.audit_commitments);
 drop function bulwark_private.audit_entries(range bulwark_private.audit_range, everybody boolean, organization uuid, hashed boolean, most integer);
 drop function bulwark_private.audit_table_fits(relation regclass, key_index regclass, definition text, watched text[]);
 drop function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb);
@@ -1511,6 +1512,30 @@ begin
     );
     v_parent := coalesce(v_parent, v_entry);
   end loop;
+end;
+$$;
+create or replace function bulwark_private.user_roles_report_lost_administrator()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because the role that commits may not write the log
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in user_roles_note_departures
+  set jit = off
+as $$
+begin
+  if exists (select from bulwark.organizations o where o.id = old.organization_id)
+    and not exists (
+      select from bulwark_private.active_grants a
+      where a.organization_id = old.organization_id
+        and a.role_id = old.role_id
+        and a.held_until = 'infinity'
+    ) then
+    perform bulwark_private.append_audit_entry(
+      'authz.role_removed', old.organization_id, 'bulwark.organizations',
+      old.organization_id::text, 'administrator_lost', severity => 'warning'
+    );
+  end if;
+  return null;
 end;
 $$;
 create table bulwark.audit_archives (
@@ -3134,6 +3159,34 @@ begin
   end if;
 end;
 $$;
+create view bulwark_private.audit_records with (security_invoker = true) as
+  select
+    c.*,
+    concat(
+      '"id":"', c.id,
+      '","organization_id":', coalesce('"' || c.organization_id::text || '"', 'null'),
+      ',"timeline":', c.timeline,
+      ',"xid":"', c.xid,
+      '","occurred_at":"', to_char(c.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+      '","occurred_at_us":', ('x' || encode(timestamptz_send(c.occurred_at), 'hex'))::bit(64)::bigint,
+      ',"source":"', c.source,
+      '","severity":"', c.severity,
+      '","result":"', c.result,
+      '","event_type":', to_json(c.event_type),
+      ',"resource_type":', coalesce(to_json(c.resource_type)::text, 'null'),
+      case
+        when c.removed_by is null
+        then concat(',"salt":"', c.salt, '","payload":', to_json(c.payload))
+        else concat(
+          ',"commitment":"', translate(encode(c.commitment, 'base64'), E'\n', ''),
+          '","removed_by":"', c.removed_by, '"'
+        )
+      end
+    ) as members
+  from bulwark_private.audit_commitments c;
+comment on view bulwark_private.audit_records is
+  'Every entry with the members of its JSON object in proofs and exports, of which one is the exact
+   text of its payload.';
 create or replace function bulwark.audit_inclusion_proof(entry_id uuid)
   returns jsonb
   language plpgsql
@@ -3189,7 +3242,10 @@ begin
             hint = 'Run verify_audit_log';
   end if;
   return bulwark_private.audit_group_proof(v_seal, v_entry.organization_id) || jsonb_build_object(
-    'entry', bulwark_private.audit_entry_json(v_entry),
+    'entry', (
+      select concat('{', r.members, '}')::json
+      from bulwark_private.audit_records r where r.id = entry_id
+    ),
     'entry_index', v_index / 32,
     'entry_path', bulwark_private.base64_array(
       bulwark_private.merkle_path(v_group.leaves, v_index / 32)
@@ -3786,7 +3842,7 @@ create function bulwark.export_audit_log(
   signed boolean default false,
   purpose text default null
 )
-  returns jsonb
+  returns json
   language plpgsql
   volatile
   security definer            -- definer because no client can read seals and it records itself
@@ -3798,18 +3854,20 @@ create function bulwark.export_audit_log(
 as $$
 declare
   v_cursor text := after;
-  v_entries jsonb;
+  v_entries text;
   v_bytes bigint := 0;
   v_first bigint;
+  v_first_seal bigint;
   v_found bigint;
   v_from bigint;
   v_group bulwark_private.audit_groups;
-  v_groups jsonb[] := array[]::jsonb[];
+  v_groups text[] := array[]::text[];
   v_left integer := page_size;
   v_news boolean := false;
   v_next text;
   v_page bigint;
   v_place bigint := 0;
+  v_proved bigint;
   -- Archived entries are in files, so an export begins after them, as after pruned ones.
   v_pruned constant bigint := nullif(
     greatest(
@@ -3913,26 +3971,24 @@ begin
       window w as (order by m.timeline, m.xid, m.id)
     )
     select
-      coalesce(
-        jsonb_agg(
-          bulwark_private.audit_entry_json(c.entry) || jsonb_build_object(
-            -- The sealed leaf at this position: shows which entry was altered.
-            'leaf', bulwark_private.base64(nullif(
-              substring(
-                v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
-              ), ''
-            ))
-          )
-          order by f.place
-        ),
-        '[]'
+      string_agg(
+        concat(
+          '{', c.members,
+          -- The sealed leaf at this position: shows which entry was altered.
+          ',"leaf":', coalesce('"' || encode(nullif(
+            substring(
+              v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
+            ), ''
+          ), 'base64') || '"', 'null'), '}'
+        ), ','
+        order by f.place
       ),
       count(*),
       coalesce(max(f.bytes), 0),
       (select count(*) from found),
       v_news or coalesce(
         bool_or(
-          ((c.entry).source, (c.entry).event_type, (c.entry).action)
+          (c.source, c.event_type, c.action)
             is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
         ),
         false
@@ -3941,15 +3997,19 @@ begin
     from found f
     -- The limit keeps this a look-up, whatever the statistics say.
     cross join lateral (
-      select e as entry from bulwark_private.audit_commitments e where e.id = f.id limit 1
+      select r.members, r.source, r.event_type, r.action
+      from bulwark_private.audit_records r where r.id = f.id limit 1
     ) c
     -- A page is bounded within a group, too; its first entry always fits.
     where f.bytes <= 4194304 - v_bytes or f.place = 1;
-    v_groups := array_append(
-      v_groups,
-      bulwark_private.audit_group_json(v_group)
-        || jsonb_build_object('first', v_first, 'entries', v_entries)
-    );
+    v_groups := array_append(v_groups, concat(
+      left(bulwark_private.audit_group_json(v_group)::text, -1),
+      ',"first":', v_first, ',"entries":[', v_entries, ']}'
+    ));
+    v_first_seal := coalesce(v_first_seal, v_group.seal);
+    if v_group.seal <= v_signed or v_signed is null then
+      v_proved := v_group.seal;
+    end if;
     v_bytes := v_bytes + v_size;
     v_left := v_left - v_page;
     v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
@@ -3979,8 +4039,8 @@ begin
       ) || jsonb_strip_nulls(jsonb_build_object('purpose', purpose))
     );
   end if;
-  return jsonb_build_object(
-    'groups', to_jsonb(v_groups),
+  return json_build_object(
+    'groups', concat('[', array_to_string(v_groups, ','), ']')::json,
     'entries', page_size - v_left,
     'next', v_next,
     'cursor', v_cursor,
@@ -3992,17 +4052,10 @@ begin
     'previous', (
       select bulwark_private.audit_group_json(g)
       from bulwark_private.audit_group_before(
-        export_audit_log.organization_id, (v_groups[1] ->> 'seal')::bigint
+        export_audit_log.organization_id, v_first_seal
       ) g
     ),
-    'proof', bulwark_private.audit_group_proof(
-      (
-        select max((g ->> 'seal')::bigint)
-        from unnest(v_groups) as g
-        where v_signed is null or (g ->> 'seal')::bigint <= v_signed
-      ),
-      export_audit_log.organization_id
-    )
+    'proof', bulwark_private.audit_group_proof(v_proved, export_audit_log.organization_id)
   );
 end;
 $$;
@@ -6196,6 +6249,10 @@ revoke all on table bulwark.audit_archive_files from public;
 revoke all on table bulwark.audit_archive_files from anon;
 revoke all on table bulwark.audit_archive_files from authenticated;
 revoke all on table bulwark.audit_archive_files from service_role;
+revoke all on table bulwark_private.audit_records from public;
+revoke all on table bulwark_private.audit_records from anon;
+revoke all on table bulwark_private.audit_records from authenticated;
+revoke all on table bulwark_private.audit_records from service_role;
 revoke all on table bulwark.audit_restored_logs from public;
 revoke all on table bulwark.audit_restored_logs from anon;
 revoke all on table bulwark.audit_restored_logs from authenticated;

@@ -9,6 +9,8 @@ create function bulwark_private.bump_permission_version(organization_id uuid)
   returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- a plan kept from a small table would read all versions each time
+  set jit = off
 as $$
 begin
   perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
@@ -203,6 +205,8 @@ create function bulwark_private.user_roles_keep_administrator()
   language plpgsql
   security definer            -- definer because it counts everybody's grants
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in user_roles_note_departures
+  set jit = off
 as $$
 declare
   v_exists boolean;

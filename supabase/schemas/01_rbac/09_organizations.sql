@@ -245,6 +245,8 @@ create function bulwark.delete_organization(organization_id uuid, confirm_slug t
   volatile
   security definer            -- definer because clients may not write organizations
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in delete_host_organization
+  set jit = off
 as $$
 begin
   perform bulwark_private.require_own_organizations();

@@ -102,6 +102,8 @@ create function bulwark_private.user_roles_note_departures()
   language plpgsql
   security definer            -- definer because the role that revokes may not write invitations
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- a plan kept from small tables would read all grants for each member
+  set jit = off
 as $$
 begin
   perform bulwark_private.depart(c.user_id, c.organization_id, c.left_at)

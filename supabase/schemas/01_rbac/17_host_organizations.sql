@@ -208,6 +208,8 @@ create function bulwark_private.delete_host_organization(organization_id uuid)
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- the cascades keep their plans, too
+  set jit = off
 as $$
 begin
   perform bulwark_private.lock_rights(organization_id, exclusively => true);

@@ -378,6 +378,8 @@ create function bulwark_private.user_roles_report_lost_administrator()
   language plpgsql
   security definer            -- definer because the role that commits may not write the log
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off    -- as in user_roles_note_departures
+  set jit = off
 as $$
 begin
   if exists (select from bulwark.organizations o where o.id = old.organization_id)

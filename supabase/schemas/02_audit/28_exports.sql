@@ -98,7 +98,7 @@ create function bulwark.export_audit_log(
   signed boolean default false,
   purpose text default null
 )
-  returns jsonb
+  returns json
   language plpgsql
   volatile
   security definer            -- definer because no client can read seals and it records itself
@@ -110,18 +110,20 @@ create function bulwark.export_audit_log(
 as $$
 declare
   v_cursor text := after;
-  v_entries jsonb;
+  v_entries text;
   v_bytes bigint := 0;
   v_first bigint;
+  v_first_seal bigint;
   v_found bigint;
   v_from bigint;
   v_group bulwark_private.audit_groups;
-  v_groups jsonb[] := array[]::jsonb[];
+  v_groups text[] := array[]::text[];
   v_left integer := page_size;
   v_news boolean := false;
   v_next text;
   v_page bigint;
   v_place bigint := 0;
+  v_proved bigint;
   -- Archived entries are in files, so an export begins after them, as after pruned ones.
   v_pruned constant bigint := nullif(
     greatest(
@@ -225,26 +227,24 @@ begin
       window w as (order by m.timeline, m.xid, m.id)
     )
     select
-      coalesce(
-        jsonb_agg(
-          bulwark_private.audit_entry_json(c.entry) || jsonb_build_object(
-            -- The sealed leaf at this position: shows which entry was altered.
-            'leaf', bulwark_private.base64(nullif(
-              substring(
-                v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
-              ), ''
-            ))
-          )
-          order by f.place
-        ),
-        '[]'
+      string_agg(
+        concat(
+          '{', c.members,
+          -- The sealed leaf at this position: shows which entry was altered.
+          ',"leaf":', coalesce('"' || encode(nullif(
+            substring(
+              v_group.leaves from ((v_first + f.place - 1) * 32 + 1)::integer for 32
+            ), ''
+          ), 'base64') || '"', 'null'), '}'
+        ), ','
+        order by f.place
       ),
       count(*),
       coalesce(max(f.bytes), 0),
       (select count(*) from found),
       v_news or coalesce(
         bool_or(
-          ((c.entry).source, (c.entry).event_type, (c.entry).action)
+          (c.source, c.event_type, c.action)
             is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
         ),
         false
@@ -253,15 +253,19 @@ begin
     from found f
     -- The limit keeps this a look-up, whatever the statistics say.
     cross join lateral (
-      select e as entry from bulwark_private.audit_commitments e where e.id = f.id limit 1
+      select r.members, r.source, r.event_type, r.action
+      from bulwark_private.audit_records r where r.id = f.id limit 1
     ) c
     -- A page is bounded within a group, too; its first entry always fits.
     where f.bytes <= 4194304 - v_bytes or f.place = 1;
-    v_groups := array_append(
-      v_groups,
-      bulwark_private.audit_group_json(v_group)
-        || jsonb_build_object('first', v_first, 'entries', v_entries)
-    );
+    v_groups := array_append(v_groups, concat(
+      left(bulwark_private.audit_group_json(v_group)::text, -1),
+      ',"first":', v_first, ',"entries":[', v_entries, ']}'
+    ));
+    v_first_seal := coalesce(v_first_seal, v_group.seal);
+    if v_group.seal <= v_signed or v_signed is null then
+      v_proved := v_group.seal;
+    end if;
     v_bytes := v_bytes + v_size;
     v_left := v_left - v_page;
     v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
@@ -291,8 +295,8 @@ begin
       ) || jsonb_strip_nulls(jsonb_build_object('purpose', purpose))
     );
   end if;
-  return jsonb_build_object(
-    'groups', to_jsonb(v_groups),
+  return json_build_object(
+    'groups', concat('[', array_to_string(v_groups, ','), ']')::json,
     'entries', page_size - v_left,
     'next', v_next,
     'cursor', v_cursor,
@@ -304,17 +308,10 @@ begin
     'previous', (
       select bulwark_private.audit_group_json(g)
       from bulwark_private.audit_group_before(
-        export_audit_log.organization_id, (v_groups[1] ->> 'seal')::bigint
+        export_audit_log.organization_id, v_first_seal
       ) g
     ),
-    'proof', bulwark_private.audit_group_proof(
-      (
-        select max((g ->> 'seal')::bigint)
-        from unnest(v_groups) as g
-        where v_signed is null or (g ->> 'seal')::bigint <= v_signed
-      ),
-      export_audit_log.organization_id
-    )
+    'proof', bulwark_private.audit_group_proof(v_proved, export_audit_log.organization_id)
   );
 end;
 $$;

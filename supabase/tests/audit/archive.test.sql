@@ -220,8 +220,8 @@ select is(
   'ARC-20: (the log verifies before)'
 );
 select is(
-  (select bool_and(bulwark_private.audit_leaf_of(bulwark_private.audit_entry_json(c)) = l.leaf)
-   from bulwark_private.audit_commitments c join bulwark_private.audit_leaves l on l.id = c.id),
+  (select bool_and(bulwark_private.audit_leaf_of(concat('{', c.members, '}')::jsonb) = l.leaf)
+   from bulwark_private.audit_records c join bulwark_private.audit_leaves l on l.id = c.id),
   true, 'ARC-21: audit_leaf_of() gives the leaf of every entry'
 );
 
