@@ -114,23 +114,32 @@ function ownGoal(ours: ReportRow["ours"], aim: OwnAim): string {
   return `aim ${number(aim.value)} ${isReached(ours, aim) ? "reached" : "missed"}`;
 }
 
-/** The aims that were missed, with where the time goes. */
+/** The aims that were missed, by where the time goes. */
 function missed(reports: Report[]): string {
-  const lines = reports.flatMap(({ bench, rows }) =>
-    rows.flatMap((row) => {
-      const miss = missOf(row);
-      return miss === null ? [] : [`- **${bench.replaceAll("_", " ")}: ${row.name}**, ${miss}`];
-    })
-  );
-  return lines.length === 0 ? "" : ["## Missed aims", lines.join("\n")].join("\n\n");
+  const parts = reports.flatMap(({ bench, rows }) => {
+    const byCause = Map.groupBy(rows.flatMap(missOf), ({ cause }) => cause);
+    if (byCause.size === 0) return [];
+    const name = bench.replaceAll("_", " ");
+    return [
+      `### Missed: ${name}`,
+      ...[...byCause].flatMap(([cause, misses]) => [
+        ...cause === "" ? [] : [cause],
+        misses.map(({ text }) => `- ${text}`).join("\n"),
+      ]),
+    ];
+  });
+  return parts.length === 0 ? "" : ["## Missed aims", ...parts].join("\n\n");
 }
 
-function missOf({ unit, ours, peer_name, ratio, aim, own_aim }: ReportRow): string | null {
+function missOf(
+  { name, unit, ours, peer_name, ratio, aim, own_aim }: ReportRow,
+): { text: string; cause: string }[] {
   if (own_aim && !isReached(ours, own_aim)) {
     const { value, cause = "" } = own_aim;
-    return `${number(ours.median)} ${unit}, aim ${number(value)}. ${cause}`.trimEnd();
+    return [{ text: `${name}: ${number(ours.median)} ${unit}, aim ${number(value)}`, cause }];
   }
-  if (!aim || ratio === null || ratio.median >= aim.ratio) return null;
+  if (!aim || ratio === null || ratio.median >= aim.ratio) return [];
   const { ratio: wanted, cause = "" } = aim;
-  return `${number(ratio.median)} of ${peer_name}, aim ${number(wanted)}. ${cause}`.trimEnd();
+  const text = `${name}: ${number(ratio.median)} of ${peer_name}, aim ${number(wanted)}`;
+  return [{ text, cause }];
 }
