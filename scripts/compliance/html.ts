@@ -68,6 +68,9 @@ export function htmlOf({ report, sha256, note }: ShownReport): string {
 const minute = (time: string | null) =>
   time === null ? null : `${new Date(time).toISOString().slice(0, 16).replace("T", " ")}`;
 
+const plural = (count: number, one: string, many = `${one}s`) =>
+  `${count} ${count === 1 ? one : many}`;
+
 function table(columns: string[], rows: Content[][]): Html {
   if (rows.length === 0) return html`<p>None.</p>`;
   const line = (cells: Content[]) =>
@@ -115,9 +118,11 @@ function head(report: Report, sha256: string): Html {
 function access({ access }: Report): Html {
   const { members } = access;
   return html`<h2 id="access">Access</h2>
-<p>${access.members_total} members, ${access.administrators} of them administrators;
-${access.super_admins} operators of the installation; ${access.pending_invitations} pending
-invitations.</p>
+<p>${plural(access.members_total, "member")}, with ${
+    plural(access.administrators, "administrator")
+  } among them; ${plural(access.super_admins, "operator")} of the installation; ${
+    plural(access.pending_invitations, "pending invitation")
+  }.</p>
 ${
     table(
       ["Member", "Since", "Roles", "Second factor", "Last sign-in", "Suspended"],
@@ -143,7 +148,7 @@ const yes = (value: boolean | null) => value === null ? null : value ? "yes" : "
 function mfa({ mfa }: Report): Html {
   const share = mfa.members === 0 ? 100 : Math.floor(100 * mfa.enrolled / mfa.members);
   return html`<h2 id="mfa">Second factors</h2>
-<p>${mfa.enrolled} of ${mfa.members} members (${share} %) have one; required
+<p>Enrolled: ${mfa.enrolled} of ${plural(mfa.members, "member")} (${share} %). Required
 ${mfa.required_from ? `since ${minute(mfa.required_from)}` : "of nobody"}.
 Without one: ${mfa.missing.join(", ") || "nobody"}.</p>
 ${cut(mfa.members_cut, "Only the first 10,000 members are counted.")}
@@ -215,7 +220,7 @@ ${
       entries.map((entry) => [
         minute(entry.at),
         [entry.type, entry.action, entry.kind].filter(Boolean).join(" / ") +
-        (entry.entries === undefined ? "" : `, ${entry.entries} entries`) +
+        (entry.entries === undefined ? "" : `, ${plural(entry.entries, "entry", "entries")}`) +
         (entry.reason ? `: ${entry.reason}` : ""),
         entry.payload_removed ? "removed" : [entry.actor_type ?? "", " ", entry.actor_id ?? ""],
         [entry.resource_type ?? "", " ", entry.resource_id ?? ""],
@@ -333,7 +338,7 @@ ${
       ["Open alarms of the log", verification.open_alarms],
       [
         "Newest checkpoint",
-        checkpoint && `${checkpoint.tree_size} seals, key ${checkpoint.key_id}`,
+        checkpoint && `${plural(checkpoint.tree_size, "seal")}, key ${checkpoint.key_id}`,
       ],
       ["Signed", checkpoint && minute(checkpoint.signed_at)],
       ["Delivered", checkpoint && `${minute(checkpoint.delivered_at) ?? "no"}, ${checkpoint.sink}`],
@@ -350,7 +355,7 @@ ${checkpoint ? html`<pre>${checkpoint.note}</pre>` : ""}`;
 
 function log({ log }: Report): Html {
   return html`<h2 id="log">Entries of the range</h2>
-<p>${log.entries} entries.</p>
+<p>${plural(log.entries, "entry", "entries")}.</p>
 ${
     cut(
       !log.complete,
