@@ -203,3 +203,41 @@ Deno.test("CLIENT-E14: a refusal is asked once, an outage again", async () => {
   assert.equal(await observe(), 4);
   await down.shutdown();
 });
+
+Deno.test("CLIENT-E21: a limit is waited for as long as it says, up to a minute", async () => {
+  const at: number[] = [];
+  let seconds = 1;
+  const limited = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+    at.push(Date.now());
+    return at.length > 1 ? Response.json([]) : Response.json(
+      {
+        code: "PT429",
+        details: "RATE_LIMIT_EXCEEDED",
+        hint: `Try again in ${seconds} seconds`,
+        message: "Too many requests",
+      },
+      { status: 429 },
+    );
+  });
+  const bulwark = createBulwark(
+    supabaseWith(ada.token, `http://127.0.0.1:${limited.addr.port}`),
+    { throwOnError: true },
+  );
+  const queries = bulwarkQueries(bulwark);
+  const observe = async () => {
+    at.length = 0;
+    const cache = new QueryClient();
+    const observer = new QueryObserver(cache, queries.organizations.list());
+    const stop = observer.subscribe(() => {});
+    await until("an answer", () => !observer.getCurrentResult().isLoading);
+    stop();
+    return observer.getCurrentResult();
+  };
+  assert.equal((await observe()).isSuccess, true);
+  assert.ok(at.length === 2 && at[1]! - at[0]! >= 1000, `asked at ${at}`);
+  seconds = 61;
+  const { error } = await observe();
+  assert.equal(error?.retryAfter, 61, "a person sees how long");
+  assert.equal(at.length, 1);
+  await limited.shutdown();
+});
