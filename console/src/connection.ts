@@ -17,11 +17,14 @@ interface Config {
 const { url = location.origin, publishableKey }: Config = await (await fetch("./config.json"))
   .json();
 
+/** The place of the session in the browser. */
+export const storageKey = "bulwark-session";
+
 /** Accounts and sessions. The console uses parts of supabase-js, without Realtime and Storage. */
 export const auth = new AuthClient({
   url: `${url}/auth/v1`,
   headers: { apikey: publishableKey },
-  storageKey: "bulwark-session",
+  storageKey,
   flowType: "pkce",
 });
 

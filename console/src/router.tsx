@@ -21,7 +21,7 @@ import { readMetricsSearch } from "./metrics/range.ts";
 const root = createRootRoute({ component: Outlet, notFoundComponent: Missing });
 
 /** A screen to return to after signing in, which none of the screens before it can be. */
-const returning = ({ to }: Record<string, unknown>): { to?: string } =>
+export const returning = ({ to }: Record<string, unknown>): { to?: string } =>
   typeof to === "string" && /^\/(?!\/|sign-|second-factor|recover|new-password)/.test(to)
     ? { to }
     : {};
@@ -37,7 +37,10 @@ async function session() {
 const signIn = createRoute({
   getParentRoute: () => root,
   path: "/sign-in",
-  validateSearch: returning,
+  validateSearch: ({ ended, to }: Record<string, unknown>): { to?: string; ended?: true } => ({
+    ...returning({ to }),
+    ...(ended === true ? { ended } : {}),
+  }),
   component: lazyRouteComponent(() => import("./access/sign_in.tsx"), "SignIn"),
 });
 

@@ -9,6 +9,7 @@ import { placesOf, start } from "./organization.tsx";
 import { PaletteButton, PaletteByKeys } from "./palette/open.tsx";
 import { OrganizationSwitcher } from "./organizations/switcher.tsx";
 import { projectPlacesOf } from "./project.tsx";
+import { signOut } from "./session.ts";
 import { chooseTheme, themes } from "./theme.ts";
 import { Initials, Problem } from "./ui/parts.tsx";
 
@@ -154,7 +155,7 @@ function AccountMenu({ email }: { email: string }) {
               </Menu.Item>
             ))}
             <Menu.Separator className="my-1 h-px bg-line" />
-            <Menu.Item className="item" onClick={() => auth.signOut()}>Sign out</Menu.Item>
+            <Menu.Item className="item" onClick={() => void signOut()}>Sign out</Menu.Item>
           </Menu.Popup>
         </Menu.Positioner>
       </Menu.Portal>

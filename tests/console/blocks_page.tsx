@@ -45,7 +45,9 @@ function Page() {
   const [codes, setCodes] = useState<readonly string[] | null>(null);
   const [filter, setFilter] = useState<Filter>({});
   const [shown, setShown] = useState<MemberSearch>({});
-  const organization = me?.organizations.find(({ id }) => id === current) ?? me?.organizations[0];
+  // First the one that the person administers.
+  const organization = me?.organizations.find(({ id }) => id === current) ??
+    me?.organizations.find(({ roles }) => roles.includes("admin")) ?? me?.organizations[0];
   if (!organization) return null;
   return (
     <main className="mx-auto grid max-w-5xl grid-cols-[minmax(0,1fr)] gap-4 p-4">

@@ -64,6 +64,7 @@ Deno.test({
     const html = await downloaded(page, "Page");
     assert.ok(html.includes(entry!) && html.includes(mia.email));
     assert.equal(await page.getByRole("link", { name: "Data about people" }).count(), 0);
+    await page.getByText("a super_admin exports or erases that of others").waitFor();
 
     await page.getByRole("link", { name: "Legal holds" }).click();
     await page.getByText("No legal hold").waitFor();

@@ -8,6 +8,7 @@ import { buildConsole, consoleHeaders } from "../../scripts/stack/console.ts";
 import { launch, openPage } from "../foundation/page.ts";
 import {
   createOrganization,
+  freshSlug,
   join,
   liftLimits,
   publishableKey,
@@ -307,9 +308,45 @@ Deno.test({
     // Another screen asks again, and learns that the session is over.
     await page.getByRole("link", { name: "Audit log", exact: true }).click();
     await page.getByRole("heading", { name: "Sign in" }).waitFor({ timeout: 40_000 });
+    await page.getByText("Your session has ended. Sign in again.").waitFor();
     await signIn(page, ada);
     await page.locator("[data-entry]").first().waitFor();
+
+    // Under an open form it is asked for there, with the second factor, and the input stays.
+    await page.goto(`${url}/#/`);
+    await page.getByRole("button", { name: "Create organization" }).click();
+    await page.getByLabel("Name").fill("Initech");
+    await page.getByLabel("Slug").fill(freshSlug());
+    const { secret } = await bulwark.mfa.enroll();
+    const { backup_codes } = await bulwark.mfa.activate(codeOf(secret));
+    for (const one of await bulwark.sessions.list()) {
+      if (!one.is_current) await bulwark.sessions.end(one.id);
+    }
+    await page.getByRole("button", { name: "Create", exact: true }).click();
+    const again = page.getByRole("dialog", { name: "Your session has ended" });
+    await again.getByLabel("Password").fill("another");
+    await again.getByRole("button", { name: "Sign in" }).click();
+    await again.locator("[data-code=LOGIN_FAILED]").waitFor();
+    await page.keyboard.press("Escape");
+    await judge(page, "session-ended");
+    await again.getByLabel("Password").fill(ada.password);
+    await again.getByRole("button", { name: "Sign in" }).click();
+    await again.getByRole("button", { name: "Use a backup code" }).click();
+    await again.getByLabel("Backup code").fill(backup_codes![0]!);
+    await again.getByRole("button", { name: "Verify" }).click();
+    await again.waitFor({ state: "detached" });
+    assert.equal(await page.getByLabel("Name").inputValue(), "Initech");
+    await page.getByRole("button", { name: "Create", exact: true }).click();
+    await page.getByRole("link", { name: "Initech" }).waitFor();
+
     assert.deepEqual(faults, []);
+    // To leave ends this session alone, and works without an answer of the server.
+    await page.route("**/auth/v1/logout*", (route) => route.abort());
+    await signOut(page);
+    assert.equal(await page.getByText("Your session has ended").count(), 0);
+    assert.equal(await page.evaluate("localStorage.getItem('bulwark-session')"), null);
+    assert.ok((await bulwark.sessions.list()).some((one) => one.is_current));
+    assert.deepEqual(faults.filter((fault) => !/TypeError: Failed to fetch/.test(fault)), []);
     await page.context().close();
   },
 });
@@ -322,6 +359,10 @@ Deno.test({
     const ada = await signUp("ada");
     await createOrganization(ada);
     const folder = await buildConsole();
+    for await (const { name } of Deno.readDir(joinPath(folder, "assets"))) {
+      const text = await Deno.readTextFile(joinPath(folder, "assets", name));
+      assert.equal(text.includes(secretKey) || text.includes("sb_secret_"), false, name);
+    }
     const policy = consoleHeaders["content-security-policy"]
       .replace("connect-src 'self'", `connect-src 'self' ${url}`);
     await using host = Deno.serve(

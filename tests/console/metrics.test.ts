@@ -5,7 +5,7 @@ import { browser } from "../foundation/browser.ts";
 import { launch } from "../foundation/page.ts";
 import { connect, createOrganization, liftLimits, ok, service, signUp, url } from "../support.ts";
 import { metrics } from "../../supabase/functions/_bulwark/metrics/mod.ts";
-import { holds, judge, openConsoleAs } from "./support.ts";
+import { holds, judge, openConsoleAs, press } from "./support.ts";
 
 /** Requests of two functions during the last day, with more or less time by the hour. */
 async function measure(): Promise<void> {
@@ -82,7 +82,7 @@ Deno.test({
       await page.locator("[data-alert=cpu_usage]").waitFor();
       await judge(page, "alerts");
       const dialog = page.getByRole("dialog");
-      await page.getByRole("button", { name: "Change api_response_time" }).click();
+      await press(page, "Change api_response_time");
       await dialog.getByLabel("Warning above").fill("2000");
       await dialog.getByRole("button", { name: "Save" }).click();
       await dialog.locator("[data-code=METRICS_INVALID_ALERT_RULE]").waitFor();
@@ -101,7 +101,7 @@ Deno.test({
       const { warning, critical, minimum_count } = rules.get("api_response_time")!;
       assert.deepEqual([warning, critical, minimum_count], [250, 1000, 20]);
       assert.equal(rules.get("slow_database")?.critical, 500);
-      await page.getByRole("button", { name: "Delete slow_database" }).click();
+      await press(page, "Delete slow_database");
       await dialog.getByRole("button", { name: "Delete" }).click();
       await page.locator("[data-alert=slow_database]").waitFor({ state: "detached" });
       assert.deepEqual(faults, []);

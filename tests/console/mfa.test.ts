@@ -5,7 +5,7 @@ import { browser } from "../foundation/browser.ts";
 import { launch } from "../foundation/page.ts";
 import { enrolled } from "../mfa/support.ts";
 import { createOrganization, join, liftLimits, signUp, url } from "../support.ts";
-import { holds, judge, openConsoleAs } from "./support.ts";
+import { holds, judge, openConsoleAs, press } from "./support.ts";
 
 Deno.test({
   name:
@@ -57,7 +57,7 @@ Deno.test({
       const link = await row.getByRole("link").getAttribute("href");
       assert.match(link ?? "", new RegExp(`^mailto:${encodeURIComponent(pat.email)}`));
       await page.getByLabel("Which members").selectOption("");
-      await page.getByRole("button", { name: `Reset the second factors of ${mia.email}` }).click();
+      await press(page, `Reset the second factors of ${mia.email}`);
       await dialog.getByLabel("Reason").fill("The phone fell into a lake");
       await dialog.getByRole("button", { name: "Reset" }).click();
       await page.locator(`[data-reset="${mia.id}"]`).waitFor();

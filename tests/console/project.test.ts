@@ -12,7 +12,7 @@ import {
   signUp,
   url,
 } from "../support.ts";
-import { judge, openConsoleAs } from "./support.ts";
+import { judge, openConsoleAs, press } from "./support.ts";
 
 const unless = browser ? "" : " (needs Chromium; Debian: chromium)";
 const ignore = browser === null;
@@ -69,7 +69,7 @@ Deno.test({
     await judge(page, "limits-overrides");
     const { rules } = await clientOf(ada).limits.usage(acme);
     assert.equal(rules.find(({ name }) => name === "export")?.capacity, 100);
-    await page.getByRole("button", { name: `Remove export for ${slug}` }).click();
+    await press(page, `Remove export for ${slug}`);
     await dialog.getByRole("button", { name: "Remove" }).click();
     await override.waitFor({ state: "detached" });
 
@@ -81,7 +81,8 @@ Deno.test({
     await dialog.getByRole("button", { name: "Lift" }).click();
     await page.getByText("lifted", { exact: true }).waitFor();
 
-    await page.getByRole("link", { name: "Networks" }).click();
+    // Blocks are made by the limits; an address of one's choice is listed.
+    await page.getByText("To block an address yourself").getByRole("link").click();
     await page.getByRole("button", { name: "List a network" }).click();
     await dialog.getByLabel("Network").fill("everywhere");
     await dialog.getByLabel("Reason").fill("An attack on 3 May");

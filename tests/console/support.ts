@@ -66,6 +66,16 @@ export async function judge(page: Page, screen: string): Promise<void> {
   await page.emulateMedia({ colorScheme: "light" });
 }
 
+/** Presses a button of a row, which is folded away where the table is too wide. */
+export async function press(page: Page, name: string): Promise<void> {
+  const button = page.getByRole("button", { name, includeHidden: true });
+  await button.first().waitFor({ state: "attached" });
+  const folded = page.getByRole("row").filter({ has: button }).first()
+    .getByRole("button", { name: "Actions", expanded: false });
+  if (await folded.isVisible()) await folded.click();
+  await button.first().click();
+}
+
 /** Waits until an expression is true. Playwright's own way evaluates a text, which the policy forbids. */
 export async function holds(page: Page, expression: string): Promise<void> {
   for (let attempt = 0; attempt < 600; attempt++) {

@@ -3,6 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import type { FormEvent } from "react";
 import { auth } from "../connection.ts";
+import { signOut } from "../session.ts";
 import { Field } from "../ui/parts.tsx";
 import { AuthProblem, Frame } from "./frame.tsx";
 
@@ -39,7 +40,7 @@ export function NewPassword() {
           Set password
         </button>
       </form>
-      <button type="button" className="link justify-self-start" onClick={() => auth.signOut()}>
+      <button type="button" className="link justify-self-start" onClick={() => void signOut()}>
         Sign out
       </button>
     </Frame>

@@ -1,8 +1,9 @@
 import { useRouter, useSearch } from "@tanstack/react-router";
 import { browserName } from "../account/browser_name.ts";
 import { useText } from "../blocks/provider.tsx";
-import { auth, known, queries } from "../connection.ts";
+import { known, queries } from "../connection.ts";
 import { entrance } from "../entrance.ts";
+import { signOut } from "../session.ts";
 import { trustDevice } from "../trusted_device.ts";
 import { MfaChallenge } from "./challenge.tsx";
 import { Frame } from "./frame.tsx";
@@ -21,7 +22,7 @@ export function SecondFactor() {
   return (
     <Frame title="Second factor">
       <MfaChallenge onVerified={(trusting) => void enter(trusting)}>
-        <button type="button" className="link" onClick={() => auth.signOut()}>Sign out</button>
+        <button type="button" className="link" onClick={() => void signOut()}>Sign out</button>
       </MfaChallenge>
     </Frame>
   );

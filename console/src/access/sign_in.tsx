@@ -8,7 +8,7 @@ import { Field, Problem } from "../ui/parts.tsx";
 import { Frame } from "./frame.tsx";
 
 export function SignIn() {
-  const { to } = useSearch({ from: "/sign-in" });
+  const { to, ended } = useSearch({ from: "/sign-in" });
   const navigate = useNavigate();
   const router = useRouter();
   const signIn = useMutation({
@@ -33,6 +33,11 @@ export function SignIn() {
   };
   return (
     <Frame title="Sign in">
+      {ended && (
+        <p role="status" className="rounded-md bg-warn-soft px-3 py-2 text-warn">
+          Your session has ended. Sign in again.
+        </p>
+      )}
       {new URLSearchParams(location.search).has("code") && (
         <p role="status" className="rounded-md bg-warn-soft px-3 py-2 text-warn">
           A link works only in the browser in which you asked for it.

@@ -127,9 +127,15 @@ function Row({ entry, nameOf, onOpen }: {
         </button>
         {actor && <span className="truncate text-quiet md:hidden">· {actor}</span>}
       </span>
-      <span role="cell" className={`${wide} min-w-0 gap-2 text-quiet`}>
-        {subject && <span className="min-w-0 truncate text-ink" title={subject}>{subject}</span>}
-        <span className={`min-w-0 truncate ${subject ? "shrink-[99]" : ""}`}>
+      <span
+        role="cell"
+        // Beside a subject the type is hidden unless it fits.
+        className={`${wide} min-w-0 gap-x-2 text-quiet ${
+          subject ? "h-5 flex-wrap overflow-hidden" : ""
+        }`}
+      >
+        {subject && <span className="max-w-full truncate text-ink" title={subject}>{subject}</span>}
+        <span className="min-w-0 truncate">
           {resource_type ?? entry.action}
         </span>
         {resource_id && !subject && (

@@ -69,6 +69,13 @@ export function Reporting({ organization }: { organization: Organization }) {
         </div>
       )}
       {make.data && <Made key={make.data} made={readReport(make.data)} />}
+      {!organization.permissions.includes("compliance:manage") && (
+        <p className="text-quiet">
+          The data about one person is no report: each saves their own in{" "}
+          <Link to="/account" className="link">My security</Link>, and a super_admin exports or
+          erases that of others.
+        </p>
+      )}
     </>
   );
 }

@@ -1,7 +1,7 @@
 import type { IssuedApiKey } from "@bulwark/client";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
-import { type Organization, Text, useBulwarkQueries, useText } from "../blocks/provider.tsx";
+import { type Organization, useBulwarkQueries, useText } from "../blocks/provider.tsx";
 import { useNames } from "../ui/names.ts";
 import type { Opened } from "../ui/opened.ts";
 import { actionAlone, Ago, Badge, Empty } from "../ui/parts.tsx";
@@ -72,24 +72,20 @@ export function ApiKeys({ organization, opened, head = actionAlone }: {
       >
         {(key) => (
           <Row key={key.id} data-key={key.name}>
-            <Cell className="font-medium whitespace-nowrap">{key.name}</Cell>
+            <Cell className="max-w-40 truncate font-medium" title={key.name}>{key.name}</Cell>
             <Cell className="font-mono text-xs whitespace-nowrap">{key.first_characters}…</Cell>
             <Cell>
               {rotated.has(key.id) && key.status === "active"
-                ? (
-                  <span className="whitespace-nowrap">
-                    <Badge tone="warn">{t("replaced")}</Badge>{" "}
-                    <span className="text-xs text-quiet">
-                      <Text of="ends {time}" time={<Ago time={key.expires_at} />} />
-                    </span>
-                  </span>
-                )
+                ? <Badge tone="warn">{t("replaced")}</Badge>
                 : <State status={key.status} because={key.revoked_because} />}
             </Cell>
             <Cell className="whitespace-nowrap">
               <Scopes apiKey={key} owner={nameOf(key.owner_id)} />
             </Cell>
-            <Cell className="whitespace-nowrap" title={key.networks?.join(", ")}>
+            <Cell
+              className="max-w-32 truncate"
+              title={[key.rate_limit_rule, ...key.networks ?? []].join(", ")}
+            >
               {key.rate_limit_rule}
               {key.networks && (
                 <span className="text-quiet">
@@ -99,7 +95,9 @@ export function ApiKeys({ organization, opened, head = actionAlone }: {
                 </span>
               )}
             </Cell>
-            <Cell className="max-w-48 truncate">{nameOf(key.owner_id)}</Cell>
+            <Cell className="max-w-36 truncate" title={nameOf(key.owner_id)}>
+              {nameOf(key.owner_id)}
+            </Cell>
             <Cell className="text-quiet">
               {key.last_used_at ? <Ago time={key.last_used_at} /> : t("never")}
             </Cell>

@@ -6,18 +6,23 @@ import { Field, Select } from "../ui/parts.tsx";
 const days = [1, 3, 7, 30];
 
 /** How long a role lasts: without an end, some days, or until the end of a day. */
-export function Duration({ hint }: { hint?: string }) {
+export function Duration({ hint }: {
+  /** Says something about the end, which is given as text. */
+  hint?(end: string): string;
+}) {
   const t = useText();
   const [chosen, setChosen] = useState("");
+  const [day, setDay] = useState("");
+  const end = endOf(chosen, day);
   return (
     <>
       <Select
-        label={t("For")}
+        label={t("How long")}
         name="for"
         value={chosen}
         onChange={({ target }) => setChosen(target.value)}
       >
-        <option value="">{t("good, without an end")}</option>
+        <option value="">{t("without an end")}</option>
         {days.map((amount) => (
           <option key={amount} value={amount}>
             {amount === 1 ? t("a day") : t("{amount} days", { amount })}
@@ -32,10 +37,16 @@ export function Duration({ hint }: { hint?: string }) {
           type="date"
           required
           min={today()}
+          value={day}
+          onChange={({ target }) => setDay(target.value)}
           hint={t("The end of that day")}
         />
       )}
-      {chosen !== "" && hint && <p className="col-span-full text-xs text-quiet">{hint}</p>}
+      {end && !isNaN(end.getTime()) && hint && (
+        <p className="col-span-full text-xs text-quiet">
+          {hint(end.toLocaleString(undefined, { dateStyle: "full", timeStyle: "short" }))}
+        </p>
+      )}
     </>
   );
 }
@@ -43,11 +54,15 @@ export function Duration({ hint }: { hint?: string }) {
 /** The end that a form with a duration chooses; null: none. Days count from the beginning. */
 export function endIn(form: FormData, begins = Date.now()): string | null {
   const chosen = String(form.get("for"));
+  return endOf(chosen, String(form.get("until")), begins)?.toISOString() ?? null;
+}
+
+/** The end of a chosen duration; null: none. It is no valid date while its day is not known. */
+function endOf(chosen: string, day: string, begins = Date.now()): Date | null {
   if (!chosen) return null;
-  const end = chosen === "until"
-    ? new Date(`${form.get("until")}T23:59:59`)
+  return chosen === "until"
+    ? new Date(`${day}T23:59:59`)
     : new Date(begins + Number(chosen) * 86_400_000);
-  return end.toISOString();
 }
 
 /** The present day as a date field has it. */

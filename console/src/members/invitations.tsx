@@ -15,7 +15,11 @@ const tones = {
 } as const;
 
 /** The invitations of an organization, and what became of them. */
-export function Invitations({ organization }: { organization: Organization }) {
+export function Invitations({ organization, link }: {
+  organization: Organization;
+  /** The page on which invitations are accepted. */
+  link?: string;
+}) {
   const queries = useBulwarkQueries();
   const t = useText();
   const sent = useInfiniteQuery(queries.invitations.all(organization.id));
@@ -42,6 +46,7 @@ export function Invitations({ organization }: { organization: Organization }) {
           <Sent
             key={one.invitation_id}
             invitation={one}
+            link={link}
             by={one.invited_by_name ?? nameOf(one.invited_by)}
           />
         )}
@@ -50,7 +55,11 @@ export function Invitations({ organization }: { organization: Organization }) {
   );
 }
 
-function Sent({ invitation, by }: { invitation: SentInvitation; by: string }) {
+function Sent({ invitation, by, link }: {
+  invitation: SentInvitation;
+  by: string;
+  link: string | undefined;
+}) {
   const queries = useBulwarkQueries();
   const t = useText();
   const { invitation_id, email, role, role_expires_at, state, created_at, expires_at } = invitation;
@@ -109,7 +118,7 @@ function Sent({ invitation, by }: { invitation: SentInvitation; by: string }) {
         <Row>
           <Cell colSpan={6} className="py-2">
             <Problem error={revoke.error ?? resend.error} />
-            {resend.data?.token && <Token token={resend.data.token} email={email} />}
+            {resend.data?.token && <Token token={resend.data.token} email={email} link={link} />}
           </Cell>
         </Row>
       )}

@@ -10,14 +10,22 @@ import { RoleSelect } from "./role_select.tsx";
 import { useRoles } from "./roles.ts";
 
 /** A token is shown this once; it opens nothing but the invitation to that address. */
-export function Token({ token, email }: { token: string; email: string }) {
+export function Token({ token, email, link }: {
+  token: string;
+  email: string;
+  /** The page on which invitations are accepted. */
+  link: string | undefined;
+}) {
   const t = useText();
   return (
     <div role="status" className="grid gap-1 rounded-md bg-good-soft px-3 py-2">
       <p className="text-good">
-        {t("{email} is invited. No e-mail was sent: tell them.", { email })}{" "}
+        {link
+          ? t("{email} is invited. No e-mail was sent: send them this link.", { email })
+          : t("{email} is invited. No e-mail was sent: tell them.", { email })}{" "}
         {t("They sign in, or create an account, with this address, and accept the invitation.")}
       </p>
+      {link && <Secret text={link} label={t("Copy the link")} />}
       <p className="text-quiet">{t("For your own application, this once, the token:")}</p>
       <Secret text={token} label={t("Copy the token")} />
     </div>
@@ -25,9 +33,11 @@ export function Token({ token, email }: { token: string; email: string }) {
 }
 
 /** Invites an address into a role that one may give, for a time or for good. */
-export function Invite({ organization, opened }: {
+export function Invite({ organization, opened, link }: {
   organization: Organization;
   opened?: Opened;
+  /** The page on which invitations are accepted. */
+  link?: string;
 }) {
   const queries = useBulwarkQueries();
   const t = useText();
@@ -62,6 +72,7 @@ export function Invite({ organization, opened }: {
                   ? (
                     <Token
                       token={invite.data.token}
+                      link={link}
                       email={invite.variables?.[1].email ?? t("The address")}
                     />
                   )
@@ -75,7 +86,10 @@ export function Invite({ organization, opened }: {
                 <RoleSelect roles={roles} chosen={role} onChange={setRole} />
                 <div className="grid grid-cols-2 gap-x-4 gap-y-1">
                   <Duration
-                    hint={t("Counted from now. The role begins when they accept.")}
+                    hint={(end) =>
+                      t("Counted from now: access ends on {end}, however late they accept.", {
+                        end,
+                      })}
                   />
                 </div>
                 <Problem error={invite.error ?? error} />

@@ -18,6 +18,7 @@ export function Members() {
       search: ({ search: _, member: __, ...others }) => ({ ...others, ...next }),
       replace: true,
     });
+  const link = location.origin + location.pathname;
   const shown = { ...search ? { search } : {}, ...member ? { member } : {} };
   return (
     <OfOrganization title="Members" permission="user:read">
@@ -29,7 +30,7 @@ export function Members() {
               action={
                 <span className="flex gap-2">
                   <Leave organization={organization} onLeft={() => void navigate({ to: "/" })} />
-                  {invites && <Invite organization={organization} opened={opened} />}
+                  {invites && <Invite organization={organization} opened={opened} link={link} />}
                 </span>
               }
             >
@@ -41,7 +42,7 @@ export function Members() {
               shown={shown}
               onShow={show}
             />
-            {invites && <Invitations organization={organization} />}
+            {invites && <Invitations organization={organization} link={link} />}
           </>
         );
       }}

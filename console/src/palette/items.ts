@@ -2,9 +2,10 @@ import type { Whoami } from "@bulwark/client";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { auth, queries } from "../connection.ts";
+import { queries } from "../connection.ts";
 import { type Organization, placesOf, start } from "../organization.tsx";
 import { projectPlacesOf } from "../project.tsx";
+import { signOut } from "../session.ts";
 import { chooseTheme, themes } from "../theme.ts";
 import { uuid } from "../ui/uuid.ts";
 
@@ -154,7 +155,7 @@ function actions(organization: Organization | undefined, navigate: Navigate): It
       group: "Actions",
       name: "Sign out",
       keywords: "log out logout",
-      run: () => void auth.signOut(),
+      run: () => void signOut(),
     },
   ];
 }

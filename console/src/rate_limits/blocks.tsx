@@ -1,5 +1,6 @@
 import type { Rows } from "@bulwark/client";
 import { useMutation, useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { queries } from "../connection.ts";
 import { Confirm } from "../ui/confirm.tsx";
@@ -65,7 +66,11 @@ export function Blocks() {
         )}
       </Table>
       <p className="text-xs text-quiet">
-        Addresses are stored as hashes, so they cannot be shown.
+        Addresses are stored as hashes, so they cannot be shown. To block an address yourself, list
+        it under{" "}
+        <Link to="." search={(now: object) => ({ ...now, part: "networks" })} className="link">
+          Networks
+        </Link>.
       </p>
     </>
   );

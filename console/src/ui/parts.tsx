@@ -1,12 +1,18 @@
 /** The small parts of all screens. */
 import type { BulwarkError } from "@bulwark/client";
-import { textOf } from "@bulwark/client/errors";
-import { type ReactNode, useEffect, useId } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useId } from "react";
 import { useText } from "../blocks/provider.tsx";
 import { useCopied } from "./copied.ts";
 
+/** The sentences of all codes, loaded with the first error that needs one. */
+const Told = lazy(() =>
+  import("./told.tsx").catch(() => ({
+    default: ({ error }: { error: BulwarkError }) => error.message,
+  }))
+);
+
 /** A sentence for people about a refused call, with `{seconds}` to wait. */
-function explain(error: BulwarkError): string {
+function explain(error: BulwarkError): string | null {
   switch (error.code) {
     case "LOGIN_FAILED":
       return "The address or the password is wrong, or the address is not confirmed yet.";
@@ -25,14 +31,20 @@ function explain(error: BulwarkError): string {
     case "CLIENT_NETWORK":
       return "The server cannot be reached. Your input is kept; try again.";
     default:
-      return textOf(error);
+      return null;
   }
 }
 
 /** Says in words why a call was refused. */
 export function Explanation({ error }: { error: BulwarkError }) {
   const t = useText();
-  return t(explain(error), { seconds: error.retryAfter ?? 60 });
+  const own = explain(error);
+  if (own !== null) return t(own, { seconds: error.retryAfter ?? 60 });
+  return (
+    <Suspense>
+      <Told error={error} />
+    </Suspense>
+  );
 }
 
 export function Problem({ error }: { error: BulwarkError | null | undefined }) {

@@ -1,6 +1,6 @@
 /** Dense tables: rows of 36 px, a head that stays, and the states of a list. */
 import type { BulwarkError } from "@bulwark/client";
-import { Children, type ReactNode, useState } from "react";
+import { Children, type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useText } from "../blocks/provider.tsx";
 import { Problem, Skeleton } from "./parts.tsx";
 
@@ -39,12 +39,7 @@ export function Table<Item>({ label, columns, rows, error, empty, pages, childre
   return (
     <>
       <Problem error={error} />
-      <div
-        role="group"
-        aria-label={label}
-        tabIndex={0}
-        className="card relative max-h-[max(20rem,calc(100dvh-10rem))] overflow-auto"
-      >
+      <Scroller label={label}>
         {rows.length === 0
           ? empty
           : (
@@ -69,7 +64,7 @@ export function Table<Item>({ label, columns, rows, error, empty, pages, childre
               <tbody>{rows.map(children)}</tbody>
             </table>
           )}
-      </div>
+      </Scroller>
       {pages?.hasNextPage && (
         <button
           type="button"
@@ -81,6 +76,37 @@ export function Table<Item>({ label, columns, rows, error, empty, pages, childre
         </button>
       )}
     </>
+  );
+}
+
+/** Scrolls a table. While it is too wide for its place, the buttons of each row fold into one. */
+function Scroller({ label, children }: { label: string; children: ReactNode }) {
+  const place = useRef<HTMLDivElement>(null);
+  const fold = () => {
+    const element = place.current;
+    if (!element) return;
+    element.removeAttribute("data-folded");
+    element.toggleAttribute("data-folded", element.scrollWidth > element.clientWidth);
+  };
+  // Each time, because other rows are wider or narrower.
+  useLayoutEffect(fold);
+  useEffect(() => {
+    if (!place.current) return;
+    // In a frame of its own, because folding may change the height.
+    const observer = new ResizeObserver(() => requestAnimationFrame(fold));
+    observer.observe(place.current);
+    return () => observer.disconnect();
+  }, []);
+  return (
+    <div
+      ref={place}
+      role="group"
+      aria-label={label}
+      tabIndex={0}
+      className="group/table card relative max-h-[max(20rem,calc(100dvh-10rem))] overflow-auto"
+    >
+      {children}
+    </div>
   );
 }
 
@@ -99,19 +125,19 @@ export function Cell({ className = "", ...cell }: React.ComponentProps<"td">) {
 }
 
 /**
- * The last cell of a row: its buttons, which stay at the right while the table scrolls sideways. On a
- * phone a further button shows them.
+ * The last cell of a row: its buttons, which stay at the right while the table scrolls sideways. In a
+ * folded table a further button shows them.
  */
 export function Actions({ children }: { children: ReactNode }) {
   const t = useText();
   const [shown, setShown] = useState(false);
   const many = Children.toArray(children).length > 1;
   return (
-    <Cell className="sticky right-0 bg-surface group-hover/row:bg-hover group-has-[[aria-expanded=true]]/row:bg-hover max-md:px-1">
+    <Cell className="sticky right-0 bg-surface group-hover/row:bg-hover group-has-[[aria-expanded=true]]/row:bg-hover group-data-folded/table:px-1">
       {many && (
         <button
           type="button"
-          className="button plain ml-auto flex h-7 px-2 md:hidden"
+          className="button plain ml-auto hidden h-7 px-2 group-data-folded/table:flex"
           aria-label={t("Actions")}
           aria-expanded={shown}
           onClick={() => setShown(!shown)}
@@ -120,12 +146,12 @@ export function Actions({ children }: { children: ReactNode }) {
         </button>
       )}
       <span
-        className={`items-center justify-end gap-1 md:flex ${
+        className={`flex items-center justify-end gap-1 ${
           !many
-            ? "flex"
+            ? ""
             : shown
-            ? "flex max-md:absolute max-md:inset-y-0 max-md:right-full max-md:rounded-md max-md:border max-md:border-line max-md:bg-raised max-md:px-1"
-            : "hidden"
+            ? "group-data-folded/table:absolute group-data-folded/table:inset-y-0 group-data-folded/table:right-full group-data-folded/table:rounded-md group-data-folded/table:border group-data-folded/table:border-line group-data-folded/table:bg-raised group-data-folded/table:px-1"
+            : "group-data-folded/table:hidden"
         }`}
       >
         {children}

@@ -14,14 +14,17 @@ export function Tabs<Part extends string>({ label, parts, current }: {
   current: Part;
 }) {
   return (
-    <nav aria-label={label} className="flex gap-4 overflow-x-auto border-b border-line">
+    <nav
+      aria-label={label}
+      className="flex gap-4 overflow-x-auto shadow-[inset_0_-1px] shadow-line"
+    >
       {(Object.entries(parts) as [Part, string][]).map(([part, name]) => (
         <Link
           key={part}
           to="."
           search={(now: object) => ({ ...now, part })}
           aria-current={part === current ? "page" : undefined}
-          className={`-mb-px flex h-9 items-center border-b-2 font-medium whitespace-nowrap ${
+          className={`flex h-9 items-center border-b-2 font-medium whitespace-nowrap ${
             part === current
               ? "border-accent text-ink"
               : "border-transparent text-quiet hover:text-ink"
