@@ -4,7 +4,9 @@ import { exists } from "../stack/binaries.ts";
 import { Failure } from "../stack/failure.ts";
 import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
+import { bundleJourney } from "./client/journey.ts";
 import { derive } from "./derivation.ts";
+import type { ApiDocument } from "./openapi/compatibility.ts";
 import { compareVersions, isVersion } from "./upgrade_text.ts";
 
 /** The migrations of a version: the text for each source folder, such as `01_rbac`. */
@@ -33,7 +35,16 @@ export async function readFrozen(version: string): Promise<Version> {
   return found;
 }
 
-/** Freezes migrations as a version, instead of an earlier cut of it. */
+/** The API document of a frozen version; null: of before there was one. */
+export async function readFrozenApi(version: string): Promise<ApiDocument | null> {
+  const path = inRepository(`${frozenFolder}/${version}/openapi.json.gz`);
+  return exists(path) ? JSON.parse(gunzipSync(await Deno.readFile(path)).toString("utf8")) : null;
+}
+
+/**
+ * Freezes migrations as a version, instead of an earlier cut of it, with the API document and the client
+ * that later versions are tested with.
+ */
 export async function writeFrozen(version: string, migrations: Version): Promise<void> {
   const folder = inRepository(`${frozenFolder}/${version}`);
   await Deno.remove(folder, { recursive: true }).catch(() => {});
@@ -41,6 +52,9 @@ export async function writeFrozen(version: string, migrations: Version): Promise
   for (const [name, text] of migrations) {
     await Deno.writeFile(`${folder}/${name}.sql.gz`, gzipSync(text, { level: 9 }));
   }
+  const api = await Deno.readTextFile(inRepository("docs", "openapi.json"));
+  await Deno.writeFile(`${folder}/openapi.json.gz`, gzipSync(api, { level: 9 }));
+  await Deno.writeFile(`${folder}/client.js.gz`, gzipSync(await bundleJourney(), { level: 9 }));
 }
 
 /** The statements that people wrote for a release: before and after those that are derived. */
