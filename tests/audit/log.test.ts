@@ -45,10 +45,10 @@ async function verdict(sql: Sql, organization: string | null = null) {
 
 Deno.test("AUD-P01: 30 clients that commit, roll back and idle leave nothing unsealed or sealed twice", async () => {
   await withTable({}, async (sql, table, organizations) => {
-    const end = Date.now() + 4000;
     let committed = 0;
+    const isOver = () => committed > 600;
     const work = async (client: number) => {
-      for (let turn = 0; Date.now() < end; turn++) {
+      for (let turn = 0; !isOver(); turn++) {
         const isolation = isolations[client % 3] ?? "";
         const rows = 1 + (turn % 4);
         const back = turn % 5 === 4;
@@ -74,14 +74,13 @@ Deno.test("AUD-P01: 30 clients that commit, roll back and idle leave nothing uns
       }
     };
     const sealing = async () => {
-      while (Date.now() < end) {
+      while (!isOver()) {
         await seal(sql);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     };
     await Promise.all([...Array(clients).keys()].map(work).concat(sealing()));
     await seal(sql);
-    assert.ok(committed > 200, `only ${committed} rows in 4 s`);
     assert.deepEqual(await sealed(sql, table), { entries: committed, sealed: committed });
     assert.equal((await verdict(sql))?.intact, true);
     for (const organization of organizations) {

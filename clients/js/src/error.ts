@@ -7,6 +7,7 @@ export interface ErrorParts {
   status: number;
   correlationId?: string | undefined;
   retryAfter?: number | undefined;
+  hint?: string | undefined;
   cause?: unknown;
 }
 
@@ -21,13 +22,16 @@ export class BulwarkError extends Error {
   readonly correlationId: string | undefined;
   /** The seconds to wait before the next attempt, if the server says so. */
   readonly retryAfter: number | undefined;
+  /** How to get on, where the database says so. */
+  readonly hint: string | undefined;
 
-  constructor({ code, message, status, correlationId, retryAfter, cause }: ErrorParts) {
+  constructor({ code, message, status, correlationId, retryAfter, hint, cause }: ErrorParts) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.status = status;
     this.correlationId = correlationId;
     this.retryAfter = retryAfter;
+    this.hint = hint;
   }
 }
 
@@ -62,6 +66,7 @@ export function dataApiError(error: DataApiError, status: number): BulwarkError 
     message,
     status,
     retryAfter: seconds === undefined ? undefined : Number(seconds),
+    hint: hint ?? undefined,
     cause: error,
   });
 }

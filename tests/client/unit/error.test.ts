@@ -129,6 +129,7 @@ Deno.test("CLIENT-08: code, status, waiting time and correlation id come from ei
   const [dataApi] = await errorsAt(here);
   const { status, retryAfter } = dataApi;
   assert.deepEqual([dataApi.code, status, dataApi.message, retryAfter], [code, 429, message, 7]);
+  assert.match(dataApi.hint ?? "", /^Try again in 7 seconds/);
   const correlation_id = crypto.randomUUID();
   answer = {
     status: 429,
@@ -137,6 +138,7 @@ Deno.test("CLIENT-08: code, status, waiting time and correlation id come from ei
   };
   const [, fn] = await errorsAt(here);
   assert.deepEqual([fn.code, fn.status, fn.message, fn.retryAfter], [code, 429, message, 7]);
+  assert.equal(fn.hint, undefined);
   assert.equal(fn.correlationId, correlation_id);
 });
 
