@@ -3494,6 +3494,7 @@ create function bulwark_private.audit_entries_with(
   rows 100
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
+  set enable_bitmapscan = on    -- off in callers, and BRIN has no other scan
   set max_parallel_workers_per_gather = 0
   set jit = off
 as $$

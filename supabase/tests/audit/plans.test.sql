@@ -2,7 +2,7 @@
 -- load. Counts what is read, never time. Transaction ids are made up.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(37);
+select plan(41);
 select tests.create_organizations();
 -- Ten years.
 select count(*) from bulwark_private.make_audit_partitions(119);
@@ -70,6 +70,10 @@ insert into bounded values
     'select search_audit_logs(tests.acme(), until => now() - interval ''1 day'')'),
   ('a search that finds nothing', 600,
     'select search_audit_logs(tests.globex(), actor_id => tests.globex(), max_entries => 200)'),
+  ('a search for an actor through the index', 2000,
+    'select search_audit_logs(tests.globex(), actor_id => tests.globex())'),
+  ('a search for a resource without an organization', 2000,
+    'select search_audit_logs(resource_type => ''public.tests'', resource_id => ''none'')'),
   ('a chart of few entries among many', 300,
     'select audit_histogram(tests.acme(), since => now() - interval ''30 days'',
       bucket => ''1 day'')'),
