@@ -18,10 +18,6 @@ import { revocations } from "./api_keys/revocations.ts";
 import { requests, throughSql } from "./api_keys/ways.ts";
 import { bench, type BenchPeer, type BenchRow, milliseconds, perSecond } from "./harness.ts";
 
-const hookCost =
-  "A round trip of its own takes a third (PostgREST sends it with the others); the rest finds the " +
-  "rules of the path, charges them, and looks whether the session is still there.";
-
 export default bench({
   async setup({ postgres: sql, admin, url, connect, onStop, log }) {
     // Before any connection to the template database exists, which would keep it from being copied.
@@ -104,21 +100,6 @@ export default bench({
         ],
       };
     };
-    const hookRow = (
-      name: string,
-      method: "GET" | "POST",
-      statement: string,
-      aim: BenchRow["aim"],
-    ): BenchRow => ({
-      name,
-      unit: "ms",
-      better: "lower",
-      ours: async () =>
-        await milliseconds(() => ways.person(method, statement), 400) -
-        await milliseconds(() => ways.unchecked(method, statement), 400),
-      peers: [],
-      ...aim && { aim },
-    });
     return [
       {
         name: "verifications among 1M keys, one connection",
@@ -158,14 +139,6 @@ export default bench({
       requestRow("a read with a key in the header, page of 20", "GET", page(key.organization), {
         ratio: 1 / 1.5,
         cause: "The key is looked up, its network and owner checked, and its own limit charged.",
-      }),
-      hookRow("the hook in front of a person's read", "GET", page(key.organization), {
-        value: 0.15,
-        cause: hookCost,
-      }),
-      hookRow("the hook in front of a person's write", "POST", write(key.organization), {
-        value: 0.3,
-        cause: hookCost,
       }),
       requestRow("a write with a key in the header", "POST", write(key.organization)),
       {
