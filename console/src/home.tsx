@@ -34,6 +34,8 @@ export function Home() {
             <div className="border-t border-line">
               <Empty title="You are not in an organization yet">
                 Create one, or ask a colleague to invite {me.user.email}.
+                {me.permissions.length > 0 &&
+                  " Your system-wide permissions count in each organization that you join."}
               </Empty>
             </div>
           )

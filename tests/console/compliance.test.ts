@@ -65,6 +65,7 @@ Deno.test({
     assert.ok(html.includes(entry!) && html.includes(mia.email));
     assert.equal(await page.getByRole("link", { name: "Data about people" }).count(), 0);
     await page.getByText("a super_admin exports or erases that of others").waitFor();
+    await page.getByText("once they are members of this organization").waitFor();
 
     await page.getByRole("link", { name: "Legal holds" }).click();
     await page.getByText("No legal hold").waitFor();

@@ -76,6 +76,10 @@ Deno.test({
       await holds(page, "document.querySelectorAll('canvas').length === 2");
       await page.locator("[data-chart='Cache hit rate']").getByText("88.3%").waitFor();
       await page.locator("[data-query]").first().waitFor();
+      await holds(
+        page,
+        "getComputedStyle(document.querySelector('[data-query] button')).display === 'block'",
+      );
       await judge(page, "queries");
 
       await page.getByRole("link", { name: "Alerts" }).click();

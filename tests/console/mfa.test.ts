@@ -43,6 +43,8 @@ Deno.test({
       await judge(page, "mfa-policy");
       await dialog.getByRole("button", { name: "Save" }).click();
       await page.getByText("required soon", { exact: true }).waitFor();
+      const words = required.toLocaleDateString("en-US", { dateStyle: "long" });
+      await page.getByText(`from ${words} at 12:00 AM`).waitFor();
       const policy = await bulwark.mfa.policy(acme);
       const days = (Date.parse(policy?.required_from ?? "") - Date.now()) / 86_400_000;
       assert.ok(days > 29 && days <= 30, String(days));

@@ -80,6 +80,8 @@ Deno.test({
     await page.getByRole("button", { name: /^Lift/ }).click();
     await dialog.getByRole("button", { name: "Lift" }).click();
     await page.getByText("lifted", { exact: true }).waitFor();
+    await page.getByLabel("With those that ended").uncheck();
+    await page.getByText("A caller over a limit waits").waitFor();
 
     // Blocks are made by the limits; an address of one's choice is listed.
     await page.getByText("To block an address yourself").getByRole("link").click();
@@ -95,6 +97,11 @@ Deno.test({
     await page.getByRole("button", { name: "Remove 198.51.100.0/24" }).click();
     await dialog.getByRole("button", { name: "Remove" }).click();
     await page.getByText("No network is listed").waitFor();
+
+    // A member of no organization reads where the system-wide permissions count.
+    await page.getByRole("button", { name: "Organization: No organization" }).click();
+    await page.getByRole("menuitem", { name: "All organizations" }).click();
+    await page.getByText("Your system-wide permissions count in each organization").waitFor();
     assert.deepEqual(faults, []);
     await page.context().close();
   },

@@ -44,11 +44,13 @@ Deno.test({
     const intact = page.locator("[data-outcome=intact]");
     await intact.waitFor({ timeout: 60_000 });
     await page.getByText("by keys that the project itself told").waitFor({ timeout: 60_000 });
+    await page.getByText("All entries up to the seal of").waitFor();
     await page.getByLabel("Period").selectOption("Last month");
     await intact.waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Verify this period" }).click();
     // The log is younger than that: the entry after the period is its first.
     await intact.getByText(/^Intact: .*\d{4}$/).waitFor({ timeout: 60_000 });
+    await page.getByText("Nothing of this period: the first seal after it").waitFor();
     await judge(page, "verify-intact");
     await page.reload();
     await page.getByRole("button", { name: "Verify this period" }).waitFor();

@@ -50,7 +50,7 @@ export function Enrol(
                 </p>
                 <img
                   src={`data:image/svg+xml,${encodeURIComponent(enroll.data.qr_svg)}`}
-                  alt={t("QR code of {uri}", { uri: enroll.data.uri })}
+                  alt={t("QR code of the key below")}
                   className="size-44 justify-self-center rounded-md"
                 />
                 <div className="grid gap-1">

@@ -73,7 +73,7 @@ export function Reporting({ organization }: { organization: Organization }) {
         <p className="text-quiet">
           The data about one person is no report: each saves their own in{" "}
           <Link to="/account" className="link">My security</Link>, and a super_admin exports or
-          erases that of others.
+          erases that of others. They do it here, once they are members of this organization.
         </p>
       )}
     </>

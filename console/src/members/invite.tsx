@@ -26,7 +26,9 @@ export function Token({ token, email, link }: {
         {t("They sign in, or create an account, with this address, and accept the invitation.")}
       </p>
       {link && <Secret text={link} label={t("Copy the link")} />}
-      <p className="text-quiet">{t("For your own application, this once, the token:")}</p>
+      <p className="text-quiet">
+        {t("They do not need this token. It is for an application of yours, and shown this once:")}
+      </p>
       <Secret text={token} label={t("Copy the token")} />
     </div>
   );

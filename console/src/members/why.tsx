@@ -164,7 +164,7 @@ function Answer({ allowed, reason, role, inherited_from, system_wide, starts_at,
   const by = t(system_wide ? "the system-wide role {name}" : "the role {name}", { name });
   if (allowed) {
     return expires_at
-      ? <Text of="Yes: by {by}, until {time}." by={by} time={<Ago time={expires_at} />} />
+      ? <Text of="Yes: by {by}, which ends {time}." by={by} time={<Ago time={expires_at} />} />
       : t("Yes: by {by}.", { by });
   }
   const because = reason === "not_started"

@@ -71,7 +71,10 @@ function Queries() {
         {({ query, share, calls, mean_ms, maximum_ms, returned_rows }) => (
           <Row key={query} data-query>
             <Cell className="w-full max-w-0 min-w-64">
-              <span className="block truncate" title={query}>
+              <span
+                className="block truncate [&>button]:block [&>button]:w-full [&>button]:truncate"
+                title={query}
+              >
                 <Copy text={query} label="Copy the query">
                   {query.length > 160 ? `${query.slice(0, 160)}…` : query}
                 </Copy>

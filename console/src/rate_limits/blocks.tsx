@@ -39,7 +39,8 @@ export function Blocks() {
         error={error}
         empty={
           <Empty title="Nobody is blocked">
-            A caller who is refused too often is blocked, for longer each time.
+            A caller over a limit waits for as long as the refusal says, and is not listed. One who
+            is refused too often is blocked, for longer each time.
           </Empty>
         }
       >

@@ -3,7 +3,7 @@ import { Field } from "../ui/parts.tsx";
 /** Fields for so many calls in so many seconds. */
 export function LimitFields({ capacity, seconds }: { capacity?: number; seconds?: number }) {
   return (
-    <div className="grid grid-cols-2 gap-4">
+    <div className="grid grid-cols-2 items-start gap-4">
       <Field
         label="Calls"
         name="capacity"

@@ -13,7 +13,7 @@ export function Rules() {
   return (
     <Table
       label="Rules"
-      columns={["Rule", "For", "Limit", "Charged to", "Without the store", { hidden: "Actions" }]}
+      columns={["Rule", "For", "Limit", "Charged to", "If the store fails", { hidden: "Actions" }]}
       rows={rules}
       error={error}
       empty={<Empty title="No rule">Applications add rows to rate_limit_rules.</Empty>}

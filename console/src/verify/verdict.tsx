@@ -34,10 +34,12 @@ const looks = {
 } as const;
 
 /** The result of a verification: what was found, and on whose word it rests. */
-export function Verdict({ verdict, period, origin, slug }: {
+export function Verdict({ verdict, period, until, origin, slug }: {
   verdict: ExportVerdict;
   /** The period that was to be proved, in words; null: the whole log. */
   period: string | null;
+  /** Until when the period is. */
+  until?: string | undefined;
   origin: string;
   slug: string;
 }) {
@@ -105,8 +107,7 @@ export function Verdict({ verdict, period, origin, slug }: {
           {period ?? "The whole log"}
           {sealed && (
             <span className="block text-quiet">
-              The entries of all seals from {moment(sealed.first)} to {moment(sealed.last)}
-              {period && ". One beside each end of the period, if there is any, is among them"}
+              {sealWords(sealed, period === null, until)}
             </span>
           )}
         </Fact>
@@ -154,6 +155,20 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
       <dd className="min-w-0 break-words">{children}</dd>
     </>
   );
+}
+
+/** Which seals an export has. Those of the whole log are proved by the newest alone. */
+function sealWords(
+  { first, last }: NonNullable<ExportVerdict["sealed"]>,
+  isWhole: boolean,
+  until: string | undefined,
+): string {
+  if (isWhole) return `All entries up to the seal of ${moment(last)}`;
+  if (until && first >= until) {
+    return `Nothing of this period: the first seal after it is of ${moment(first)}`;
+  }
+  return `The entries of all seals from ${moment(first)} to ${moment(last)}. ` +
+    "One beside each end of the period, if there is any, is among them";
 }
 
 function moment(time: string): string {

@@ -171,6 +171,7 @@ function Verification({ organization, days }: { organization: Organization; days
           <Verdict
             verdict={state.verdict}
             period={wordsOf(state.days)}
+            until={momentsOf(state.days).until}
             origin={state.origin}
             slug={slug}
           />
