@@ -7,7 +7,7 @@ Deno.test("no line of SQL has more than 100 characters", async () => {
   for (const folder of ["cli", "supabase", "scripts"]) {
     for (const path of await filesBelow(folder, ".sql")) {
       // Built, with long lists of revokes.
-      if (/^supabase\/(migrations|releases\/next)\/\w+\.sql$/.test(path)) continue;
+      if (/^supabase\/(migrations|releases\/[^/]+)\/\w+\.sql$/.test(path)) continue;
       const lines = (await Deno.readTextFile(inRepository(path))).split("\n");
       lines.forEach((line, index) => {
         if ([...line].length > 100) long.push(`${path}:${index + 1}`);

@@ -1,4 +1,4 @@
-/** What a change of the API breaks, by the rules in docs/releases.md. */
+/** Finds the breaking changes of the API, by the rules in docs/releases.md. */
 
 /** A schema of the document, as far as it is compared. */
 interface Schema {
@@ -172,7 +172,7 @@ const isEmpty = (schema: Schema): boolean => Object.keys(schema).length === 0;
 
 const shown = (schema: Schema): string => typesOf(schema).join(" or ") || "any";
 
-/** What a reference names in its document. */
+/** Follows a reference in its document. */
 function resolved(document: ApiDocument, given: { $ref?: string }): object {
   let found: { $ref?: string } = given;
   while (found.$ref) {
