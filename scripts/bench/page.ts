@@ -63,7 +63,10 @@ bench -- <name> --record\` measures one benchmark and makes the page again.
 A figure is the median of all rounds, with the least and the most of them. **Ratio** says how many times
 better ours is, taken within each round. Where the ratios lie on both sides of 1, the row shows no
 difference. Clocks swing with what else the machine does; rows in instructions, counted by
-\`valgrind --tool=callgrind\`, hardly do.`;
+\`valgrind --tool=callgrind\`, hardly do.
+
+Peers from npm are development dependencies. supa_audit's SQL file is in its repository: \`git clone
+https://github.com/supabase/supa_audit\`, then \`--supa-audit supa_audit/supa_audit--0.3.1.sql\`.`;
 
 function section(report: Report): string {
   const { bench, command, date, machine, rows } = report;
