@@ -178,8 +178,11 @@ Deno.test({
       // Ada alone is left, whose row has more than one action.
       await page.setViewportSize({ width: 390, height: 844 });
       const mine = page.locator(`[data-member="${ada.email}"]`);
+      // The row folds once the page has its new width.
+      const actions = mine.getByRole("button", { name: "Actions" });
+      await actions.waitFor();
       assert.equal(await mine.getByRole("button", { name: /^Permissions/ }).isVisible(), false);
-      await mine.getByRole("button", { name: "Actions" }).click();
+      await actions.click();
       await mine.getByRole("button", { name: /^Permissions/ }).click();
       await dialog.waitFor();
       await page.keyboard.press("Escape");
