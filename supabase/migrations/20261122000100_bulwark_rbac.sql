@@ -192,7 +192,8 @@ revoke all on
 --   2. The caller's session (bulwark_private.hold_session), so that a sign-out waits.
 --   3. A count (bulwark_private.lock_count) that an insertion must not take past its limit.
 --   4. Rows: an organization or an account before its dependents, shared rows before one's own.
---      Clean-up jobs skip locked rows.
+--      Clean-up jobs and the workers of webhooks skip locked rows, because a person's transaction
+--      holds several of them in an order of its own.
 --   5. Queues of one table or log (data keys, security events, seals). A function that holds such a
 --      lock takes no other lock of this list.
 -- A right is checked twice: before the locks, so that strangers neither wait nor make others wait,

@@ -822,12 +822,18 @@ begin
     raise exception 'Cannot clean up security events: retention is 1 to 36500 days'
       using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_RETENTION';
   end if;
+  -- Rows that somebody has locked are left for the next run.
   delete from bulwark.security_events e
-  where e.resolved_at < v_before
-    -- The organization is gone, so nobody could resolve the event.
-    or e.last_seen_at < v_before and e.organization_id is not null and not exists (
-      select from bulwark.organizations o where o.id = e.organization_id
-    );
+  where e.id in (
+    select l.id
+    from bulwark.security_events l
+    where l.resolved_at < v_before
+      -- The organization is gone, so nobody could resolve the event.
+      or l.last_seen_at < v_before and l.organization_id is not null and not exists (
+        select from bulwark.organizations o where o.id = l.organization_id
+      )
+    for update of l skip locked
+  );
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end;

@@ -860,13 +860,22 @@ begin
     );
   delete from bulwark_private.metric_points p
   where p.minutes = 1440 and p.at < v_kept;
-  -- A series is removed with its last point, and a metric with its last series.
-  delete from bulwark_private.metric_series s
-  where s.last_at < v_kept
-    and not exists (select from bulwark_private.metric_points p where p.series_id = s.id);
-  delete from bulwark_private.metrics m
-  where m.created_at < v_kept
-    and not exists (select from bulwark_private.metric_series s where s.metric = m.name);
+  -- A series is removed with its last point, and a metric with its last series. Those that are
+  -- being recorded right now are left for the next run.
+  delete from bulwark_private.metric_series d
+  where d.id in (
+    select s.id from bulwark_private.metric_series s
+    where s.last_at < v_kept
+      and not exists (select from bulwark_private.metric_points p where p.series_id = s.id)
+    for update skip locked
+  );
+  delete from bulwark_private.metrics d
+  where d.name in (
+    select m.name from bulwark_private.metrics m
+    where m.created_at < v_kept
+      and not exists (select from bulwark_private.metric_series s where s.metric = m.name)
+    for update skip locked
+  );
   delete from bulwark_private.metric_batches b where b.received_at < now() - interval '1 hour';
   return v_moved;
 end;

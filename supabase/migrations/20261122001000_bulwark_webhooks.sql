@@ -1336,6 +1336,24 @@ comment on function bulwark_private.end_webhook_attempts(uuid[]) is
   'Ends the attempts of unproven endpoints, so that the next one may start; after a timeout with a
    pause.';
 
+create function bulwark_private.hold_invitation(invitation_id uuid)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from bulwark.invitations i where i.id = hold_invitation.invitation_id
+  for key share skip locked;
+  return found or not exists (
+    select from bulwark.invitations i where i.id = hold_invitation.invitation_id
+  );
+end;
+$$;
+comment on function bulwark_private.hold_invitation(uuid) is
+  'Keeps an invitation from being deleted until commit; true also if it is gone. False if another
+   transaction is deleting it.';
+
 create function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]
   language plpgsql
@@ -1351,6 +1369,7 @@ begin
       and d.status = 'pending'
       and d.ordering_key is null
       and d.due_at <= clock_timestamp()
+      and (d.source <> 'invitation' or bulwark_private.hold_invitation(d.event_id))
     order by d.due_at
     limit maximum
     for update skip locked
@@ -1358,7 +1377,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks(uuid, integer) is
-  'Locks due deliveries of an endpoint without order.';
+  'Locks due deliveries of an endpoint without order. Leaves messages to invitees whose invitation is
+   just being deleted.';
 
 create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -1446,7 +1466,12 @@ begin
   end loop;
   if v_looks >= c_looks or v_free <> '{}' then
     update bulwark_private.webhook_turns t set ordering_key = v_key.name
-    where t.endpoint_id = pick_webhooks_in_order.endpoint_id and t.ordering_key <> v_key.name;
+    where t.endpoint_id = (
+      select f.endpoint_id
+      from bulwark_private.webhook_turns f
+      where f.endpoint_id = pick_webhooks_in_order.endpoint_id and f.ordering_key <> v_key.name
+      for update skip locked
+    );
   end if;
   if v_free = '{}' then
     return array[]::uuid[];
@@ -1535,6 +1560,7 @@ begin
     v_picked := array(
       select d.id from bulwark.webhook_deliveries d
       where d.id = only_delivery and d.status = 'pending' and d.due_at <= v_now
+        and (d.source <> 'invitation' or bulwark_private.hold_invitation(d.event_id))
       for update skip locked
     );
   else
@@ -1779,7 +1805,15 @@ begin
       latency_ms bigint, response text
     )
     where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
-      and r.outcome is not null;
+      and r.outcome is not null
+      -- Deliveries that are being pruned take their attempts along.
+      and a.delivery_id in (
+        select d.id from bulwark.webhook_deliveries d
+        where d.id in (
+          select r.delivery_id from jsonb_to_recordset(results) as r (delivery_id uuid)
+        )
+        for no key update skip locked
+      );
   end if;
   perform bulwark_private.end_webhook_attempts(v_endpoints);
   return v_taken;
@@ -1803,6 +1837,9 @@ create function bulwark_private.note_webhook_health(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Workers count one after the other, by endpoint. They do not wait for the row, which a person
+  -- who deletes, enables or moves endpoints may hold together with another: the count is lost then.
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.webhook_health/' || endpoint_id, 0));
   -- Repeated successes change nothing, so nothing is written.
   update bulwark.webhook_endpoint_health h
   set consecutive_failures = case
@@ -1820,8 +1857,13 @@ begin
       when successes = 0 then coalesce(h.failing_since, clock_timestamp())
     end,
     last_failure_at = case when failures > 0 then clock_timestamp() else h.last_failure_at end
-  where h.endpoint_id = note_webhook_health.endpoint_id
-    and (failures > 0 or h.consecutive_failures > 0 or not h.proven);
+  where h.endpoint_id = (
+    select f.endpoint_id
+    from bulwark.webhook_endpoint_health f
+    where f.endpoint_id = note_webhook_health.endpoint_id
+      and (failures > 0 or f.consecutive_failures > 0 or not f.proven)
+    for update skip locked
+  );
   if gone or successes = 0 then
     perform bulwark_private.disable_failing_webhook(endpoint_id, gone);
   end if;
@@ -2023,7 +2065,13 @@ declare
   );
   v_pruned integer;
 begin
-  delete from bulwark_private.webhook_secrets s where s.expires_at <= now();
+  -- Rows that somebody has locked are left for the next run.
+  delete from bulwark_private.webhook_secrets s
+  where s.id in (
+    select o.id from bulwark_private.webhook_secrets o
+    where o.expires_at <= now()
+    for update skip locked
+  );
   with recursive seen (endpoint_id) as (
     (select d.endpoint_id from bulwark.webhook_deliveries d order by d.endpoint_id limit 1)
     union all
@@ -2038,16 +2086,16 @@ begin
     where s.endpoint_id is not null
   )
   delete from bulwark.webhook_deliveries d
-  where d.id in (
-    (
+  where d.id = any (
+    array(
       select o.id
       from seen s
       join bulwark.webhook_deliveries o on o.endpoint_id = s.endpoint_id
       where not exists (select from bulwark.webhook_endpoints e where e.id = s.endpoint_id)
       limit maximum
+      for update of o skip locked
     )
-    union all
-    (
+    || array(
       select o.id
       from bulwark.webhook_deliveries o
       where o.occurred_at < v_before
@@ -2060,6 +2108,7 @@ begin
           )
         )
       limit maximum
+      for update skip locked
     )
   );
   get diagnostics v_pruned = row_count;
@@ -2403,8 +2452,7 @@ begin
   where i.id = invitation_message.invitation_id
     and i.accepted_at is null
     and i.revoked_at is null
-    and i.expires_at > now()
-  for key share;
+    and i.expires_at > now();
   if found then
     v_token := bulwark_private.issue_invitation_token(v_invitation.id);
   end if;
@@ -2576,6 +2624,7 @@ revoke all on function
   bulwark_private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz),
   bulwark_private.webhook_pause(timeouts bigint),
   bulwark_private.end_webhook_attempts(endpoint_ids uuid[]),
+  bulwark_private.hold_invitation(invitation_id uuid),
   bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer),
   bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer),
   bulwark.claim_webhook_deliveries(worker text, maximum integer, lease_seconds integer, only_delivery uuid, busy_endpoints uuid[], busy_accounts uuid[], maximum_unproven integer),

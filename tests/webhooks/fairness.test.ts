@@ -62,7 +62,7 @@ Deno.test("WHK-W09: two hundred endpoints that hang, of four accounts, hold up n
   const sql = connect(1);
   stack.defer(async () => {
     await sql`delete from bulwark.webhook_endpoints where organization_id = any (${organizations})`;
-    await sql`delete from bulwark.webhook_deliveries where organization_id = any (${organizations})`;
+    await sql`select bulwark.prune_webhook_deliveries()`;
     await sql.end();
   });
 

@@ -205,6 +205,39 @@ begin
   return v_raised;
 end;
 $$;
+create or replace function bulwark.cleanup_security_events(retention_days integer default null)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody deletes events
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+  v_before timestamptz := now() - make_interval(days => coalesce(
+    retention_days, (bulwark_private.setting('security.resolved_retention_days'))::integer
+  ));
+begin
+  if retention_days not between 1 and 36500 then
+    raise exception 'Cannot clean up security events: retention is 1 to 36500 days'
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_RETENTION';
+  end if;
+  -- Rows that somebody has locked are left for the next run.
+  delete from bulwark.security_events e
+  where e.id in (
+    select l.id
+    from bulwark.security_events l
+    where l.resolved_at < v_before
+      -- The organization is gone, so nobody could resolve the event.
+      or l.last_seen_at < v_before and l.organization_id is not null and not exists (
+        select from bulwark.organizations o where o.id = l.organization_id
+      )
+    for update of l skip locked
+  );
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
 create function bulwark_private.security_event_levels()
   returns table (metric text, unit text, description text, labels jsonb, value double precision)
   language sql

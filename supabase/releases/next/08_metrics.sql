@@ -61,6 +61,53 @@ begin
   );
 end;
 $$;
+create or replace function bulwark.roll_up_metrics()
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_kept constant timestamptz :=
+    now() - make_interval(days => (bulwark_private.setting('metrics.day_days'))::integer);
+  v_moved bigint;
+begin
+  -- A concurrent run would find nothing to do.
+  if not pg_try_advisory_xact_lock(hashtextextended('bulwark.roll_up_metrics', 0)) then
+    return 0;
+  end if;
+  v_moved := bulwark_private.roll_up_points(
+      1, 60, now() - make_interval(
+        hours => (bulwark_private.setting('metrics.minute_hours'))::integer
+      )
+    )
+    + bulwark_private.roll_up_points(
+      60, 1440, now() - make_interval(
+        days => (bulwark_private.setting('metrics.hour_days'))::integer
+      )
+    );
+  delete from bulwark_private.metric_points p
+  where p.minutes = 1440 and p.at < v_kept;
+  -- A series is removed with its last point, and a metric with its last series. Those that are
+  -- being recorded right now are left for the next run.
+  delete from bulwark_private.metric_series d
+  where d.id in (
+    select s.id from bulwark_private.metric_series s
+    where s.last_at < v_kept
+      and not exists (select from bulwark_private.metric_points p where p.series_id = s.id)
+    for update skip locked
+  );
+  delete from bulwark_private.metrics d
+  where d.name in (
+    select m.name from bulwark_private.metrics m
+    where m.created_at < v_kept
+      and not exists (select from bulwark_private.metric_series s where s.metric = m.name)
+    for update skip locked
+  );
+  delete from bulwark_private.metric_batches b where b.received_at < now() - interval '1 hour';
+  return v_moved;
+end;
+$$;
 create function bulwark.delete_alert_rule(name text)
   returns void
   language plpgsql

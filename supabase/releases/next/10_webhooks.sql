@@ -333,6 +333,175 @@ begin
   return v_endpoint;
 end;
 $$;
+create function bulwark_private.hold_invitation(invitation_id uuid)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from bulwark.invitations i where i.id = hold_invitation.invitation_id
+  for key share skip locked;
+  return found or not exists (
+    select from bulwark.invitations i where i.id = hold_invitation.invitation_id
+  );
+end;
+$$;
+comment on function bulwark_private.hold_invitation(uuid) is
+  'Keeps an invitation from being deleted until commit; true also if it is gone. False if another
+   transaction is deleting it.';
+create or replace function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return array(
+    select d.id
+    from bulwark.webhook_deliveries d
+    where d.endpoint_id = pick_webhooks.endpoint_id
+      and d.status = 'pending'
+      and d.ordering_key is null
+      and d.due_at <= clock_timestamp()
+      and (d.source <> 'invitation' or bulwark_private.hold_invitation(d.event_id))
+    order by d.due_at
+    limit maximum
+    for update skip locked
+  );
+end;
+$$;
+comment on function bulwark_private.pick_webhooks(uuid, integer) is
+  'Locks due deliveries of an endpoint without order. Leaves messages to invitees whose invitation is
+   just being deleted.';
+create or replace function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  c_endless constant bigint := 9223372036854775807;
+  -- Bounds the cost of a claim when many keys wait.
+  c_looks constant integer := 250;
+  v_free text[] := array[]::text[];
+  v_from text;
+  v_key record;
+  v_locked uuid[];
+  v_looks integer := 0;
+  v_now timestamptz;
+  v_run uuid[];
+begin
+  -- One claim at a time. The lock is followed by a new snapshot, which sees the previous claim.
+  if not pg_try_advisory_xact_lock(hashtextextended('bulwark.webhooks/' || endpoint_id, 0)) then
+    return array[]::uuid[];
+  end if;
+  v_now := clock_timestamp();
+  select t.ordering_key into v_from
+  from bulwark_private.webhook_turns t where t.endpoint_id = pick_webhooks_in_order.endpoint_id;
+  for v_key in
+    -- Continues after the last key served, then wraps around.
+    with recursive behind (name, due_at) as (
+      (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and (d.ordering_key, d.sequence) > (v_from, c_endless)
+        order by d.ordering_key, d.sequence
+        limit 1
+      )
+      union all
+      select n.*
+      from behind b
+      cross join lateral (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and (d.ordering_key, d.sequence) > (b.name, c_endless)
+        order by d.ordering_key, d.sequence
+        limit 1
+      ) n
+    ),
+    before (name, due_at) as (
+      (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and d.ordering_key <= v_from
+        order by d.ordering_key, d.sequence
+        limit 1
+      )
+      union all
+      select n.*
+      from before b
+      cross join lateral (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and (d.ordering_key, d.sequence) > (b.name, c_endless) and d.ordering_key <= v_from
+        order by d.ordering_key, d.sequence
+        limit 1
+      ) n
+    )
+    select b.* from behind b union all select b.* from before b
+  loop
+    v_looks := v_looks + 1;
+    -- A delivery in progress or waiting for a retry blocks the later ones of its key.
+    if v_key.due_at <= v_now and not exists (
+      select from bulwark.webhook_deliveries d
+      where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+        and d.status = 'pending' and d.ordering_key = v_key.name and d.attempts > 0
+        and d.due_at > v_now
+    ) then
+      v_free := v_free || v_key.name;
+    end if;
+    exit when v_looks >= c_looks or cardinality(v_free) >= maximum;
+  end loop;
+  if v_looks >= c_looks or v_free <> '{}' then
+    update bulwark_private.webhook_turns t set ordering_key = v_key.name
+    where t.endpoint_id = (
+      select f.endpoint_id
+      from bulwark_private.webhook_turns f
+      where f.endpoint_id = pick_webhooks_in_order.endpoint_id and f.ordering_key <> v_key.name
+      for update skip locked
+    );
+  end if;
+  if v_free = '{}' then
+    return array[]::uuid[];
+  end if;
+  -- Takes consecutive deliveries of each key, from its first.
+  v_run := array(
+    select r.id
+    from unnest(v_free) as f (name)
+    cross join lateral (
+      select d.id
+      from bulwark.webhook_deliveries d
+      where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+        and d.status = 'pending' and d.ordering_key is not null and d.ordering_key = f.name
+      order by d.sequence
+      limit maximum / cardinality(v_free)
+    ) r
+  );
+  v_locked := array(
+    select d.id
+    from bulwark.webhook_deliveries d
+    where d.id = any (v_run) and d.status = 'pending' and d.due_at <= v_now
+    for update skip locked
+  );
+  -- A locked delivery is being completed late, so the later ones of its key wait.
+  return case when cardinality(v_locked) = cardinality(v_run) then v_run else array(
+    select d.id
+    from bulwark.webhook_deliveries d
+    where d.id = any (v_locked) and not exists (
+      select from bulwark.webhook_deliveries b
+      where b.id = any (v_run) and b.id <> all (v_locked)
+        and b.ordering_key = d.ordering_key and b.sequence < d.sequence
+    )
+  ) end;
+end;
+$$;
 create or replace function bulwark.claim_webhook_deliveries(
   worker text,
   maximum integer default 100,
@@ -375,6 +544,7 @@ begin
     v_picked := array(
       select d.id from bulwark.webhook_deliveries d
       where d.id = only_delivery and d.status = 'pending' and d.due_at <= v_now
+        and (d.source <> 'invitation' or bulwark_private.hold_invitation(d.event_id))
       for update skip locked
     );
   else
@@ -485,6 +655,158 @@ begin
   return v_claimed;
 end;
 $$;
+create or replace function bulwark.complete_webhook_deliveries(results jsonb)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maximum constant integer := (bulwark_private.setting('webhooks.maximum_attempts'))::integer;
+  v_now constant timestamptz := clock_timestamp();
+  v_endpoint record;
+  v_endpoints uuid[];
+  v_taken bigint := 0;
+begin
+  if jsonb_typeof(results) is distinct from 'array' then
+    raise exception 'Cannot complete deliveries: the results are not a list'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_RESULTS';
+  end if;
+  -- Claimed but not attempted: unchanged, and due again.
+  with returned as (
+    update bulwark.webhook_deliveries d
+    set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
+      claimed_at = null
+    from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
+    where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is null
+    returning d.endpoint_id
+  )
+  select coalesce(array_agg(r.endpoint_id), '{}') into v_endpoints from returned r;
+  for v_endpoint in
+    with finished as (
+      update bulwark.webhook_deliveries d
+      set attempt_id = null,
+        status = case
+          when r.outcome = 'delivered' then 'delivered'
+          when d.attempts - d.attempts_before >= v_maximum then 'dead'
+          else 'pending'
+        end::bulwark.webhook_delivery_status,
+        finished_at = case
+          when r.outcome = 'delivered' or d.attempts - d.attempts_before >= v_maximum then v_now
+        end,
+        due_at = case
+          when r.outcome = 'delivered' then v_now
+          else v_now
+            + bulwark_private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
+        end
+      from jsonb_to_recordset(results) as r (
+        attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
+        latency_ms bigint, response text, retry_after_seconds integer
+      )
+      where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
+      returning
+        r.attempt_id, d.id, d.endpoint_id, d.attempts, r.outcome, d.claimed_by, d.claimed_at,
+        r.latency_ms, r.status, left(r.response, 1024) as response
+    ),
+    logged as (
+      insert into bulwark.webhook_attempts (
+        id, delivery_id, number, outcome, worker, started_at, latency_ms, status, response
+      )
+      select
+        f.attempt_id, f.id, f.attempts, f.outcome, f.claimed_by, f.claimed_at, f.latency_ms,
+        f.status, f.response
+      from finished f
+    )
+    select
+      f.endpoint_id,
+      count(*) as attempts,
+      count(*) filter (where f.outcome <> 'delivered') as failures,
+      -- A slow failure occupies a worker like a timeout.
+      count(*) filter (
+        where f.outcome = 'timed_out' or f.outcome <> 'delivered' and f.latency_ms >= 5000
+      ) as timeouts,
+      coalesce(bool_or(f.status = 410), false) as gone
+    from finished f
+    group by f.endpoint_id
+    order by f.endpoint_id
+  loop
+    v_endpoints := v_endpoints || v_endpoint.endpoint_id;
+    v_taken := v_taken + v_endpoint.attempts;
+    perform bulwark_private.note_webhook_health(
+      v_endpoint.endpoint_id, v_endpoint.attempts - v_endpoint.failures, v_endpoint.failures,
+      v_endpoint.timeouts, v_endpoint.gone
+    );
+  end loop;
+  -- Another worker has the delivery by now, but the outcome of this attempt is recorded.
+  if v_taken < jsonb_array_length(results) then
+    update bulwark.webhook_attempts a
+    set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
+      response = left(r.response, 1024)
+    from jsonb_to_recordset(results) as r (
+      attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
+      latency_ms bigint, response text
+    )
+    where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
+      and r.outcome is not null
+      -- Deliveries that are being pruned take their attempts along.
+      and a.delivery_id in (
+        select d.id from bulwark.webhook_deliveries d
+        where d.id in (
+          select r.delivery_id from jsonb_to_recordset(results) as r (delivery_id uuid)
+        )
+        for no key update skip locked
+      );
+  end if;
+  perform bulwark_private.end_webhook_attempts(v_endpoints);
+  return v_taken;
+end;
+$$;
+create or replace function bulwark_private.note_webhook_health(
+  endpoint_id uuid,
+  successes bigint,
+  failures bigint,
+  timeouts bigint,
+  gone boolean
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Workers count one after the other, by endpoint. They do not wait for the row, which a person
+  -- who deletes, enables or moves endpoints may hold together with another: the count is lost then.
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.webhook_health/' || endpoint_id, 0));
+  -- Repeated successes change nothing, so nothing is written.
+  update bulwark.webhook_endpoint_health h
+  set consecutive_failures = case
+      when successes > 0 then 0
+      else h.consecutive_failures + failures
+    end,
+    -- The timeouts of a batch count once, and only if they outnumber its successes.
+    consecutive_timeouts = case
+      when timeouts > successes then h.consecutive_timeouts + 1
+      else 0
+    end,
+    proven = timeouts <= successes
+      and (successes > 0 or h.proven and h.consecutive_failures + failures < 3),
+    failing_since = case
+      when successes = 0 then coalesce(h.failing_since, clock_timestamp())
+    end,
+    last_failure_at = case when failures > 0 then clock_timestamp() else h.last_failure_at end
+  where h.endpoint_id = (
+    select f.endpoint_id
+    from bulwark.webhook_endpoint_health f
+    where f.endpoint_id = note_webhook_health.endpoint_id
+      and (failures > 0 or f.consecutive_failures > 0 or not f.proven)
+    for update skip locked
+  );
+  if gone or successes = 0 then
+    perform bulwark_private.disable_failing_webhook(endpoint_id, gone);
+  end if;
+end;
+$$;
 create or replace function bulwark.replay_webhook_delivery(delivery_id uuid)
   returns void
   language plpgsql
@@ -509,6 +831,69 @@ begin
       using errcode = 'PT409', detail = 'WEBHOOK_DELIVERY_PENDING',
         hint = 'Wait: it is delivered, or given up after its last attempt';
   end if;
+end;
+$$;
+create or replace function bulwark.prune_webhook_deliveries(maximum integer default 100000)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before constant timestamptz := now() - make_interval(
+    days => (bulwark_private.setting('webhooks.retention_days'))::integer
+  );
+  v_pruned integer;
+begin
+  -- Rows that somebody has locked are left for the next run.
+  delete from bulwark_private.webhook_secrets s
+  where s.id in (
+    select o.id from bulwark_private.webhook_secrets o
+    where o.expires_at <= now()
+    for update skip locked
+  );
+  with recursive seen (endpoint_id) as (
+    (select d.endpoint_id from bulwark.webhook_deliveries d order by d.endpoint_id limit 1)
+    union all
+    select (
+      select d.endpoint_id
+      from bulwark.webhook_deliveries d
+      where d.endpoint_id > s.endpoint_id
+      order by d.endpoint_id
+      limit 1
+    )
+    from seen s
+    where s.endpoint_id is not null
+  )
+  delete from bulwark.webhook_deliveries d
+  where d.id = any (
+    array(
+      select o.id
+      from seen s
+      join bulwark.webhook_deliveries o on o.endpoint_id = s.endpoint_id
+      where not exists (select from bulwark.webhook_endpoints e where e.id = s.endpoint_id)
+      limit maximum
+      for update of o skip locked
+    )
+    || array(
+      select o.id
+      from bulwark.webhook_deliveries o
+      where o.occurred_at < v_before
+        and (
+          o.finished_at < v_before
+          -- Pending deliveries of an endpoint that was disabled longer ago than the retention.
+          or o.status = 'pending' and exists (
+            select from bulwark.webhook_endpoints e
+            where e.id = o.endpoint_id and e.disabled_at < v_before
+          )
+        )
+      limit maximum
+      for update skip locked
+    )
+  );
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
 end;
 $$;
 create function bulwark.webhook_stats(
@@ -735,8 +1120,7 @@ begin
   where i.id = invitation_message.invitation_id
     and i.accepted_at is null
     and i.revoked_at is null
-    and i.expires_at > now()
-  for key share;
+    and i.expires_at > now();
   if found then
     v_token := bulwark_private.issue_invitation_token(v_invitation.id);
   end if;
@@ -871,6 +1255,10 @@ revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from publi
 revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from anon;
 revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from authenticated;
 revoke all on function bulwark_private.queue_webhooks(entries uuid[]) from service_role;
+revoke all on function bulwark_private.hold_invitation(invitation_id uuid) from public;
+revoke all on function bulwark_private.hold_invitation(invitation_id uuid) from anon;
+revoke all on function bulwark_private.hold_invitation(invitation_id uuid) from authenticated;
+revoke all on function bulwark_private.hold_invitation(invitation_id uuid) from service_role;
 revoke all on function bulwark.webhook_stats(organization_id uuid, since timestamptz) from public;
 revoke all on function bulwark.webhook_stats(organization_id uuid, since timestamptz) from anon;
 revoke all on function bulwark.webhook_stats(organization_id uuid, since timestamptz) from authenticated;

@@ -39,8 +39,8 @@ begin
     v_keep := '0';
   end if;
   v_before := date_part('epoch', clock_timestamp() - v_keep) * 1000000;
+  -- Locked rows are left for the next run.
   loop
-    -- Locked buckets are being charged and are left for the next run.
     delete from bulwark_private.rate_limits b
     where b.ctid = any (array(
       select o.ctid
@@ -54,12 +54,35 @@ begin
     exit when v_batch < 50000;
   end loop;
   delete from bulwark_private.rate_limit_violations v
-  where v.occurred_at < now() - make_interval(days => v_days);
+  where v.ctid = any (array(
+    select o.ctid from bulwark_private.rate_limit_violations o
+    where o.occurred_at < now() - make_interval(days => v_days)
+    for update skip locked
+  ));
   delete from bulwark.rate_limit_blocks b
-  where b.expires_at < now() - make_interval(days => v_days);
-  delete from bulwark.rate_limit_networks n where n.expires_at < now();
-  delete from bulwark_private.known_networks k where k.last_seen_at < now() - v_known;
-  delete from bulwark_private.sign_in_places p where p.seen_at < now() - v_known;
+  where b.ctid = any (array(
+    select o.ctid from bulwark.rate_limit_blocks o
+    where o.expires_at < now() - make_interval(days => v_days)
+    for update skip locked
+  ));
+  delete from bulwark.rate_limit_networks n
+  where n.ctid = any (array(
+    select o.ctid from bulwark.rate_limit_networks o
+    where o.expires_at < now()
+    for update skip locked
+  ));
+  delete from bulwark_private.known_networks k
+  where k.ctid = any (array(
+    select o.ctid from bulwark_private.known_networks o
+    where o.last_seen_at < now() - v_known
+    for update skip locked
+  ));
+  delete from bulwark_private.sign_in_places p
+  where p.ctid = any (array(
+    select o.ctid from bulwark_private.sign_in_places o
+    where o.seen_at < now() - v_known
+    for update skip locked
+  ));
   return v_deleted;
 end;
 $$;

@@ -170,6 +170,24 @@ comment on function bulwark_private.end_webhook_attempts(uuid[]) is
   'Ends the attempts of unproven endpoints, so that the next one may start; after a timeout with a
    pause.';
 
+create function bulwark_private.hold_invitation(invitation_id uuid)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from bulwark.invitations i where i.id = hold_invitation.invitation_id
+  for key share skip locked;
+  return found or not exists (
+    select from bulwark.invitations i where i.id = hold_invitation.invitation_id
+  );
+end;
+$$;
+comment on function bulwark_private.hold_invitation(uuid) is
+  'Keeps an invitation from being deleted until commit; true also if it is gone. False if another
+   transaction is deleting it.';
+
 create function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]
   language plpgsql
@@ -185,6 +203,7 @@ begin
       and d.status = 'pending'
       and d.ordering_key is null
       and d.due_at <= clock_timestamp()
+      and (d.source <> 'invitation' or bulwark_private.hold_invitation(d.event_id))
     order by d.due_at
     limit maximum
     for update skip locked
@@ -192,7 +211,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks(uuid, integer) is
-  'Locks due deliveries of an endpoint without order.';
+  'Locks due deliveries of an endpoint without order. Leaves messages to invitees whose invitation is
+   just being deleted.';
 
 create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -280,7 +300,12 @@ begin
   end loop;
   if v_looks >= c_looks or v_free <> '{}' then
     update bulwark_private.webhook_turns t set ordering_key = v_key.name
-    where t.endpoint_id = pick_webhooks_in_order.endpoint_id and t.ordering_key <> v_key.name;
+    where t.endpoint_id = (
+      select f.endpoint_id
+      from bulwark_private.webhook_turns f
+      where f.endpoint_id = pick_webhooks_in_order.endpoint_id and f.ordering_key <> v_key.name
+      for update skip locked
+    );
   end if;
   if v_free = '{}' then
     return array[]::uuid[];

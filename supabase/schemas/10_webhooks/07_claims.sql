@@ -47,6 +47,7 @@ begin
     v_picked := array(
       select d.id from bulwark.webhook_deliveries d
       where d.id = only_delivery and d.status = 'pending' and d.due_at <= v_now
+        and (d.source <> 'invitation' or bulwark_private.hold_invitation(d.event_id))
       for update skip locked
     );
   else

@@ -122,7 +122,15 @@ begin
       latency_ms bigint, response text
     )
     where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
-      and r.outcome is not null;
+      and r.outcome is not null
+      -- Deliveries that are being pruned take their attempts along.
+      and a.delivery_id in (
+        select d.id from bulwark.webhook_deliveries d
+        where d.id in (
+          select r.delivery_id from jsonb_to_recordset(results) as r (delivery_id uuid)
+        )
+        for no key update skip locked
+      );
   end if;
   perform bulwark_private.end_webhook_attempts(v_endpoints);
   return v_taken;
@@ -146,6 +154,9 @@ create function bulwark_private.note_webhook_health(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Workers count one after the other, by endpoint. They do not wait for the row, which a person
+  -- who deletes, enables or moves endpoints may hold together with another: the count is lost then.
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.webhook_health/' || endpoint_id, 0));
   -- Repeated successes change nothing, so nothing is written.
   update bulwark.webhook_endpoint_health h
   set consecutive_failures = case
@@ -163,8 +174,13 @@ begin
       when successes = 0 then coalesce(h.failing_since, clock_timestamp())
     end,
     last_failure_at = case when failures > 0 then clock_timestamp() else h.last_failure_at end
-  where h.endpoint_id = note_webhook_health.endpoint_id
-    and (failures > 0 or h.consecutive_failures > 0 or not h.proven);
+  where h.endpoint_id = (
+    select f.endpoint_id
+    from bulwark.webhook_endpoint_health f
+    where f.endpoint_id = note_webhook_health.endpoint_id
+      and (failures > 0 or f.consecutive_failures > 0 or not f.proven)
+    for update skip locked
+  );
   if gone or successes = 0 then
     perform bulwark_private.disable_failing_webhook(endpoint_id, gone);
   end if;

@@ -148,7 +148,13 @@ declare
   );
   v_pruned integer;
 begin
-  delete from bulwark_private.webhook_secrets s where s.expires_at <= now();
+  -- Rows that somebody has locked are left for the next run.
+  delete from bulwark_private.webhook_secrets s
+  where s.id in (
+    select o.id from bulwark_private.webhook_secrets o
+    where o.expires_at <= now()
+    for update skip locked
+  );
   with recursive seen (endpoint_id) as (
     (select d.endpoint_id from bulwark.webhook_deliveries d order by d.endpoint_id limit 1)
     union all
@@ -163,16 +169,16 @@ begin
     where s.endpoint_id is not null
   )
   delete from bulwark.webhook_deliveries d
-  where d.id in (
-    (
+  where d.id = any (
+    array(
       select o.id
       from seen s
       join bulwark.webhook_deliveries o on o.endpoint_id = s.endpoint_id
       where not exists (select from bulwark.webhook_endpoints e where e.id = s.endpoint_id)
       limit maximum
+      for update of o skip locked
     )
-    union all
-    (
+    || array(
       select o.id
       from bulwark.webhook_deliveries o
       where o.occurred_at < v_before
@@ -185,6 +191,7 @@ begin
           )
         )
       limit maximum
+      for update skip locked
     )
   );
   get diagnostics v_pruned = row_count;

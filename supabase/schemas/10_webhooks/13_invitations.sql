@@ -53,8 +53,7 @@ begin
   where i.id = invitation_message.invitation_id
     and i.accepted_at is null
     and i.revoked_at is null
-    and i.expires_at > now()
-  for key share;
+    and i.expires_at > now();
   if found then
     v_token := bulwark_private.issue_invitation_token(v_invitation.id);
   end if;

@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: the rules of every capability.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(32);
+select plan(34);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -361,6 +361,39 @@ select is_empty(
 select cmp_ok(
   (select count(*) from our_refusals where statement ~ 'hint ='), '>', 40::bigint,
   'CONV-38: and refusals are found'
+);
+
+-- A person's transaction holds rows in an order of its own, so a job that waited for one of several
+-- rows could deadlock with it.
+create temporary view our_deletions as
+  select distinct p.proname as name, d.statement,
+    substring(d.statement from '^delete\s+from\s+(\S+)') as relation
+  from bulwark_private.jobs j
+  join our_functions f on true
+  join pg_proc p on p.oid = f.oid and strpos(j.command, concat(f.schema, '.', p.proname, '(')) > 0
+  cross join string_to_table(p.prosrc, ';') t
+  cross join lateral (select substring(t from '\mdelete\s+from\M.*') as statement) d
+  where d.statement is not null;
+create temporary table kept_deletions (name text, relation text, why text);
+insert into kept_deletions values
+  ('cleanup_mfa', '%', 'locks the accounts first, and skips locked ones'),
+  ('cleanup_old_audit_logs', 'bulwark_private.audit_exports', 'each row is updated by itself'),
+  ('discard_restored_audit_logs', 'bulwark.audit_restored_logs', 'written once, never changed'),
+  ('prune_audit_log', '%', 'one at a time, and nobody else changes these rows'),
+  ('roll_up_metrics', 'bulwark_private.metric_points',
+    'one at a time, and past points do not change'),
+  ('roll_up_metrics', 'bulwark_private.metric_batches', 'written once, never changed'),
+  ('cleanup_job_log', 'cron.job_run_details', 'only of runs that are over');
+select is_empty(
+  $$ select d.name, d.relation from our_deletions d
+     where d.statement !~ 'skip locked' and not exists (
+       select from kept_deletions k where k.name = d.name and d.relation like k.relation
+     ) $$,
+  'CONV-39: a job that deletes several rows skips locked ones'
+);
+select ok(
+  (select count(*) > 10 from our_deletions) or not tests.is_complete(),
+  'CONV-39: and deletions by jobs are found'
 );
 
 select * from finish();
