@@ -52,7 +52,7 @@ export interface Export {
 /** More in one request would take longer than the hosted runtime allows. */
 export const exportLimit = 50_000;
 
-/** A page stays far below the statement timeout; only one is in memory at a time. */
+/** A page stays far below the statement timeout; two are in memory, of which one is written. */
 const pageSize = 2000;
 
 /** An organization's log, read with the caller's rights, for a purpose that is recorded. */
@@ -78,7 +78,7 @@ export function exportSource(
 
 /**
  * Starts an export. The first page is read at once, so that a refusal is a proper response; the
- * others follow as fast as the reader takes them. If a later one fails, a format with an end ends
+ * others follow as fast as the reader takes them, each asked for while the one before is written. If a later one fails, a format with an end ends
  * there and names the cursor that continues, so that the next request gets the error (unless it is to be
  * whole); the stream of any other format breaks off, so that it never looks complete.
  */
@@ -121,6 +121,11 @@ async function* chunks(
   yield write(format.begin({ organization_id, after, exported_at, pruned, previous }));
   let page = first;
   for (;;) {
+    const left = limit - summary.entries - entriesOf(page);
+    const following = page.next === null || left <= 0
+      ? null
+      : source.page(page.next, Math.min(left, pageSize), format.proved !== null);
+    following?.catch(() => {}); // handled below, after this page is written
     const parts: string[] = [];
     for (const { entries: members, ...group } of page.groups) {
       // A group that was split by a page continues in the next one.
@@ -139,10 +144,9 @@ async function* chunks(
     if (page.proof) parts.push(format.proof(page.proof));
     summary.proof = page.proof ?? summary.proof;
     yield write(...parts);
-    if (page.next === null || summary.entries >= limit) break;
-    const left = Math.min(limit - summary.entries, pageSize);
+    if (!following) break;
     try {
-      const next = await source.page(page.next, left, format.proved !== null);
+      const next = await following;
       if (next.next === page.next) throw new Error(`export does not get past cursor ${page.next}`);
       page = next;
     } catch (thrown) {
@@ -162,6 +166,10 @@ async function* chunks(
   if (!format.proved) return;
   const stated = { organization: organization_id, after, cursor, isEnd: next === null };
   yield encoder.encode(format.proved.statement(await summary.signed(stated, signers)));
+}
+
+function entriesOf({ groups }: ExportPage): number {
+  return groups.reduce((sum, { entries }) => sum + entries.length, 0);
 }
 
 /** Totals of an export so far, for the statement at its end. */
