@@ -133,13 +133,18 @@ async function codeOf(bytes: Uint8Array, asked: Asked): Promise<number> {
 
 /** Asserts that an altered bundle is found, as it is and with a statement that fits it. */
 async function assertFound({ name, lines, asked }: Genuine, altered: Line[], what: string) {
-  const bytes = asBytes(altered);
-  const original = asBytes(lines);
-  if (toBase64(await sha256(bytes)) === toBase64(await sha256(original))) return;
-  assert.notEqual(await codeOf(bytes, asked), 0, `${name}: ${what}`);
+  if (isSame(altered, lines)) return;
+  assert.notEqual(await codeOf(asBytes(altered), asked), 0, `${name}: ${what}`);
   const lying = await restated(altered, signer);
   if (await codeOf(asBytes(lying), asked) !== 0) return;
   assert.deepEqual(entriesOf(lying), entriesOf(lines), `${name}, stated anew: ${what}`);
+}
+
+/** Whether two bundles have the same bytes. */
+function isSame(one: Line[], other: Line[]): boolean {
+  return one.length === other.length && one.every((line, at) =>
+    line === other[at] || JSON.stringify(line) === JSON.stringify(other[at])
+  );
 }
 
 /** The entries of a bundle as a reader sees them, in any order of fields. */

@@ -105,6 +105,14 @@ async function setForCopies(folder: string, state: StackState): Promise<void> {
     for (const [name, value] of Object.entries(settings)) {
       await admin.unsafe(`alter system set ${name} = ${value}`);
     }
+    // Several stacks run beside each other, and mostly wait: their jobs would take a core.
+    await admin`
+      update bulwark_private.jobs
+      set local_every = least(every, local_every * 3) where local_every > '1 second'
+    `;
+    await admin`
+      update bulwark.settings set value = '2' where name = 'audit.seal_interval_seconds'
+    `;
     await admin`select pg_reload_conf()`;
   } finally {
     await admin.end();
