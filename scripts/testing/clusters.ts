@@ -22,7 +22,7 @@ export function testClusters(): TestClusters {
   const startDebian = () => {
     const installation = debianPostgres();
     if (!installation) throw new Failure("NO_DEBIAN", missingFromDebian() ?? "");
-    return start({ installation, cron: true });
+    return start({ installation, cron: "installed" });
   };
   let embedded: Promise<TestCluster> | undefined;
   let debian: Promise<TestCluster> | undefined;

@@ -25,16 +25,20 @@ export interface TestCluster {
 /** The options of a cluster for tests. */
 export interface TestClusterOptions {
   installation: PostgresInstallation;
-  /** Runs real pg_cron jobs in the database `postgres`. */
-  cron?: boolean;
+  /**
+   * Schedules jobs with pg_cron in the database `postgres`. It starts them only if it is `running`:
+   * elsewhere they would change what a test has just made.
+   */
+  cron?: "installed" | "running";
 }
 
 /** Starts a cluster in a temporary folder that is migrated as a hosted one. */
 export async function startTestCluster(options: TestClusterOptions): Promise<TestCluster> {
-  const { installation, cron = false } = options;
+  const { installation, cron } = options;
   await installPgtap(installation);
   const original = cron ? migratedWithCron : migrated;
-  const { cluster, password, stop } = await startCopy(original, "test", installation);
+  const settings = cron === "installed" ? { "cron.max_running_jobs": "0" } : {};
+  const { cluster, password, stop } = await startCopy(original, "test", installation, settings);
   const url = (role: string, database?: string) => cluster.url(role, password, database);
   return { cluster, password, url, stop, copy: copierWithHelpers(url) };
 }

@@ -14,7 +14,7 @@ Deno.test({
   name: "AUD-S01: pg_cron seals what was written, by the minute where it knows no seconds",
   ignore: installation === null || missingFromDebian() !== null,
   async fn() {
-    const { url, stop } = await startTestCluster({ installation: installation!, cron: true });
+    const { url, stop } = await startTestCluster({ installation: installation!, cron: "running" });
     const sql = connect(url("postgres"));
     try {
       await sql`insert into bulwark.permissions values ('test:scheduled', 'x')`;

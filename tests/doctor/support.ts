@@ -32,7 +32,10 @@ export async function withPatient(
 ): Promise<void> {
   const installation = major === 17 ? embeddedPostgres() : debianPostgres();
   if (!installation) return;
-  const cluster = await startTestCluster({ installation, cron: major === 15 });
+  const cluster = await startTestCluster({
+    installation,
+    ...major === 15 && { cron: "installed" as const },
+  });
   const run = async (database: string) => {
     const url = (role: string) => cluster.url(role, database);
     const postgres = connect(url("postgres"));

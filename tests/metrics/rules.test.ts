@@ -338,7 +338,7 @@ const cases: Record<string, Case> = {
   },
 };
 
-const folder = new URL("../../../deploy/prometheus/", import.meta.url);
+const folder = new URL("../../deploy/prometheus/", import.meta.url);
 const rules = await Deno.readTextFile(new URL("bulwark.rules.yml", folder));
 const pageOf = (alert: string) =>
   new RegExp(`alert: ${alert}\\n[^]*?runbook: (\\S+)`).exec(rules)?.[1];
