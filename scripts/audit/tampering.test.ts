@@ -142,9 +142,10 @@ async function assertFound({ name, lines, asked }: Genuine, altered: Line[], wha
 
 /** Whether two bundles have the same bytes. */
 function isSame(one: Line[], other: Line[]): boolean {
-  return one.length === other.length && one.every((line, at) =>
-    line === other[at] || JSON.stringify(line) === JSON.stringify(other[at])
-  );
+  return one.length === other.length &&
+    one.every((line, at) =>
+      line === other[at] || JSON.stringify(line) === JSON.stringify(other[at])
+    );
 }
 
 /** The entries of a bundle as a reader sees them, in any order of fields. */

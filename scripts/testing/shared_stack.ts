@@ -11,7 +11,13 @@ export const sharing = [
   ...["mfa/sessions", "mfa/races", "mfa/locks", "mfa/page", "encryption/keys", "audit/tail"],
   ...["compliance/controls", "audit/function", "client/react_query", "compliance/races"],
   ...["compliance/report", "mfa/organizations", "mfa/mfa"],
-  ...["webhooks/preview", "webhooks/locks", "webhooks/fairness", "webhooks/webhooks", "webhooks/workers"],
+  ...[
+    "webhooks/preview",
+    "webhooks/locks",
+    "webhooks/fairness",
+    "webhooks/webhooks",
+    "webhooks/workers",
+  ],
 ].map((name) => `tests/${name}.test.ts`);
 
 /**

@@ -6,8 +6,12 @@ import { connect } from "../support.ts";
 
 const ciphertext = `bw1.a256gcm.${"A".repeat(22)}.${"A".repeat(120)}`;
 
-async function makeEndpoint(sql: Sql, organization: string | null, pattern: string) {
-  const id = crypto.randomUUID();
+async function makeEndpoint(
+  sql: Sql,
+  organization: string | null,
+  pattern: string,
+): Promise<string> {
+  const id: string = crypto.randomUUID();
   await sql`
     select bulwark.create_webhook_endpoint(
       ${id}, ${organization}, 'Receiver', 'https://receiver.example', ${ciphertext},
