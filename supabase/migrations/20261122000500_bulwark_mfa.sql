@@ -1150,7 +1150,7 @@ insert into bulwark.security_event_types (name, severity, description) values
 create function bulwark.set_mfa_policy(
   organization_id uuid,
   required boolean,
-  grace_period interval default '0',
+  grace_period interval default null,
   reset_needs_approval boolean default false
 )
   returns bulwark.mfa_policies
@@ -1165,11 +1165,11 @@ declare
   v_required_from timestamptz;
   v_weaker boolean;
 begin
-  if required is null or grace_period is null or reset_needs_approval is null then
+  if required is null or reset_needs_approval is null then
     raise exception 'Cannot set MFA policy: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'MFA_NULL_ARGUMENT';
   end if;
-  if not bulwark_private.lasts_up_to(grace_period, '90 days') then
+  if grace_period is not null and not bulwark_private.lasts_up_to(grace_period, '90 days') then
     raise exception 'Cannot set MFA policy: a grace period has up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_GRACE_PERIOD';
   end if;
@@ -1181,11 +1181,12 @@ begin
   from bulwark.mfa_policies p
   where p.organization_id is not distinct from set_mfa_policy.organization_id;
   if required then
-    v_required_from := now() + grace_period;
-    -- A policy in force keeps its date.
-    if v_old.required_from <= now() and grace_period = interval '0' then
-      v_required_from := v_old.required_from;
-    end if;
+    v_required_from := case
+      -- A policy in force keeps its date also if it is asked for at once.
+      when grace_period is null or v_old.required_from <= now() and grace_period = interval '0'
+        then coalesce(v_old.required_from, now())
+      else now() + grace_period
+    end;
   end if;
   v_weaker := coalesce(v_old.required_from < coalesce(v_required_from, 'infinity'), false)
     or coalesce(v_old.reset_needs_approval, false) and not reset_needs_approval;
@@ -1222,8 +1223,9 @@ $$;
 comment on function bulwark.set_mfa_policy(uuid, boolean, interval, boolean) is
   'Sets the MFA policy of an organization (settings:write there), or of system-wide roles
    (organization_id null, system:admin): whether sessions need a second factor after a grace period
-   of up to 90 days, and whether a reset needs a second person. Weakening it needs a verification
-   within mfa.step_up_minutes, and resets need a second person for one more day. Errors:
+   of up to 90 days, and whether a reset needs a second person. Without a grace period the policy
+   keeps the date it has, and a new one applies at once. Weakening it needs a verification within
+   mfa.step_up_minutes, and resets need a second person for one more day. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD,
    MFA_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
 

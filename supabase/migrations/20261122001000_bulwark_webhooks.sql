@@ -1377,8 +1377,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks(uuid, integer) is
-  'Locks due deliveries of an endpoint without order. Leaves messages to invitees whose invitation is
-   just being deleted.';
+  'Locks due deliveries of an endpoint without order, but for messages to invitees whose invitation
+   is being deleted.';
 
 create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -1837,8 +1837,9 @@ create function bulwark_private.note_webhook_health(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Workers count one after the other, by endpoint. They do not wait for the row, which a person
-  -- who deletes, enables or moves endpoints may hold together with another: the count is lost then.
+  -- One worker at a time counts for an endpoint, in the order of endpoints. None waits for the row
+  -- itself: somebody who deletes several endpoints locks them in another order, which would be a
+  -- deadlock. The count is lost then.
   perform pg_advisory_xact_lock(hashtextextended('bulwark.webhook_health/' || endpoint_id, 0));
   -- Repeated successes change nothing, so nothing is written.
   update bulwark.webhook_endpoint_health h

@@ -13,9 +13,6 @@ const dayMs = 86_400_000;
 /** The day of a time, as a date field has it. */
 const dayOf = (time: number) => new Date(time).toLocaleDateString("sv");
 
-/** A time without the minutes by which a saved policy begins too early or too late. */
-const roundOf = (time: number) => Math.round(time / 300_000) * 300_000;
-
 /** Whether the organization requires a second factor, from when, and how resets are approved. */
 export function Policy({ organization }: { organization: Organization }) {
   const { data: policy, error } = useQuery(queries.mfa.policy(organization.id));
@@ -54,13 +51,10 @@ export function Policy({ organization }: { organization: Organization }) {
                   </Badge>
                   <span className="text-quiet">
                     {inForce ? "since" : "from"}{" "}
-                    {new Date(inForce ? from : roundOf(Date.parse(from))).toLocaleString(
-                      undefined,
-                      {
-                        dateStyle: "long",
-                        timeStyle: "short",
-                      },
-                    )}, <Ago time={from} />
+                    {new Date(from).toLocaleString(undefined, {
+                      dateStyle: "long",
+                      timeStyle: "short",
+                    })}, <Ago time={from} />
                   </span>
                 </span>
               )}
@@ -94,17 +88,15 @@ function Change({ organization, from, approval }: {
   const [required, setRequired] = useState(from !== null);
   const [now] = useState(Date.now);
   const given = from === null ? now + 14 * dayMs : Math.max(now, Date.parse(from));
-  const shown = dayOf(Math.max(now, roundOf(given)));
+  const shown = dayOf(given);
   const [day, setDay] = useState(shown);
-  // An unchanged day keeps its time, or a minute less: later would weaken the policy.
-  const begins = from !== null && day === shown
-    ? given - 60_000
-    : new Date(`${day}T00:00:00`).getTime();
+  const isKept = from !== null && day === shown;
+  const begins = isKept ? given : new Date(`${day}T00:00:00`).getTime();
   const submit = (form: FormData, close: () => void) => {
     const grace = Math.max(0, Math.ceil((begins - Date.now()) / 1000));
     const policy = {
       required,
-      grace_period: `${grace} seconds`,
+      ...isKept ? {} : { grace_period: `${grace} seconds` },
       reset_needs_approval: form.has("approval"),
     };
     set.mutate([organization.id, policy], { onSuccess: close });

@@ -148,7 +148,7 @@ function Verification({ organization, days }: { organization: Organization; days
                         const { since = "", until = "" } = days;
                         const name = [slug, "audit", since, until].filter(Boolean).join("-");
                         save(await exported(signal), dated(name, "ndjson"));
-                        return { step: "idle" };
+                        return state.step === "verified" ? state : { step: "idle" };
                       })}
                   >
                     Export as a file

@@ -211,8 +211,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks(uuid, integer) is
-  'Locks due deliveries of an endpoint without order. Leaves messages to invitees whose invitation is
-   just being deleted.';
+  'Locks due deliveries of an endpoint without order, but for messages to invitees whose invitation
+   is being deleted.';
 
 create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
   returns uuid[]

@@ -154,8 +154,9 @@ create function bulwark_private.note_webhook_health(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Workers count one after the other, by endpoint. They do not wait for the row, which a person
-  -- who deletes, enables or moves endpoints may hold together with another: the count is lost then.
+  -- One worker at a time counts for an endpoint, in the order of endpoints. None waits for the row
+  -- itself: somebody who deletes several endpoints locks them in another order, which would be a
+  -- deadlock. The count is lost then.
   perform pg_advisory_xact_lock(hashtextextended('bulwark.webhook_health/' || endpoint_id, 0));
   -- Repeated successes change nothing, so nothing is written.
   update bulwark.webhook_endpoint_health h

@@ -1,7 +1,7 @@
 -- MFA: which session counts as verified, and what an organization that requires it withholds.
 begin;
 set local search_path = bulwark, public, extensions;
-select plan(68);
+select plan(69);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
 select bulwark.grant_role(tests.user_id('admin@acme.test'), 'viewer', tests.globex());
@@ -232,8 +232,12 @@ select tests.error_is(
   'MFA-10: asking for less needs a second factor, also before the grace period ends',
   '42501 MFA_VERIFICATION_REQUIRED',
   format($$ select bulwark.set_mfa_policy(%L, false) $$, tests.globex()));
+select is(
+  (select p.required_from from bulwark.set_mfa_policy(tests.globex(), true) p),
+  now() + interval '7 days', 'MFA-10: without a grace period it keeps its date'
+);
 select lives_ok(
-  format($$ select bulwark.set_mfa_policy(%L, true) $$, tests.globex()),
+  format($$ select bulwark.set_mfa_policy(%L, true, '0') $$, tests.globex()),
   'MFA-10: asking for more does not'
 );
 select ok(
