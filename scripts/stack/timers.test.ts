@@ -32,6 +32,13 @@ Deno.test("every job that pg_cron runs is run, with its own command or at its fu
       returning j.name, j.function_path
     `;
     assert.ok(jobs.length > 10);
+    // The function of webhooks is called only where a delivery waits.
+    await sql`
+      insert into bulwark.webhook_deliveries (
+        endpoint_id, event_id, occurred_at, source, severity, event_type
+      )
+      values (gen_random_uuid(), gen_random_uuid(), now(), 'test', 'info', 'webhook.test')
+    `;
     console.error = (line: string) => errors.push(line);
     const timers = startTimers({
       databaseUrl,

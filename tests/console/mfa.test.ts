@@ -49,6 +49,11 @@ Deno.test({
       const days = (Date.parse(policy?.required_from ?? "") - Date.now()) / 86_400_000;
       assert.ok(days > 29 && days <= 30, String(days));
       assert.equal(policy?.reset_needs_approval, true);
+      // Saved again, it keeps its date to the second.
+      await page.getByRole("button", { name: "Change" }).click();
+      await dialog.getByRole("button", { name: "Save" }).click();
+      await dialog.waitFor({ state: "detached" });
+      assert.equal((await bulwark.mfa.policy(acme))?.required_from, policy?.required_from);
 
       await page.locator(`[data-member="${mia.email}"]`).getByText("yes").waitFor();
       assert.equal(await page.locator("[data-member]").count(), 4);
@@ -94,7 +99,11 @@ Deno.test({
       await viewer.page.getByText("This is not open to you").waitFor();
       assert.equal(await viewer.page.getByRole("link", { name: "MFA" }).count(), 0);
       // Once it is required, a member without one is told how to get in.
-      await bulwark.mfa.setPolicy(acme, { required: true, reset_needs_approval: true });
+      await bulwark.mfa.setPolicy(acme, {
+        required: true,
+        grace_period: "0",
+        reset_needs_approval: true,
+      });
       await viewer.page.goto(`${url}/#/o/${slug}/members`);
       await viewer.page.reload();
       await viewer.page.getByRole("link", { name: "Add one in My security" }).waitFor();

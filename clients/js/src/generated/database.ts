@@ -1459,7 +1459,7 @@ export interface Functions {
   };
   set_mfa_policy: {
     Args: {
-      grace_period?: string | undefined;
+      grace_period?: string | null | undefined;
       organization_id: string;
       required: boolean;
       reset_needs_approval?: boolean | undefined;
