@@ -63,9 +63,21 @@ export default bench({
         cause: "As for an insert, and only changed columns are kept, which compares two images.",
       }),
       counted("a row of 200 inserted, row triggers", insertMany, perRow, rowsOfMany),
-      counted("a row of 200 inserted, statement triggers", insertMany, perRow, rowsOfMany, "ours_bulk"),
+      counted(
+        "a row of 200 inserted, statement triggers",
+        insertMany,
+        perRow,
+        rowsOfMany,
+        "ours_bulk",
+      ),
       counted("a row of 200 updated, row triggers", updateMany, perRow, rowsOfMany),
-      counted("a row of 200 updated, statement triggers", updateMany, perRow, rowsOfMany, "ours_bulk"),
+      counted(
+        "a row of 200 updated, statement triggers",
+        updateMany,
+        perRow,
+        rowsOfMany,
+        "ours_bulk",
+      ),
     ];
   },
 });

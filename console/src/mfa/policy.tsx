@@ -50,8 +50,7 @@ export function Policy({ organization }: { organization: Organization }) {
                     {inForce ? "required" : "required soon"}
                   </Badge>
                   <span className="text-quiet">
-                    {inForce ? "since" : "from"}{" "}
-                    {new Date(from).toLocaleString(undefined, {
+                    {inForce ? "since" : "from"} {new Date(from).toLocaleString(undefined, {
                       dateStyle: "long",
                       timeStyle: "short",
                     })}, <Ago time={from} />
