@@ -32,12 +32,19 @@ export interface TestClusterOptions {
   cron?: "installed" | "running";
 }
 
+/** pg_cron cannot connect to start a job, and does not record that. */
+const startsNothing = {
+  "cron.use_background_workers": "off",
+  "cron.host": "/nowhere",
+  "cron.log_run": "off",
+};
+
 /** Starts a cluster in a temporary folder that is migrated as a hosted one. */
 export async function startTestCluster(options: TestClusterOptions): Promise<TestCluster> {
   const { installation, cron } = options;
   await installPgtap(installation);
   const original = cron ? migratedWithCron : migrated;
-  const settings = cron === "installed" ? { "cron.max_running_jobs": "0" } : {};
+  const settings = cron === "installed" ? startsNothing : {};
   const { cluster, password, stop } = await startCopy(original, "test", installation, settings);
   const url = (role: string, database?: string) => cluster.url(role, password, database);
   return { cluster, password, url, stop, copy: copierWithHelpers(url) };

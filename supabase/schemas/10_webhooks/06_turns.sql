@@ -117,6 +117,13 @@ create function bulwark_private.hold_webhook_endpoint(endpoint_id uuid, until ti
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Somebody who changes or deletes the endpoint holds its row. The update below would wait for it:
+  -- a row that this transaction has updated before is checked against its foreign key again.
+  perform from bulwark.webhook_endpoints e where e.id = hold_webhook_endpoint.endpoint_id
+  for key share skip locked;
+  if not found then
+    return false;
+  end if;
   update bulwark_private.webhook_turns t set held_until = until
   where t.endpoint_id = (
     select f.endpoint_id
@@ -131,7 +138,7 @@ end;
 $$;
 comment on function bulwark_private.hold_webhook_endpoint(uuid, timestamptz) is
   'Reserves the only attempt of an unproven endpoint until its result arrives or its claim expires.
-   False if it is taken.';
+   False if it is taken, or somebody is changing the endpoint.';
 
 create function bulwark_private.webhook_pause(timeouts bigint)
   returns interval
