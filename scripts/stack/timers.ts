@@ -23,10 +23,14 @@ interface Job {
   function_path: string | null;
 }
 
-/** Queries that find what a job would do, for those that call a function each second in vain. */
+/** Queries by index that find what a job would do, for jobs that call a function each second. */
 const work: Record<string, string> = {
   "webhooks-deliver": `
-    select from bulwark.webhook_deliveries where status = 'pending' and due_at <= now() limit 1
+    (select from bulwark.webhook_deliveries
+     where status = 'pending' and ordering_key is null and due_at <= now() limit 1)
+    union all
+    (select from bulwark.webhook_deliveries
+     where status = 'pending' and ordering_key is not null and due_at <= now() limit 1)
   `,
 };
 

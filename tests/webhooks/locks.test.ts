@@ -140,6 +140,36 @@ Deno.test("WHK-W11: the retention leaves deliveries whose results are just being
   await sql.end();
 });
 
+Deno.test("WHK-W13: a late result is recorded while the delivery is being replayed", async () => {
+  const sql = connect(2);
+  const [delivery, attempt] = [crypto.randomUUID(), crypto.randomUUID()];
+  await sql`
+    insert into bulwark.webhook_deliveries (
+      id, endpoint_id, event_id, occurred_at, source, severity, event_type, due_at
+    )
+    values (
+      ${delivery}, gen_random_uuid(), gen_random_uuid(), now(), 'test', 'info', 'webhook.test',
+      now() + interval '1 day'
+    )
+  `;
+  await sql`
+    insert into bulwark.webhook_attempts (id, delivery_id, number, outcome, worker, started_at)
+    values (${attempt}, ${delivery}, 1, 'lost', 'patient', now())
+  `;
+  const results = [{ delivery_id: delivery, attempt_id: attempt, outcome: "delivered" }];
+  await apart(sql, async (replaying) => {
+    await replaying`update bulwark.webhook_deliveries set due_at = now() where id = ${delivery}`;
+    await sql.begin(async (working) => {
+      await working`set local lock_timeout = '1s'`;
+      await working`select bulwark.complete_webhook_deliveries(${working.json(results)})`;
+    });
+  });
+  const [row] = await sql`select outcome from bulwark.webhook_attempts where id = ${attempt}`;
+  assert.equal(row?.["outcome"], "delivered");
+  await sql`select bulwark.prune_webhook_deliveries()`;
+  await sql.end();
+});
+
 Deno.test("WHK-W12: the message to an invitee waits while the invitation is being deleted", async () => {
   const sql = connect(2);
   const admin = await account(sql);
@@ -163,6 +193,13 @@ Deno.test("WHK-W12: the message to an invitee waits while the invitation is bein
     });
   await apart(sql, async (deleting) => {
     await deleting`delete from bulwark.invitations where id = ${invitation}`;
+    assert.deepEqual(await messages(sql), []);
+  });
+  await sql`select bulwark_private.issue_invitation_token(${invitation})`;
+  await apart(sql, async (looking) => {
+    await looking`
+      select from bulwark_private.invitation_tokens where invitation_id = ${invitation} for key share
+    `;
     assert.deepEqual(await messages(sql), []);
   });
   assert.equal((await messages(sql)).length, 1);

@@ -186,14 +186,24 @@ as $$
 begin
   perform from bulwark.invitations i where i.id = hold_invitation.invitation_id
   for key share skip locked;
+  if not found then
+    return not exists (
+      select from bulwark.invitations i where i.id = hold_invitation.invitation_id
+    );
+  end if;
+  -- The claim replaces the token, which somebody may be looking at.
+  perform from bulwark_private.invitation_tokens t
+  where t.invitation_id = hold_invitation.invitation_id
+  for update skip locked;
   return found or not exists (
-    select from bulwark.invitations i where i.id = hold_invitation.invitation_id
+    select from bulwark_private.invitation_tokens t
+    where t.invitation_id = hold_invitation.invitation_id
   );
 end;
 $$;
 comment on function bulwark_private.hold_invitation(uuid) is
-  'Keeps an invitation from being deleted until commit; true also if it is gone. False if another
-   transaction is deleting it.';
+  'Keeps an invitation and its token from being changed until commit; true also if it is gone. False
+   if another transaction deletes it or looks at the token.';
 
 create function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]

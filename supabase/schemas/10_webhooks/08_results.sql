@@ -129,7 +129,7 @@ begin
         where d.id in (
           select r.delivery_id from jsonb_to_recordset(results) as r (delivery_id uuid)
         )
-        for no key update skip locked
+        for key share skip locked
       );
   end if;
   perform bulwark_private.end_webhook_attempts(v_endpoints);
@@ -154,11 +154,18 @@ create function bulwark_private.note_webhook_health(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Repeated successes change nothing, so nothing is locked or written.
+  if failures = 0 and not exists (
+    select from bulwark.webhook_endpoint_health h
+    where h.endpoint_id = note_webhook_health.endpoint_id
+      and (h.consecutive_failures > 0 or not h.proven)
+  ) then
+    return;
+  end if;
   -- One worker at a time counts for an endpoint, in the order of endpoints. None waits for the row
   -- itself: somebody who deletes several endpoints locks them in another order, which would be a
   -- deadlock. The count is lost then.
   perform pg_advisory_xact_lock(hashtextextended('bulwark.webhook_health/' || endpoint_id, 0));
-  -- Repeated successes change nothing, so nothing is written.
   update bulwark.webhook_endpoint_health h
   set consecutive_failures = case
       when successes > 0 then 0
@@ -179,7 +186,6 @@ begin
     select f.endpoint_id
     from bulwark.webhook_endpoint_health f
     where f.endpoint_id = note_webhook_health.endpoint_id
-      and (failures > 0 or f.consecutive_failures > 0 or not f.proven)
     for update skip locked
   );
   if gone or successes = 0 then
