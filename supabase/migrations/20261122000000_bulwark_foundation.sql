@@ -938,4 +938,4 @@ grant execute on function bulwark.current_person() to authenticated;
 
 grant execute on function bulwark.version(), bulwark.installed_capabilities() to service_role;
 
-insert into bulwark_private.capabilities values ('foundation', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('foundation', '0.1.0');

@@ -6160,4 +6160,4 @@ grant execute on function
   bulwark_private.add_organization_claims(jsonb)
   to supabase_auth_admin;
 
-insert into bulwark_private.capabilities values ('rbac', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('rbac', '0.1.0');

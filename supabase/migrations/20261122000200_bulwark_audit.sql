@@ -11209,4 +11209,4 @@ grant execute on function
   bulwark.discard_restored_audit_logs(integer)
   to service_role;
 
-insert into bulwark_private.capabilities values ('audit', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('audit', '0.1.0');

@@ -1690,7 +1690,7 @@ grant execute on function
   bulwark.key_encryption_status()
   to service_role;
 
-insert into bulwark_private.capabilities values ('encryption', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('encryption', '0.1.0');
 
 -- A sealer that runs already would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints()

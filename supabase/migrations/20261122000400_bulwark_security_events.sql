@@ -935,4 +935,4 @@ grant execute on function
   bulwark.cleanup_security_events(integer)
   to service_role;
 
-insert into bulwark_private.capabilities values ('security_events', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('security_events', '0.1.0');

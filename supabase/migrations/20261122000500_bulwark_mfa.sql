@@ -2424,7 +2424,7 @@ grant execute on function
   bulwark.cleanup_mfa()
   to service_role;
 
-insert into bulwark_private.capabilities values ('mfa', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('mfa', '0.1.0');
 
 -- A sealer that runs already would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints()

@@ -2648,7 +2648,7 @@ grant execute on function
   bulwark.mfa_verification_attempt_hook(jsonb)
   to supabase_auth_admin;
 
-insert into bulwark_private.capabilities values ('rate_limits', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('rate_limits', '0.1.0');
 
 -- A sealer that runs already would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints()

@@ -2468,7 +2468,7 @@ grant execute on function
   bulwark.report_leaked_api_keys(jsonb)
   to service_role;
 
-insert into bulwark_private.capabilities values ('api_keys', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('api_keys', '0.1.0');
 
 -- A sealer that runs already would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints()

@@ -1795,7 +1795,7 @@ grant execute on function
 
 grant execute on function bulwark.record_metrics(uuid, jsonb) to service_role;
 
-insert into bulwark_private.capabilities values ('metrics', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('metrics', '0.1.0');
 
 -- A sealer that runs already would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints()

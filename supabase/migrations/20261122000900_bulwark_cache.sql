@@ -78,4 +78,4 @@ revoke all on function
 
 grant execute on function bulwark.my_permissions(uuid, text) to authenticated;
 
-insert into bulwark_private.capabilities values ('cache', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('cache', '0.1.0');

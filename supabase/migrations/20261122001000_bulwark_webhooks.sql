@@ -2704,7 +2704,7 @@ grant execute on function
   bulwark.continue_webhook_deliveries(integer)
   to service_role;
 
-insert into bulwark_private.capabilities values ('webhooks', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('webhooks', '0.1.0');
 
 -- A sealer that runs already would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints()

@@ -393,4 +393,4 @@ revoke all on function
   bulwark.empty_for_restore(first_month date)
   from public, anon, authenticated, service_role;
 
-insert into bulwark_private.capabilities values ('restores', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('restores', '0.1.0');

@@ -2087,7 +2087,7 @@ grant execute on function
   bulwark.remind_access_reviews()
   to service_role;
 
-insert into bulwark_private.capabilities values ('compliance', '0.1.0-alpha.1');
+insert into bulwark_private.capabilities values ('compliance', '0.1.0');
 
 -- A sealer that runs already would take this migration for tampering.
 select bulwark.refresh_audit_fingerprints()

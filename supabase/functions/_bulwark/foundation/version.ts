@@ -1,2 +1,2 @@
 /** The version of Bulwark. */
-export const version = "0.1.0-alpha.1";
+export const version = "0.1.0";
