@@ -32,12 +32,8 @@ export interface TestClusterOptions {
   cron?: "installed" | "running";
 }
 
-/** pg_cron cannot connect to start a job, and does not record that. */
-const startsNothing = {
-  "cron.use_background_workers": "off",
-  "cron.host": "/nowhere",
-  "cron.log_run": "off",
-};
+/** pg_cron looks for jobs in a database without any. */
+const startsNothing = { "cron.database_name": "without_jobs" };
 
 /** Starts a cluster in a temporary folder that is migrated as a hosted one. */
 export async function startTestCluster(options: TestClusterOptions): Promise<TestCluster> {
@@ -121,6 +117,7 @@ async function addExtensions(adminUrl: string, cron: boolean): Promise<void> {
     await admin`create extension pgtap with schema extensions`;
     if (!cron) return;
     await admin`create extension pg_cron with schema pg_catalog`;
+    await admin`create database without_jobs`;
     await admin`grant usage on schema cron to postgres with grant option`;
     await admin`grant all on all tables in schema cron to postgres with grant option`;
   } finally {

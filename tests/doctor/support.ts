@@ -83,6 +83,8 @@ async function deploy(postgres: Sql, admin: Sql): Promise<void> {
     do $$
     begin
       if to_regclass('cron.job') is null then return; end if;
+      -- pg_cron starts nothing here, because it looks into another database.
+      update cron.job set database = current_database();
       insert into cron.job_run_details (jobid, runid, status, start_time, end_time)
       select j.jobid, nextval('cron.runid_seq'), 'succeeded', now(), now() from cron.job j
       where j.jobname <> 'bulwark-audit-check';
