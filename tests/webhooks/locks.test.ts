@@ -1,4 +1,4 @@
-/** Workers and the retention job beside a transaction that has deleted several endpoints. */
+/** Workers and the retention job wait for no row that somebody else's transaction has locked. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { account, organizationOf } from "../races.ts";
@@ -67,7 +67,7 @@ Deno.test("WHK-W10: neither workers nor the retention wait for a transaction tha
     await makeEndpoint(sql, organization, "audit.data.read"),
     await makeEndpoint(sql, organization, "audit.data.read"),
   ];
-  // The first attempt of an endpoint touches its turn twice, which checks its foreign key.
+  // A first attempt updates the endpoint's turn twice, so that Postgres checks its foreign key again.
   await apart(sql, async (changing) => {
     await changing`select from bulwark.webhook_endpoints where id = any (${endpoints}) for update`;
     await apart(sql, async (working) => {
@@ -77,7 +77,7 @@ Deno.test("WHK-W10: neither workers nor the retention wait for a transaction tha
       assert.ok(claimed.every(({ endpoint_id }) => !endpoints.includes(endpoint_id)));
     });
   });
-  // Of an endpoint that is not proven, a claim takes nothing while its row is locked.
+  // A claim takes deliveries of a proven endpoint without locking its turn.
   await sql`
     update bulwark.webhook_endpoint_health set proven = true
     where endpoint_id = any (${endpoints})
@@ -140,37 +140,7 @@ Deno.test("WHK-W11: the retention leaves deliveries whose results are just being
   await sql.end();
 });
 
-Deno.test("WHK-W13: a late result is recorded while the delivery is being replayed", async () => {
-  const sql = connect(2);
-  const [delivery, attempt] = [crypto.randomUUID(), crypto.randomUUID()];
-  await sql`
-    insert into bulwark.webhook_deliveries (
-      id, endpoint_id, event_id, occurred_at, source, severity, event_type, due_at
-    )
-    values (
-      ${delivery}, gen_random_uuid(), gen_random_uuid(), now(), 'test', 'info', 'webhook.test',
-      now() + interval '1 day'
-    )
-  `;
-  await sql`
-    insert into bulwark.webhook_attempts (id, delivery_id, number, outcome, worker, started_at)
-    values (${attempt}, ${delivery}, 1, 'lost', 'patient', now())
-  `;
-  const results = [{ delivery_id: delivery, attempt_id: attempt, outcome: "delivered" }];
-  await apart(sql, async (replaying) => {
-    await replaying`update bulwark.webhook_deliveries set due_at = now() where id = ${delivery}`;
-    await sql.begin(async (working) => {
-      await working`set local lock_timeout = '1s'`;
-      await working`select bulwark.complete_webhook_deliveries(${working.json(results)})`;
-    });
-  });
-  const [row] = await sql`select outcome from bulwark.webhook_attempts where id = ${attempt}`;
-  assert.equal(row?.["outcome"], "delivered");
-  await sql`select bulwark.prune_webhook_deliveries()`;
-  await sql.end();
-});
-
-Deno.test("WHK-W12: the message to an invitee waits while the invitation is being deleted", async () => {
+Deno.test("WHK-W12: the message to an invitee stays queued while the invitation is deleted or looked at", async () => {
   const sql = connect(2);
   const admin = await account(sql);
   const organization = await organizationOf(sql, [admin]);
@@ -204,5 +174,35 @@ Deno.test("WHK-W12: the message to an invitee waits while the invitation is bein
   });
   assert.equal((await messages(sql)).length, 1);
   await sql`delete from bulwark.invitations where id = ${invitation}`;
+  await sql.end();
+});
+
+Deno.test("WHK-W13: a late result is recorded while the delivery is being replayed", async () => {
+  const sql = connect(2);
+  const [delivery, attempt] = [crypto.randomUUID(), crypto.randomUUID()];
+  await sql`
+    insert into bulwark.webhook_deliveries (
+      id, endpoint_id, event_id, occurred_at, source, severity, event_type, due_at
+    )
+    values (
+      ${delivery}, gen_random_uuid(), gen_random_uuid(), now(), 'test', 'info', 'webhook.test',
+      now() + interval '1 day'
+    )
+  `;
+  await sql`
+    insert into bulwark.webhook_attempts (id, delivery_id, number, outcome, worker, started_at)
+    values (${attempt}, ${delivery}, 1, 'lost', 'patient', now())
+  `;
+  const results = [{ delivery_id: delivery, attempt_id: attempt, outcome: "delivered" }];
+  await apart(sql, async (replaying) => {
+    await replaying`update bulwark.webhook_deliveries set due_at = now() where id = ${delivery}`;
+    await sql.begin(async (working) => {
+      await working`set local lock_timeout = '1s'`;
+      await working`select bulwark.complete_webhook_deliveries(${working.json(results)})`;
+    });
+  });
+  const [row] = await sql`select outcome from bulwark.webhook_attempts where id = ${attempt}`;
+  assert.equal(row?.["outcome"], "delivered");
+  await sql`select bulwark.prune_webhook_deliveries()`;
   await sql.end();
 });
